@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/sched/signal.h>
+#include <linux/security.h>
+#include <linux/sock_diag.h>
+#include <linux/sockptr.h>
+#include <net/sock.h>
+
+#ifdef CONFIG_NET
+
+__rust_helper sockptr_t rust_helper_KERNEL_SOCKPTR(void *p)
+{
+	return KERNEL_SOCKPTR(p);
+}
+
+__rust_helper void rust_helper_lock_sock(struct sock *sk)
+{
+	lock_sock(sk);
+}
+
+__rust_helper int rust_helper_sk_drops_read(const struct sock *sk)
+{
+	return sk_drops_read(sk);
+}
+
+__rust_helper void rust_helper_sk_drops_reset(struct sock *sk)
+{
+	sk_drops_reset(sk);
+}
+
+__rust_helper u64 rust_helper_sock_gen_cookie(struct sock *sk)
+{
+	return sock_gen_cookie(sk);
+}
+
+__rust_helper void rust_helper_sock_hold(struct sock *sk)
+{
+	sock_hold(sk);
+}
+
+__rust_helper struct net *rust_helper_sock_net(const struct sock *sk)
+{
+	return sock_net(sk);
+}
+
+__rust_helper void rust_helper_sock_put(struct sock *sk)
+{
+	sock_put(sk);
+}
+
+__rust_helper ktime_t rust_helper_sock_read_timestamp(struct sock *sk)
+{
+	return sock_read_timestamp(sk);
+}
+
+/*
+ * Whether a thread has the file table of its process. Not by the bindings, since
+ * bindgen does not see the alignment of an empty member of struct task_struct.
+ * To be called under RCU.
+ */
+__rust_helper bool rust_helper_task_shares_files(struct task_struct *t)
+{
+	struct task_struct *leader = READ_ONCE(t->group_leader);
+
+	return t != leader && READ_ONCE(t->files) == READ_ONCE(leader->files);
+}
+
+#ifndef CONFIG_SECURITY_NETWORK
+__rust_helper int rust_helper_security_socket_getsockopt(struct socket *sock,
+							 int level,
+							 int optname)
+{
+	return security_socket_getsockopt(sock, level, optname);
+}
+
+__rust_helper int rust_helper_security_socket_getsockname(struct socket *sock)
+{
+	return security_socket_getsockname(sock);
+}
+
+__rust_helper int rust_helper_security_socket_getpeername(struct socket *sock)
+{
+	return security_socket_getpeername(sock);
+}
+#endif
+
+#endif

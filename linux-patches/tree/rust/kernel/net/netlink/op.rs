@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations of a generic netlink family.
+//!
+//! C header: [`include/net/genetlink.h`](srctree/include/net/genetlink.h)
+
+use crate::{
+    bindings,
+    error::from_result,
+    prelude::*, //
+};
+
+use super::{
+    policy,
+    Family,
+    Policy,
+    Request, //
+};
+
+use core::marker::PhantomData;
+
+/// Who may ask for an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct OpFlags(u8);
+
+impl OpFlags {
+    /// Everybody.
+    pub const NONE: OpFlags = OpFlags(0);
+
+    /// Who has `CAP_NET_ADMIN` in the initial user namespace.
+    pub const ADMIN_PERM: OpFlags = OpFlags(bindings::GENL_ADMIN_PERM as u8);
+
+    /// Who has `CAP_NET_ADMIN` in the user namespace that owns the request's network namespace.
+    pub const UNS_ADMIN_PERM: OpFlags = OpFlags(bindings::GENL_UNS_ADMIN_PERM as u8);
+}
+
+/// A command of a generic netlink family that answers a single request.
+pub trait DoOperation {
+    /// The number of the command.
+    const CMD: u8;
+
+    /// Who may ask for it. The core checks it before the attributes.
+    const FLAGS: OpFlags;
+
+    /// What the attributes of a request must look like.
+    ///
+    /// See [`Policy`] for what makes a valid table. A command without attributes has
+    /// `&[Policy::rejected()]`.
+    const POLICY: &'static [Policy];
+
+    /// Handles a request.
+    ///
+    /// Runs in the context of the task that sent the request, and may sleep. It may run several
+    /// times in parallel, but keeps every generic netlink family from being registered and
+    /// unregistered in the meantime: it must not wait for long.
+    fn doit(request: &Request<'_>) -> Result;
+}
+
+/// An entry of a family's table of operations (`struct genl_split_ops`).
+///
+/// # Invariants
+///
+/// Exactly one of `GENL_CMD_CAP_DO` and `GENL_CMD_CAP_DUMP` is set, and the members of the union
+/// are those that belong to it. The policy is a valid table that is never freed, `maxattr` is the
+/// number of its last entry, and validation is strict.
+#[repr(transparent)]
+pub struct Operation(bindings::genl_split_ops);
+
+// SAFETY: An `Operation` is never changed, and holds nothing but functions that may be called from
+// any thread, and static policies.
+unsafe impl Send for Operation {}
+
+// SAFETY: As for `Send`.
+unsafe impl Sync for Operation {}
+
+impl Operation {
+    /// The operation that answers single requests by `T`.
+    ///
+    /// Intended to be used from const context only. Will panic if the policy is not a valid table.
+    pub const fn doit<T: DoOperation>() -> Operation {
+        // INVARIANT: `policy::max_type()` panics if the table is not valid. `validate` is zero,
+        // which means strict.
+        Operation(bindings::genl_split_ops {
+            __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1 {
+                __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1__bindgen_ty_1 {
+                    pre_doit: None,
+                    doit: Some(DoAdapter::<T>::doit_callback),
+                    post_doit: None,
+                },
+            },
+            policy: policy::as_ptr(T::POLICY),
+            maxattr: policy::max_type(T::POLICY) as u32,
+            cmd: T::CMD,
+            internal_flags: 0,
+            flags: T::FLAGS.0 | bindings::GENL_CMD_CAP_DO as u8,
+            validate: 0,
+        })
+    }
+}
+
+/// The C side of a [`DoOperation`].
+struct DoAdapter<T: DoOperation>(PhantomData<T>);
+
+impl<T: DoOperation> DoAdapter<T> {
+    /// # Safety
+    ///
+    /// Must only be called by the generic netlink core, as `doit` of a `struct genl_split_ops` that
+    /// [`Operation::doit`] has made for the same `T`.
+    unsafe extern "C" fn doit_callback(
+        skb: *mut bindings::sk_buff,
+        info: *mut bindings::genl_info,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: The core passes the received message and what it has parsed from it, valid
+            // for the duration of this call, and after strict validation with the policy that
+            // `Operation::doit()` has put into the entry.
+            let request = unsafe { Request::from_raw(skb, info, T::POLICY) };
+
+            T::doit(&request).map(|()| 0)
+        })
+    }
+}
+
+impl Family {
+    /// Gives the family its table of operations.
+    ///
+    /// Intended to be used from const context only. Will panic if the table is not sorted by
+    /// command, has a command twice, or has more than 255 entries.
+    pub const fn with_operations(self, operations: &'static [Operation]) -> Family {
+        let n_split_ops = operations.len() as u8;
+        if n_split_ops as usize != operations.len() {
+            panic!("too many operations");
+        }
+        let mut i = 1;
+        while i < operations.len() {
+            // Dumps, once there are any, go behind the `doit` of the same command.
+            if operations[i - 1].0.cmd >= operations[i].0.cmd {
+                panic!("operations are not sorted by command");
+            }
+            i += 1;
+        }
+
+        let family = self.inner.get();
+        // SAFETY: `family` is valid and initialised, and nobody else has access to it.
+        unsafe {
+            // CAST: `Operation` is a transparent wrapper of `struct genl_split_ops`.
+            (*family).split_ops = operations.as_ptr().cast();
+            (*family).n_split_ops = n_split_ops;
+        }
+        self
+    }
+}

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of sockets, mostly UDP ones.
+
+use super::*;
+
+use crate::{
+    bindings,
+    fs::file::flags,
+    net::Net,
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+use core::net::{
+    Ipv4Addr,
+    SocketAddr,
+    SocketAddrV4, //
+};
+
+#[cfg(CONFIG_NET_NS)]
+use crate::error::{
+    from_err_ptr,
+    to_result, //
+};
+
+#[cfg(CONFIG_NET_NS)]
+use core::ptr::{
+    self,
+    NonNull, //
+};
+
+const AF_INET: i32 = consts::AF_INET as i32;
+const DGRAM: i32 = consts::SOCK_DGRAM as i32;
+const STREAM: i32 = consts::SOCK_STREAM as i32;
+const UDP: i32 = consts::IPPROTO_UDP as i32;
+const SOL_SOCKET: i32 = bindings::SOL_SOCKET as i32;
+const SOL_IP: i32 = bindings::SOL_IP as i32;
+const SOL_UDP: i32 = bindings::SOL_UDP as i32;
+
+/// Makes a UDP socket.
+fn udp_socket() -> Result<Socket> {
+    Socket::create(Net::init_net(), AF_INET, DGRAM, UDP)
+}
+
+/// An address that is there without any device, and a port that is free.
+const ANYWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+
+/// Makes a network namespace whose loopback device is up, which it is not in the initial one when
+/// the tests run.
+#[cfg(CONFIG_NET_NS)]
+fn new_net() -> Result<ARef<Net>> {
+    // SAFETY: The user namespace and the network namespace are never freed.
+    let net = from_err_ptr(unsafe {
+        bindings::copy_net_ns(
+            u64::from(bindings::CLONE_NEWNET),
+            &raw mut bindings::init_user_ns,
+            &raw mut bindings::init_net,
+        )
+    })?;
+    let net = NonNull::new(net).ok_or(ENOMEM)?;
+    // SAFETY: The function has returned a valid namespace with a reference to it. The cast is fine
+    // because of `repr(transparent)`.
+    let net: ARef<Net> = unsafe { ARef::from_raw(net.cast()) };
+
+    // SAFETY: FFI call, the lock is not held.
+    unsafe { bindings::rtnl_lock() };
+    // SAFETY: The lock is held, and the namespace has a loopback device as long as it lives.
+    let ret = unsafe { bindings::dev_open((*net.as_ptr()).loopback_dev, ptr::null_mut()) };
+    // SAFETY: The lock was taken above.
+    unsafe { bindings::rtnl_unlock() };
+
+    to_result(ret)?;
+    Ok(net)
+}
+
+#[macros::kunit_tests(rust_socket)]
+mod cases {
+    use super::*;
+
+    #[test]
+    fn test_new_socket() -> Result {
+        let socket = udp_socket()?;
+
+        assert_eq!(socket.family(), consts::AF_INET);
+        assert_eq!(socket.type_(), consts::SOCK_DGRAM);
+        assert_eq!(socket.protocol(), consts::IPPROTO_UDP);
+        assert_eq!(socket.state(), consts::TCP_CLOSE);
+        assert!(!socket.is_kernel());
+        assert!(!socket.is_dead());
+        assert!(socket.is_in_net(Net::init_net()));
+        assert!(socket.net().is_some());
+        assert!(socket.ino() != 0);
+        assert!(socket.cookie() != 0);
+        assert_eq!(socket.cookie(), socket.cookie());
+        assert_eq!(socket.bound_dev_if(), 0);
+        assert_eq!(socket.rcvtimeo(), Timeout::INFINITE);
+        assert_eq!(socket.lingertime(), Timeout::ZERO);
+        assert_eq!(socket.peek_off(), -1);
+        assert_eq!(socket.stamp(), -1_000_000_000);
+        assert_eq!(socket.err(), 0);
+        assert_eq!(socket.drops(), 0);
+        assert!(!socket.has_receive_queue());
+        assert!(!socket.has_error_queue());
+        assert!(!socket.has_write_queue());
+        assert!(!socket.has_filter());
+        assert!(!socket.has_user_data());
+        assert!(!socket.has_xfrm_policy());
+
+        let udp = socket.udp().ok_or(EINVAL)?;
+        assert!(udp.is_plain());
+        assert!(!udp.has_encap());
+        assert!(!udp.has_pending());
+        assert!(!udp.has_reader_queue());
+        assert!(!udp.has_memberships());
+        assert!(!udp.has_ip_options());
+        assert!(udp.inet_flag(InetFlag::MC_LOOP));
+        assert_eq!(udp.ttl(), -1);
+        assert_eq!(udp.num(), 0);
+        assert_eq!(udp.peer(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn test_wrong_families_and_types() {
+        let net = Net::init_net();
+        let packet = bindings::sock_type_SOCK_PACKET as i32;
+
+        assert!(Socket::create(net, AF_INET, packet, 0).is_err());
+        assert!(Socket::create(net, -1, DGRAM, UDP).is_err());
+        assert!(Socket::create(net, AF_INET, i32::MAX, UDP).is_err());
+        assert!(Socket::create(net, AF_INET, STREAM, UDP).is_err());
+    }
+
+    #[test]
+    fn test_other_protocol_is_not_udp() -> Result {
+        let mut socket = Socket::create(Net::init_net(), AF_INET, STREAM, 0)?;
+
+        assert!(socket.inet().is_some());
+        assert!(socket.udp().is_none());
+        assert!(socket.is_tcp());
+        assert_eq!(socket.reject_all(), Err(EOPNOTSUPP));
+        assert!(!udp_socket()?.is_tcp());
+        Ok(())
+    }
+
+    #[test]
+    fn test_options() -> Result {
+        let mut socket = udp_socket()?;
+
+        socket.setsockopt_int(SOL_SOCKET, bindings::SO_BROADCAST as i32, 1)?;
+        socket.setsockopt_int(SOL_SOCKET, bindings::SO_PRIORITY as i32, 3)?;
+        socket.setsockopt_int(SOL_SOCKET, bindings::SO_RCVBUF as i32, 5000)?;
+        socket.setsockopt_int(SOL_IP, bindings::IP_TTL as i32, 9)?;
+        socket.setsockopt_int(SOL_UDP, bindings::UDP_SEGMENT as i32, 1200)?;
+        assert!(socket.flag(SockFlag::BROADCAST));
+        assert!(!socket.flag(SockFlag::KEEPOPEN));
+        assert_eq!(socket.priority(), 3);
+        assert_eq!(socket.rcvbuf(), 10000);
+        assert_eq!(socket.userlocks(), consts::SOCK_RCVBUF_LOCK);
+
+        // Too short.
+        assert_eq!(
+            socket.setsockopt(SOL_SOCKET, bindings::SO_PRIORITY as i32, &[1]),
+            Err(EINVAL)
+        );
+
+        // A second, and as long as it takes.
+        let second = [1i64, 0].map(i64::to_ne_bytes);
+        let name = bindings::SO_RCVTIMEO_NEW as i32;
+        socket.setsockopt(SOL_SOCKET, name, second.as_flattened())?;
+        assert_eq!(socket.rcvtimeo().as_nanos(), 1_000_000_000);
+        socket.setsockopt(SOL_SOCKET, name, &[0; 16])?;
+        assert_eq!(socket.rcvtimeo(), Timeout::INFINITE);
+
+        let locked = socket.lock();
+        let get = |level, name: u32| locked.getsockopt_int(level, name as i32);
+        assert_eq!(get(SOL_SOCKET, bindings::SO_BROADCAST), Ok(1));
+        assert_eq!(get(SOL_SOCKET, bindings::SO_PRIORITY), Ok(3));
+        assert_eq!(get(SOL_SOCKET, bindings::SO_PEEK_OFF), Ok(-1));
+        assert_eq!(get(SOL_IP, bindings::IP_TTL), Ok(9));
+        assert_eq!(get(SOL_UDP, bindings::UDP_SEGMENT), Ok(1200));
+        assert_eq!(
+            locked.security_getsockopt(SOL_SOCKET, bindings::SO_PRIORITY as i32),
+            Ok(())
+        );
+
+        // These take the lock, clear what they read, or are no integers.
+        assert_eq!(get(SOL_SOCKET, bindings::SO_GET_FILTER), Err(EINVAL));
+        assert_eq!(get(SOL_SOCKET, bindings::SO_PEERNAME), Err(EINVAL));
+        assert_eq!(get(SOL_SOCKET, bindings::SO_ERROR), Err(EINVAL));
+        assert_eq!(get(SOL_SOCKET, bindings::SO_LINGER), Err(EINVAL));
+        assert_eq!(get(SOL_IP, bindings::IP_PROTOCOL), Err(EINVAL));
+        assert_eq!(get(SOL_IP, bindings::IP_MSFILTER), Err(EINVAL));
+        assert_eq!(get(SOL_IP, 9999), Err(EINVAL));
+        assert_eq!(get(SOL_UDP, 9999), Err(ENOPROTOOPT));
+        assert_eq!(get(9999, 1), Err(EINVAL));
+        assert_eq!(get(-1, 1), Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn test_bind() -> Result {
+        let socket = udp_socket()?;
+        let inet = socket.inet().ok_or(EINVAL)?;
+
+        socket.bind(&ANYWHERE)?;
+        let port = inet.num();
+        assert!(port != 0);
+        assert_eq!(inet.sport(), port);
+        assert_eq!(inet.local(), SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port));
+        assert_eq!(inet.peer(), None);
+        assert_eq!(socket.state(), consts::TCP_CLOSE);
+
+        // Twice is too often, the port is taken, and the family is another one.
+        let taken = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into();
+        assert_eq!(socket.bind(&ANYWHERE), Err(EINVAL));
+        assert_eq!(udp_socket()?.bind(&taken), Err(EADDRINUSE));
+        assert!(udp_socket()?
+            .bind(&SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1)))
+            .is_err());
+        Ok(())
+    }
+
+    #[cfg(CONFIG_NET_NS)]
+    #[test]
+    fn test_connect() -> Result {
+        let net = new_net()?;
+        let anything = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into();
+
+        let peer = Socket::create(&net, AF_INET, DGRAM, UDP)?;
+        peer.bind(&anything)?;
+        let peer_address = peer.inet().ok_or(EINVAL)?.local();
+        assert!(peer.is_in_net(&net));
+        assert!(!peer.is_in_net(Net::init_net()));
+
+        // The route decides on the address, and the kernel on the port.
+        let socket = Socket::create(&net, AF_INET, DGRAM, UDP)?;
+        let inet = socket.inet().ok_or(EINVAL)?;
+        socket.connect(&peer_address.into())?;
+        assert_eq!(socket.state(), consts::TCP_ESTABLISHED);
+        assert_eq!(inet.peer(), Some(peer_address));
+        assert_eq!(inet.rcv_saddr(), Ipv4Addr::LOCALHOST);
+        assert_eq!(inet.saddr(), Ipv4Addr::LOCALHOST);
+        assert!(inet.num() != 0);
+        assert_eq!(socket.userlocks() & consts::SOCK_BINDPORT_LOCK, 0);
+
+        socket.disconnect()?;
+        assert_eq!(socket.state(), consts::TCP_CLOSE);
+        assert_eq!(inet.peer(), None);
+        assert_eq!(inet.num(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn test_filter() -> Result {
+        let mut socket = udp_socket()?;
+
+        assert_eq!(socket.detach_filter(), Err(ENOENT));
+        assert_eq!(socket.attach_filter(&[]), Err(EINVAL));
+        // It does not end in a return.
+        assert_eq!(
+            socket.attach_filter(&[FilterInsn::new(0, 0, 0, 0)]),
+            Err(EINVAL)
+        );
+        assert!(!socket.has_filter());
+
+        socket.reject_all()?;
+        assert!(socket.has_filter());
+        socket.attach_filter(&[FilterInsn::ret(u32::MAX)])?;
+        assert!(socket.has_filter());
+        socket.detach_filter()?;
+        assert!(!socket.has_filter());
+
+        socket.reject_all()?;
+        socket.setsockopt_int(SOL_SOCKET, bindings::SO_LOCK_FILTER as i32, 1)?;
+        assert!(socket.flag(SockFlag::FILTER_LOCKED));
+        assert_eq!(socket.reject_all(), Err(EPERM));
+        assert_eq!(socket.detach_filter(), Err(EPERM));
+        Ok(())
+    }
+
+    #[test]
+    fn test_file() -> Result {
+        let file = udp_socket()?.into_file(flags::O_NONBLOCK | flags::O_CLOEXEC)?;
+        let socket = SocketFile::from_file(file)?;
+
+        assert_eq!(
+            socket.file_flags() & (flags::O_NONBLOCK | flags::O_CLOEXEC | flags::O_ACCMODE),
+            flags::O_NONBLOCK | flags::O_RDWR
+        );
+        assert!(!socket.has_owner());
+        assert!(socket.udp().is_some());
+
+        let blocking = SocketFile::from_file(udp_socket()?.into_file(0)?)?;
+        assert_eq!(blocking.file_flags() & flags::O_NONBLOCK, 0);
+        assert!(*blocking != *socket);
+        Ok(())
+    }
+
+    #[test]
+    fn test_lock_is_exclusive() -> Result {
+        let socket = SocketFile::from_file(udp_socket()?.into_file(0)?)?;
+        let locked = socket.try_lock()?;
+
+        assert_eq!(socket.try_lock().err(), Some(EBUSY));
+        assert!(!locked.is_dead());
+        drop(locked);
+
+        assert!(socket.try_lock().is_ok());
+        assert!(socket.try_lock().is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn test_sock_outlives_file() -> Result {
+        let socket = udp_socket()?;
+        let sock: ARef<Sock> = socket.sock().into();
+        let cookie = sock.cookie();
+        assert!(sock.ino() != 0);
+
+        drop(socket);
+        assert!(sock.is_dead());
+        assert_eq!(sock.ino(), 0);
+        assert_eq!(sock.cookie(), cookie);
+        Ok(())
+    }
+
+    #[test]
+    fn test_find_by_inode() -> Result {
+        let net = Net::init_net();
+        let socket = udp_socket()?;
+        let ino = socket.ino();
+
+        // Not in the hash table, and not in a file table.
+        assert_eq!(SocketFile::find_ino(net, ino).err(), Some(ENOENT));
+        // In the hash table, but not an open file.
+        socket.bind(&ANYWHERE)?;
+        assert_eq!(SocketFile::find_ino(net, ino).err(), Some(ENOENT));
+
+        let socket = SocketFile::from_file(socket.into_file(0)?)?;
+        let found = SocketFile::find_ino(net, ino)?;
+        assert!(*found == *socket);
+        assert_eq!(found.as_ptr(), socket.as_ptr());
+
+        // The namespace is another one.
+        #[cfg(CONFIG_NET_NS)]
+        {
+            let other = new_net()?;
+            assert_eq!(SocketFile::find_ino(&other, ino).err(), Some(ENOENT));
+        }
+
+        assert_eq!(SocketFile::find_ino(net, 0).err(), Some(ENOENT));
+        assert_eq!(SocketFile::find_ino(net, u64::MAX).err(), Some(ENOENT));
+        Ok(())
+    }
+
+    #[test]
+    fn test_descriptors_that_are_not_open() {
+        assert_eq!(SocketFile::from_fd(u32::MAX).err(), Some(EBADF));
+        assert!(!is_pidfd(u32::MAX));
+        assert_eq!(SocketFile::from_pidfd(u32::MAX, 0).err(), Some(EBADF));
+        assert_eq!(SocketFile::from_pidfd(0, u32::MAX).err(), Some(EBADF));
+    }
+
+    #[test]
+    fn test_timeout_round_trip() {
+        for number in 0..2002 {
+            // The small ones, and some that are seconds and more.
+            let jiffies = if number < 1002 { number } else { number << 20 };
+            let timeout = Timeout::from_jiffies(jiffies);
+            assert_eq!(Timeout::from_nanos(timeout.as_nanos()), Some(timeout));
+        }
+
+        assert_eq!(Timeout::from_nanos(0), Some(Timeout::ZERO));
+        assert_eq!(Timeout::from_nanos(1), Some(Timeout::from_jiffies(1)));
+        assert_eq!(Timeout::from_nanos(-1), Some(Timeout::INFINITE));
+        assert_eq!(Timeout::from_nanos(-2), None);
+        assert_eq!(Timeout::from_nanos(i64::MIN), None);
+        assert_eq!(Timeout::INFINITE.as_nanos(), -1);
+        assert_eq!(Timeout::from_jiffies(-1).as_nanos(), 0);
+    }
+}

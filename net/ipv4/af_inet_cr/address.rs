@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The addresses of a socket, and how it came by them.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    attr,
+    consts::{
+        IP_BIND_ADDRESS_NO_PORT,
+        SOL_IP,
+        SOL_SOCKET,
+        SO_BROADCAST, //
+    },
+    internals,
+    refusal::Refusal, //
+};
+
+use kernel::{
+    net::{
+        netlink::{
+            Attribute,
+            GenlMsg,
+            Request, //
+        },
+        sock::{
+            Sock,
+            SockFlag, //
+        },
+        socket::Socket, //
+    },
+    prelude::*,
+    uapi, //
+};
+
+use core::net::{
+    IpAddr,
+    Ipv4Addr,
+    SocketAddr, //
+};
+
+/// `TCP_ESTABLISHED`: the socket is connected.
+pub(crate) const ESTABLISHED: u32 = uapi::af_inet_cr_sock_state_AF_INET_CR_SOCK_STATE_ESTABLISHED;
+
+/// `TCP_CLOSE`: the socket is not connected.
+pub(crate) const CLOSE: u32 = uapi::af_inet_cr_sock_state_AF_INET_CR_SOCK_STATE_CLOSE;
+
+/// The address was chosen by `bind()`.
+const LOCK_ADDR: u32 = uapi::af_inet_cr_bind_lock_AF_INET_CR_BIND_LOCK_ADDR;
+
+/// The port was chosen by `bind()`.
+const LOCK_PORT: u32 = uapi::af_inet_cr_bind_lock_AF_INET_CR_BIND_LOCK_PORT;
+
+/// All of the above.
+pub(crate) const LOCKS: u32 = LOCK_ADDR | LOCK_PORT;
+
+/// The addresses of a socket, its state, and what of them was chosen by its owner.
+///
+/// What is [`None`] is not there. [`restore`](Self::restore) makes a socket that has exactly these.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Addresses {
+    /// The local address (`inet_rcv_saddr`), unless it is the wildcard.
+    local_addr: Option<IpAddr>,
+    /// The local port (`inet_num`).
+    local_port: Option<u16>,
+    /// The peer (`inet_daddr` and `inet_dport`), if the socket is connected.
+    peer: Option<SocketAddr>,
+    /// The source address (`inet_saddr`), if the socket is connected, and it is another one than
+    /// the local address.
+    source: Option<IpAddr>,
+    /// Which of local address and port a disconnect keeps (`sk_userlocks`), or [`None`] for "not
+    /// saved".
+    locks: Option<u32>,
+}
+
+impl Addresses {
+    /// Reads the addresses of a socket, whose lock the caller holds.
+    pub(crate) fn read(sock: &Sock) -> Result<Addresses, Refusal> {
+        let inet = sock.inet().ok_or(EOPNOTSUPP)?;
+        let connected = match u32::from(sock.state()) {
+            ESTABLISHED => true,
+            CLOSE => false,
+            _ => return Err(Refusal::new(EOPNOTSUPP, "the state is not carried yet")),
+        };
+        let (local, source, port) = (inet.rcv_saddr(), inet.saddr(), inet.num());
+
+        if inet.sport() != port {
+            return Err(Refusal::new(
+                EOPNOTSUPP,
+                "the socket sends from another port than its own",
+            ));
+        }
+
+        Ok(Addresses {
+            local_addr: specified(local.into()),
+            local_port: (port != 0).then_some(port),
+            peer: connected.then(|| SocketAddr::new(inet.daddr().into(), inet.dport())),
+            source: (connected && source != local).then_some(source.into()),
+            locks: Some(internals::bind_locks(sock)),
+        })
+    }
+
+    /// Reads the addresses in a message.
+    pub(crate) fn parse(request: &Request<'_>, state: u32) -> Result<Addresses, Refusal> {
+        let port = |ty| -> Result<_, Refusal> {
+            Ok(request.attr(ty).map(|attr| attr.as_be16()).transpose()?)
+        };
+        let addr = |ty| request.attr(ty).map(|attr| parse_addr(&attr)).transpose();
+
+        let addresses = Addresses {
+            local_addr: addr(attr::LOCAL_ADDR)?.and_then(specified),
+            local_port: port(attr::LOCAL_PORT)?.filter(|port| *port != 0),
+            peer: match (addr(attr::PEER_ADDR)?, port(attr::PEER_PORT)?) {
+                (Some(addr), Some(port)) => Some(SocketAddr::new(addr, port)),
+                (None, None) => None,
+                (None, Some(_)) => {
+                    return Err(Refusal::missing(attr::PEER_ADDR, "no address of the peer"))
+                }
+                (Some(_), None) => {
+                    return Err(Refusal::missing(attr::PEER_PORT, "no port of the peer"))
+                }
+            },
+            source: addr(attr::SOURCE_ADDR)?,
+            locks: match request.attr(attr::BIND_LOCKS) {
+                Some(attr) => Some(attr.as_u32()?),
+                None => None,
+            },
+        };
+        addresses.check(state)?;
+        Ok(addresses)
+    }
+
+    /// Refuses addresses that no socket in `state` can have.
+    fn check(&self, state: u32) -> Result<(), Refusal> {
+        let locks = self.locks.unwrap_or(0);
+
+        if state == ESTABLISHED {
+            if self.peer.is_none() {
+                return Err(Refusal::missing(
+                    attr::PEER_ADDR,
+                    "connected, without a peer",
+                ));
+            }
+            if self.local_addr.is_none() {
+                return Err(Refusal::missing(
+                    attr::LOCAL_ADDR,
+                    "connected, without a local address",
+                ));
+            }
+            if self.local_port.is_none() {
+                return Err(Refusal::missing(
+                    attr::LOCAL_PORT,
+                    "connected, without a local port",
+                ));
+            }
+        } else if self.peer.is_some() {
+            return Err(Refusal::new(EINVAL, "a peer, but not connected").at(attr::PEER_ADDR));
+        } else if self.source.is_some() {
+            return Err(
+                Refusal::new(EINVAL, "a source address, but not connected").at(attr::SOURCE_ADDR)
+            );
+        }
+        if locks & !LOCKS != 0 {
+            return Err(Refusal::new(EINVAL, "an unknown bind lock").at(attr::BIND_LOCKS));
+        }
+        if locks & LOCK_ADDR != 0 && self.local_addr.is_none() {
+            return Err(Refusal::new(EINVAL, "no address to lock").at(attr::BIND_LOCKS));
+        }
+        if locks & LOCK_PORT != 0 && self.local_port.is_none() {
+            return Err(Refusal::new(EINVAL, "no port to lock").at(attr::BIND_LOCKS));
+        }
+        Ok(())
+    }
+
+    /// Writes the addresses into a message.
+    pub(crate) fn put(&self, msg: &mut GenlMsg) -> Result {
+        if let Some(addr) = self.local_addr {
+            put_addr(msg, attr::LOCAL_ADDR, addr)?;
+        }
+        if let Some(port) = self.local_port {
+            msg.put_be16(attr::LOCAL_PORT, port)?;
+        }
+        if let Some(peer) = self.peer {
+            put_addr(msg, attr::PEER_ADDR, peer.ip())?;
+            msg.put_be16(attr::PEER_PORT, peer.port())?;
+        }
+        if let Some(addr) = self.source {
+            put_addr(msg, attr::SOURCE_ADDR, addr)?;
+        }
+        if let Some(locks) = self.locks {
+            msg.put_u32(attr::BIND_LOCKS, locks)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a new socket these addresses.
+    ///
+    /// `bind()` and `connect()` do it, with all that they check. Only the locks are written by
+    /// hand: what was bound by the kernel must be named to `bind()` here, which takes it for the
+    /// owner's choice.
+    pub(crate) fn restore(&self, socket: &mut Socket) -> Result<(), Refusal> {
+        // Between `bind()` and `connect()` everybody can send to the socket. No stranger's datagram
+        // may stay in its queue.
+        if self.peer.is_some() {
+            socket.reject_all()?;
+        }
+
+        let addr = self.local_addr.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let result = match (self.local_addr, self.local_port) {
+            (None, None) => Ok(()),
+            (_, Some(port)) => socket.bind(&SocketAddr::new(addr, port)),
+            // An address without a port is what is left after a disconnect from a port that the
+            // kernel chose.
+            (Some(_), None) => bind_no_port(socket, addr),
+        };
+        result.map_err(|errno| {
+            let attr = match errno {
+                EADDRNOTAVAIL => attr::LOCAL_ADDR,
+                _ => attr::LOCAL_PORT,
+            };
+            Refusal::new(errno, "cannot bind to the local address and port").at(attr)
+        })?;
+
+        if let Some(peer) = self.peer {
+            connect(socket, &peer)
+                .map_err(|errno| Refusal::new(errno, "cannot connect").at(attr::PEER_ADDR))?;
+            socket.detach_filter()?;
+            internals::forget_drops(socket);
+        }
+        if let Some(locks) = self.locks {
+            internals::set_bind_locks(socket, locks);
+        }
+        Ok(())
+    }
+
+    /// Refuses a socket that has not got these addresses.
+    ///
+    /// A program of the cgroup may have changed what was bound or connected to, and the source
+    /// address is up to the routes of the namespace.
+    pub(crate) fn verify(&self, sock: &Sock) -> Result<(), Refusal> {
+        let actual = Addresses::read(sock)?;
+        let other = |reason, attr| Err(Refusal::new(EADDRNOTAVAIL, reason).at(attr));
+
+        if actual.local_addr != self.local_addr {
+            return other("the local address became another one", attr::LOCAL_ADDR);
+        }
+        if actual.local_port != self.local_port {
+            return other("the local port became another one", attr::LOCAL_PORT);
+        }
+        if actual.peer != self.peer {
+            return other("the peer became another one", attr::PEER_ADDR);
+        }
+        if actual.source.or(actual.local_addr) != self.source.or(self.local_addr) {
+            return other("the source address became another one", attr::SOURCE_ADDR);
+        }
+        Ok(())
+    }
+}
+
+/// Binds a socket to an address and to no port.
+fn bind_no_port(socket: &Socket, addr: IpAddr) -> Result {
+    socket.setsockopt_int(SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1)?;
+    socket.bind(&SocketAddr::new(addr, 0))?;
+    socket.setsockopt_int(SOL_IP, IP_BIND_ADDRESS_NO_PORT, 0)
+}
+
+/// Connects a socket to its peer.
+///
+/// A socket that was connected to a broadcast address may have lost `SO_BROADCAST` since.
+fn connect(socket: &Socket, peer: &SocketAddr) -> Result {
+    match socket.connect(peer) {
+        Err(EACCES) if !socket.flag(SockFlag::BROADCAST) => {
+            socket.setsockopt_int(SOL_SOCKET, SO_BROADCAST, 1)?;
+            let result = socket.connect(peer);
+            socket.setsockopt_int(SOL_SOCKET, SO_BROADCAST, 0)?;
+            result
+        }
+        result => result,
+    }
+}
+
+/// Returns an address unless it is the wildcard.
+fn specified(addr: IpAddr) -> Option<IpAddr> {
+    (!addr.is_unspecified()).then_some(addr)
+}
+
+/// Reads an address in a message.
+fn parse_addr(attr: &Attribute<'_>) -> Result<IpAddr, Refusal> {
+    match <[u8; 4]>::try_from(attr.as_bytes()) {
+        Ok(octets) => Ok(Ipv4Addr::from(octets).into()),
+        Err(_) => Err(Refusal::new(EINVAL, "an IPv4 address has 4 bytes").at(attr.type_())),
+    }
+}
+
+/// Writes an address into a message.
+fn put_addr(msg: &mut GenlMsg, ty: u16, addr: IpAddr) -> Result {
+    match addr {
+        IpAddr::V4(addr) => msg.put_bytes(ty, &addr.octets()),
+        IpAddr::V6(addr) => msg.put_bytes(ty, &addr.octets()),
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Checkpoint and restore of IPv4 sockets.
+//!
+//! A generic netlink family with two commands: one writes the state of a socket into a message, the
+//! other makes an equal socket from such a message. The interface is described by
+//! [`af_inet_cr.yaml`](srctree/Documentation/netlink/specs/af_inet_cr.yaml), and what it promises by
+//! [`af_inet_cr.rst`](srctree/Documentation/networking/af_inet_cr.rst).
+//!
+//! What a socket is made of:
+//!
+//! - `options.rs`, the option table, and `codec.rs`, how each shape of option is read, written,
+//!   checked and set; `buffer.rs`, `device.rs` and `time.rs` for those that are not straightforward.
+//! - `address.rs`, the addresses.
+//! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not carried.
+//!
+//! What is done with it: `select.rs` finds a socket, `dump.rs` and `restore.rs` are the commands,
+//! `refusal.rs` is why they fail. Only `internals.rs` has unsafe code.
+
+use kernel::{
+    module::this_module,
+    net::netlink::{
+        Family,
+        Operation,
+        Registration, //
+    },
+    prelude::*,
+    uapi, //
+};
+
+mod address;
+mod attr;
+mod buffer;
+mod codec;
+mod consts;
+mod device;
+mod dump;
+mod internals;
+mod options;
+mod protocol;
+mod refusal;
+mod restore;
+mod select;
+mod time;
+mod uncovered;
+
+/// The operations, sorted by command.
+static OPERATIONS: [Operation; 2] = [
+    Operation::doit::<dump::Dump>(),
+    Operation::doit::<restore::Restore>(),
+];
+
+/// The family.
+static FAMILY: Family = Family::const_new(
+    this_module::<LocalModule>(),
+    uapi::AF_INET_CR_FAMILY_NAME,
+    uapi::AF_INET_CR_FAMILY_VERSION,
+    &[],
+)
+.with_operations(&OPERATIONS);
+
+module! {
+    type: AfInetCr,
+    name: "af_inet_cr",
+    authors: ["The af_inet_cr authors"],
+    description: "Checkpoint and restore of IPv4 sockets",
+    license: "GPL",
+}
+
+/// The subsystem, which is the registration of its family.
+struct AfInetCr {
+    _registration: Registration,
+}
+
+impl kernel::Module for AfInetCr {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(AfInetCr {
+            _registration: FAMILY.register()?,
+        })
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Numbers of the socket interface, with the type that `setsockopt()` takes.
+
+#![forbid(unsafe_code)]
+
+use kernel::{
+    prelude::*,
+    uapi, //
+};
+
+pub(crate) use crate::internals::{
+    AF_INET,
+    AF_INET6,
+    SOCK_DGRAM,
+    SOCK_RAW,
+    SOCK_SEQPACKET,
+    SOCK_STREAM, //
+};
+
+/// Declares constants of the type [`c_int`] with the values of the same constants in [`uapi`].
+macro_rules! numbers {
+    ($($name:ident),* $(,)?) => {
+        $(
+            // CAST: A small number.
+            #[doc = concat!("`", stringify!($name), "`")]
+            pub(crate) const $name: c_int = uapi::$name as c_int;
+        )*
+    };
+}
+
+/// The level of the options of sockets of all kinds.
+pub(crate) const SOL_SOCKET: c_int = uapi::SOL_SOCKET as c_int;
+
+/// The level of the options of IPv4.
+pub(crate) const SOL_IP: c_int = uapi::IPPROTO_IP as c_int;
+
+/// The level of the options of UDP.
+pub(crate) const SOL_UDP: c_int = uapi::IPPROTO_UDP as c_int;
+
+numbers! {
+    IPPROTO_ICMP,
+    IPPROTO_MPTCP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+}
+
+// Of SOL_SOCKET.
+numbers! {
+    SO_BROADCAST,
+    SO_BUF_LOCK,
+    SO_TIMESTAMPNS_NEW,
+    SO_TIMESTAMPNS_OLD,
+    SO_TIMESTAMP_NEW,
+    SO_TIMESTAMP_OLD,
+    SO_TYPE,
+}
+
+// Of SOL_IP.
+numbers! {
+    IP_BIND_ADDRESS_NO_PORT,
+    IP_TOS,
+}
+
+// Of SOL_UDP.
+numbers! {
+    UDP_CORK,
+}

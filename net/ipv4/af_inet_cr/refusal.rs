@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why a request is refused.
+
+#![forbid(unsafe_code)]
+
+use kernel::{
+    alloc::AllocError,
+    net::netlink::{
+        Policy,
+        Request, //
+    },
+    prelude::*, //
+};
+
+/// A request that is refused: the error number, and what the requester is told beside it.
+///
+/// Every function of the subsystem that can fail returns one. It is turned into an extended
+/// acknowledgment in one place, [`Refusal::tell`].
+pub(crate) struct Refusal {
+    /// The error number of the reply.
+    errno: Error,
+    /// What the reason is about, as users know it (`SO_PRIORITY`), or nothing.
+    subject: &'static str,
+    /// The reason, or nothing where the error number says all.
+    reason: &'static str,
+    /// Which attribute of the request it is about.
+    blame: Blame,
+}
+
+/// Which attribute is to blame for a refusal.
+enum Blame {
+    /// None.
+    Nothing,
+    /// This attribute of the request.
+    Attribute(u16),
+    /// The second attribute, in the first, a nest with this policy.
+    Inside(u16, u16, &'static [Policy]),
+    /// This attribute, which the request has not.
+    Missing(u16),
+    /// The second attribute, which the first, a nest, has not.
+    MissingInside(u16, u16),
+}
+
+impl Refusal {
+    /// Refuses with an error number for a reason.
+    pub(crate) const fn new(errno: Error, reason: &'static str) -> Refusal {
+        Refusal {
+            errno,
+            subject: "",
+            reason,
+            blame: Blame::Nothing,
+        }
+    }
+
+    /// Refuses because an attribute is not there.
+    pub(crate) const fn missing(attr: u16, reason: &'static str) -> Refusal {
+        Refusal {
+            errno: EINVAL,
+            subject: "",
+            reason,
+            blame: Blame::Missing(attr),
+        }
+    }
+
+    /// Says what the reason is about, in front of it.
+    pub(crate) const fn about(mut self, subject: &'static str) -> Refusal {
+        self.subject = subject;
+        self
+    }
+
+    /// Says which attribute is to blame, if the request has it.
+    pub(crate) const fn at(mut self, attr: u16) -> Refusal {
+        self.blame = Blame::Attribute(attr);
+        self
+    }
+
+    /// Says which attribute in a nest is to blame.
+    pub(crate) const fn inside(
+        mut self,
+        nest: u16,
+        attr: u16,
+        policies: &'static [Policy],
+    ) -> Refusal {
+        self.blame = Blame::Inside(nest, attr, policies);
+        self
+    }
+
+    /// Says which attribute is not in a nest.
+    pub(crate) const fn missing_inside(mut self, nest: u16, attr: u16) -> Refusal {
+        self.blame = Blame::MissingInside(nest, attr);
+        self
+    }
+
+    /// Returns the error number.
+    #[cfg(CONFIG_AF_INET_CR_KUNIT_TEST)]
+    pub(crate) const fn errno(&self) -> Error {
+        self.errno
+    }
+
+    /// Tells the requester, and returns the error number for the reply.
+    pub(crate) fn tell(self, request: &Request<'_>) -> Error {
+        let extack = request.extack();
+
+        match (self.subject, self.reason) {
+            (_, "") => {}
+            ("", reason) => extack.message_fmt(fmt!("{reason}")),
+            (subject, reason) => extack.message_fmt(fmt!("{subject} {reason}")),
+        }
+
+        match self.blame {
+            Blame::Nothing => {}
+            Blame::Attribute(attr) => {
+                if let Some(attr) = request.attr(attr) {
+                    extack.bad_attr(&attr);
+                }
+            }
+            Blame::Inside(nest, attr, policies) => {
+                let attr = request
+                    .attr(nest)
+                    .and_then(|nest| nest.nested(policies).ok()?.get(attr));
+                if let Some(attr) = attr {
+                    extack.bad_attr(&attr);
+                }
+            }
+            Blame::Missing(attr) => extack.missing(attr),
+            Blame::MissingInside(nest, attr) => {
+                if let Some(nest) = request.attr(nest) {
+                    extack.missing_in(&nest, attr);
+                }
+            }
+        }
+
+        self.errno
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(errno: Error) -> Refusal {
+        Refusal::new(errno, "")
+    }
+}
+
+impl From<AllocError> for Refusal {
+    fn from(error: AllocError) -> Refusal {
+        Refusal::from(Error::from(error))
+    }
+}
+
+/// Refuses a request that has an attribute more than once.
+///
+/// The parser of netlink keeps the last of them without a word.
+pub(crate) fn repeated(request: &Request<'_>) -> Result<(), Refusal> {
+    match request.first_repeated() {
+        Some(attr) => Err(Refusal::new(EINVAL, "an attribute is repeated").at(attr.type_())),
+        None => Ok(()),
+    }
+}

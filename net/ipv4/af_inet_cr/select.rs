@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which socket a request is about.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    attr,
+    refusal::Refusal, //
+};
+
+use kernel::{
+    net::{
+        netlink::{
+            Policy,
+            Request, //
+        },
+        socket::SocketFile, //
+    },
+    prelude::*, //
+};
+
+/// The policy of the attributes that select a socket, and of no others.
+pub(crate) static POLICY: [Policy; attr::COOKIE as usize + 1] = {
+    let mut table = [Policy::rejected(); attr::COOKIE as usize + 1];
+    table[attr::INODE as usize] = Policy::uint();
+    table[attr::SOCK_FD as usize] = Policy::u32();
+    table[attr::PIDFD as usize] = Policy::u32();
+    table[attr::COOKIE as usize] = Policy::uint();
+    table
+};
+
+/// How a request says which socket it is about.
+#[derive(Clone, Copy)]
+enum Selector {
+    /// By inode number.
+    Inode(u64),
+    /// By a descriptor of the requester.
+    Fd(u32),
+    /// By a process, and a descriptor there.
+    PidFd(u32, u32),
+}
+
+impl Selector {
+    /// Reads the selector of a request, of which there must be one.
+    fn parse(request: &Request<'_>) -> Result<Selector, Refusal> {
+        let number = |ty| -> Result<_, Refusal> {
+            Ok(request.attr(ty).map(|attr| attr.as_u32()).transpose()?)
+        };
+        let inode = request
+            .attr(attr::INODE)
+            .map(|attr| attr.as_uint())
+            .transpose()?;
+        let fd = number(attr::SOCK_FD)?;
+        let pidfd = number(attr::PIDFD)?;
+        let second = |attr| {
+            Err(Refusal::new(EINVAL, "the socket is selected in more than one way").at(attr))
+        };
+
+        match (inode, pidfd, fd) {
+            (Some(inode), None, None) => Ok(Selector::Inode(inode)),
+            (None, None, Some(fd)) => Ok(Selector::Fd(fd)),
+            (None, Some(pidfd), Some(fd)) => Ok(Selector::PidFd(pidfd, fd)),
+            (None, Some(_), None) => Err(Refusal::missing(
+                attr::SOCK_FD,
+                "no descriptor of the process is named",
+            )),
+            (None, None, None) => Err(Refusal::missing(attr::INODE, "no socket is selected")),
+            (Some(_), Some(_), _) => second(attr::PIDFD),
+            (Some(_), None, Some(_)) => second(attr::SOCK_FD),
+        }
+    }
+
+    /// The attribute to blame if the socket is not found.
+    fn attr(self) -> u16 {
+        match self {
+            Selector::Inode(_) => attr::INODE,
+            Selector::Fd(_) | Selector::PidFd(..) => attr::SOCK_FD,
+        }
+    }
+
+    /// Finds the socket, in whatever namespace.
+    fn find(self, request: &Request<'_>) -> Result<SocketFile, Refusal> {
+        let refused = |errno: Error, attr: u16| {
+            Refusal::new(
+                errno,
+                match errno {
+                    EBADF => "not an open descriptor",
+                    ENOTSOCK => "not a socket",
+                    EPERM => "not allowed to attach to the process",
+                    ESRCH => "the process is gone",
+                    E2BIG => "too many open files to search, use pidfd and sock-fd",
+                    _ => "",
+                },
+            )
+            .at(attr)
+        };
+
+        match self {
+            // Sockets that are closed have the number 0.
+            Selector::Inode(0) => Err(self.not_found()),
+            Selector::Inode(inode) => {
+                SocketFile::find_ino(request.net(), inode).map_err(|errno| match errno {
+                    ENOENT => self.not_found(),
+                    errno => refused(errno, attr::INODE),
+                })
+            }
+            Selector::Fd(fd) => {
+                SocketFile::from_fd(fd).map_err(|errno| refused(errno, attr::SOCK_FD))
+            }
+            Selector::PidFd(pidfd, fd) => {
+                SocketFile::from_pidfd(pidfd, fd).map_err(|errno| match errno {
+                    EPERM | ESRCH => refused(errno, attr::PIDFD),
+                    errno => refused(errno, attr::SOCK_FD),
+                })
+            }
+        }
+    }
+
+    /// The refusal of a socket that is not there, or not there for the requester.
+    fn not_found(self) -> Refusal {
+        Refusal::new(ENOENT, "no such socket in this network namespace").at(self.attr())
+    }
+}
+
+/// Finds the socket that a request is about.
+///
+/// A socket of another network namespace than the request's is not found, by whatever it is
+/// selected: the privilege of the requester is one in its namespace only. Sockets of the kernel are
+/// refused.
+pub(crate) fn select(request: &Request<'_>) -> Result<SocketFile, Refusal> {
+    let selector = Selector::parse(request)?;
+    let socket = selector.find(request)?;
+
+    if !socket.is_in_net(request.net()) {
+        return Err(selector.not_found());
+    }
+    if socket.is_kernel() {
+        return Err(
+            Refusal::new(EOPNOTSUPP, "the socket belongs to the kernel").at(selector.attr())
+        );
+    }
+    if let Some(cookie) = request.attr(attr::COOKIE) {
+        if cookie.as_uint()? != socket.cookie() {
+            return Err(Refusal::new(ESTALE, "the socket has another cookie").at(attr::COOKIE));
+        }
+    }
+    Ok(socket)
+}
