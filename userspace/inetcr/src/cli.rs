@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The command line.
+#![expect(
+    clippy::doc_markdown,
+    reason = "these comments are the help, which is no Markdown"
+)]
+
+mod dump;
+mod files;
+mod restore;
+mod show;
+mod text;
+
+use clap::{Parser, Subcommand};
+
+/// Checkpoints and restores IPv4 sockets.
+///
+/// A dump is the whole state of a socket: type, addresses, options, buffer sizes. A socket that is
+/// made from it answers every question as the dumped one did.
+///
+/// The kernel needs CONFIG_AF_INET_CR, the user CAP_NET_ADMIN in the user namespace that owns the
+/// network namespace.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = EXIT_STATUS, after_long_help = LONG_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dump(dump::Args),
+    Show(show::Args),
+    Restore(restore::Args),
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed or refused by the kernel, 2 wrong usage.";
+
+const LONG_HELP: &str = "\
+Examples:
+  See what a socket looks like (descriptor 5 of process 1234):
+      inetcr dump --pid 1234 --fd 5
+  Save it, and start another program with a socket that equals it as descriptor 3:
+      inetcr dump --pid 1234 --fd 5 -o socket.json
+      inetcr restore socket.json -- ./server
+  Copy a socket into another network namespace:
+      inetcr dump --inode 98765 --json | ip netns exec blue inetcr restore - -- ./server
+
+Exit status: 0 done, 1 failed or refused by the kernel, 2 wrong usage.";
+
+impl Cli {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Dump(args) => args.run(),
+            Command::Show(args) => args.run(),
+            Command::Restore(args) => args.run(),
+        }
+    }
+}
+
+/// Passes on what the kernel remarked on a request that it granted.
+fn pass_on_warning(client: &inetcr::Client) {
+    if let Some(warning) = client.warning() {
+        eprintln!("inetcr: the kernel warns: {warning}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_selector_is_needed_and_one_is_enough() {
+        let parse = |args: &str| {
+            let args = ["inetcr", "dump"]
+                .into_iter()
+                .chain(args.split_whitespace());
+            Cli::try_parse_from(args).is_ok()
+        };
+        assert!(parse("--fd 3"));
+        assert!(parse("--inode 77 --cookie 5 --json"));
+        assert!(parse("--pid 1 --fd 3 -o file"));
+        assert!(!parse(""));
+        assert!(!parse("--pid 1"));
+        assert!(!parse("--inode 77 --fd 3"));
+        assert!(!parse("--fd -3"));
+    }
+}

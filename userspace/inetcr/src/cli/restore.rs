@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `inetcr restore`.
+
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, anyhow, bail};
+use command_fds::{CommandFdExt as _, FdMapping};
+use inetcr::{Client, Image, Restored, Selector, State};
+use serde_json::json;
+
+use super::{files, pass_on_warning, text};
+
+/// The first descriptor of the socket-activation protocol.
+const LISTEN_FDS_START: RawFd = 3;
+
+/// Restore the sockets of an image.
+///
+/// Each restored socket is dumped again and compared with the image. Then COMMAND is run in place
+/// of this program, with the sockets as descriptors 3, 4, ... by the socket-activation protocol
+/// (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES; see sd_listen_fds(3)). With --fd they are descriptors
+/// N, N + 1, ..., and no variable says so.
+///
+/// Without COMMAND, prints what was restored and closes it again: a test whether an image can be
+/// restored here.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Image that `inetcr dump` wrote, `-` for the standard input.
+    #[arg(value_name = "FILE")]
+    image: PathBuf,
+
+    /// Descriptor of the first socket, instead of the socket-activation protocol.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(i32).range(0..0x10_0000),
+        requires = "command"
+    )]
+    fd: Option<RawFd>,
+
+    /// Name of the sockets in LISTEN_FDNAMES.
+    #[arg(long, default_value = "inetcr", conflicts_with = "fd", value_parser = listen_name)]
+    name: String,
+
+    /// Print what was restored as JSON instead of a table.
+    #[arg(long, conflicts_with = "command")]
+    json: bool,
+
+    /// Program to run with the sockets, and its arguments.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// A name in `LISTEN_FDNAMES`: the protocol puts colons between names.
+fn listen_name(name: &str) -> Result<String, String> {
+    if name.len() > 255 || name.contains(|c: char| c == ':' || c.is_control()) {
+        return Err("a name has at most 255 bytes and no colon".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+/// A restored socket and what a dump of it says.
+struct RestoredCopy {
+    socket: Restored,
+    state: State,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let image = files::read(&self.image)?;
+        let copies = restore(&image)?;
+        match self.command.split_first() {
+            Some((program, arguments)) => self.exec(program, arguments, copies),
+            None if self.json => text::print(&report_json(&copies)?),
+            None => text::print(&report(&copies)),
+        }
+    }
+
+    /// Becomes the command. Returns only if that fails.
+    fn exec(
+        &self,
+        program: &OsString,
+        arguments: &[OsString],
+        copies: Vec<RestoredCopy>,
+    ) -> anyhow::Result<()> {
+        let first = self.fd.unwrap_or(LISTEN_FDS_START);
+        let count = copies.len();
+        let mut command = Command::new(program);
+        command.args(arguments);
+        if self.fd.is_none() {
+            command
+                .env("LISTEN_FDS", count.to_string())
+                .env("LISTEN_PID", std::process::id().to_string())
+                .env("LISTEN_FDNAMES", vec![self.name.as_str(); count].join(":"));
+        }
+        let mappings = copies
+            .into_iter()
+            .zip(first..)
+            .map(|(copy, child_fd)| FdMapping {
+                parent_fd: copy.socket.fd,
+                child_fd,
+            });
+        command
+            .fd_mappings(mappings.collect())
+            .map_err(|_| anyhow!("two sockets for one descriptor"))?;
+        let error = command.exec();
+        Err(error).with_context(|| format!("cannot run {}", program.display()))
+    }
+}
+
+/// Restores all sockets or none: those that were made are closed on an error.
+fn restore(image: &Image) -> anyhow::Result<Vec<RestoredCopy>> {
+    if image.sockets.is_empty() {
+        bail!("the image has no socket");
+    }
+    let mut client = Client::new()?;
+    let count = image.sockets.len();
+    let mut copies = Vec::with_capacity(count);
+    for (number, state) in (1..).zip(&image.sockets) {
+        let copy = restore_one(&mut client, state);
+        copies.push(copy.with_context(|| format!("socket {number} of {count}"))?);
+    }
+    Ok(copies)
+}
+
+fn restore_one(client: &mut Client, state: &State) -> anyhow::Result<RestoredCopy> {
+    let socket = client.restore(state)?;
+    pass_on_warning(client);
+    let selector = Selector::Fd(socket.fd.as_raw_fd());
+    let copy = client.dump(selector.with_cookie(socket.cookie))?;
+    let unmet = state.unmet_by(&copy);
+    if !unmet.is_empty() {
+        let unmet: Vec<_> = unmet.iter().map(ToString::to_string).collect();
+        bail!(
+            "the restored socket is not what the image has (image, socket): {}",
+            unmet.join("; ")
+        );
+    }
+    Ok(RestoredCopy {
+        socket,
+        state: copy,
+    })
+}
+
+fn report(copies: &[RestoredCopy]) -> String {
+    let mut report = String::new();
+    for copy in copies {
+        report.push_str(&text::headline(&copy.state));
+        report.push('\n');
+    }
+    let plural = if copies.len() == 1 { "" } else { "s" };
+    report
+        + &format!(
+            "{} socket{plural} restored, equal to the image\n",
+            copies.len()
+        )
+}
+
+fn report_json(copies: &[RestoredCopy]) -> anyhow::Result<String> {
+    let restored: Vec<_> = copies
+        .iter()
+        .map(|copy| {
+            json!({
+                "inode": copy.socket.inode,
+                "cookie": copy.socket.cookie,
+                "equal": true,
+                "state": copy.state.without_identity(),
+            })
+        })
+        .collect();
+    Ok(serde_json::to_string_pretty(&json!({ "restored": restored }))? + "\n")
+}

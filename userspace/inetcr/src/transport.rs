@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The generic netlink socket: sends a request, collects its answers.
+
+use netlink_packet_core::{
+    DecodeError as PacketError, Emitable, NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, ParseableParametrized,
+};
+use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
+use nix::errno::Errno;
+use nix::libc;
+
+use crate::attr::RawAttr;
+use crate::error::{DecodeError, Error};
+use crate::extack;
+use crate::table::FAMILY;
+
+/// A generic netlink message with attributes that nobody has looked at.
+#[derive(Clone, Debug)]
+struct Body {
+    command: u8,
+    version: u8,
+    attributes: Vec<u8>,
+}
+
+impl GenlFamily for Body {
+    fn family_name() -> &'static str {
+        FAMILY
+    }
+    fn command(&self) -> u8 {
+        self.command
+    }
+    fn version(&self) -> u8 {
+        self.version
+    }
+}
+
+impl Emitable for Body {
+    fn buffer_len(&self) -> usize {
+        self.attributes.len()
+    }
+    fn emit(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.attributes);
+    }
+}
+
+impl ParseableParametrized<[u8], GenlHeader> for Body {
+    fn parse_with_param(bytes: &[u8], header: GenlHeader) -> Result<Self, PacketError> {
+        Ok(Self {
+            command: header.cmd,
+            version: header.version,
+            attributes: bytes.to_vec(),
+        })
+    }
+}
+
+/// What to send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) family_id: u16,
+    pub(crate) version: u8,
+    pub(crate) command: u8,
+    /// Name of the command, for messages.
+    pub(crate) name: &'static str,
+    /// The bytes of the attributes.
+    pub(crate) attributes: &'a [u8],
+}
+
+/// The kernel's answers to one request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    /// The attributes of each message.
+    pub(crate) messages: Vec<Vec<RawAttr>>,
+    /// What the kernel remarks although it has done what was asked.
+    pub(crate) warning: Option<String>,
+}
+
+/// A socket of generic netlink.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    socket: Socket,
+    sequence: u32,
+}
+
+impl Transport {
+    pub(crate) fn new() -> Result<Self, Error> {
+        let mut socket = Socket::new(NETLINK_GENERIC).map_err(Error::io("netlink socket"))?;
+        socket
+            .bind_auto()
+            .and_then(|_| socket.connect(&SocketAddr::new(0, 0)))
+            .map_err(Error::io("netlink socket address"))?;
+        // Errors come with words and attributes, and without a copy of the request; a dump
+        // request is checked as strictly as any other.
+        socket
+            .set_ext_ack(true)
+            .and_then(|()| socket.set_cap_ack(true))
+            .and_then(|()| socket.set_netlink_get_strict_chk(true))
+            .map_err(Error::io("netlink socket option"))?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
+    }
+
+    /// Sends a request and waits until the kernel has done with it.
+    pub(crate) fn exchange(&mut self, request: &Request<'_>) -> Result<Answer, Error> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let bytes = serialize(request, self.sequence);
+        retry(|| self.socket.send(&bytes, 0)).map_err(Error::io("netlink send"))?;
+
+        let mut answer = Answer::default();
+        loop {
+            let datagram = self.receive()?;
+            if self.collect(&datagram, request, &bytes, &mut answer)? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Reads the messages of a datagram, `true` if the last of them ends the answer.
+    fn collect(
+        &self,
+        datagram: &[u8],
+        request: &Request<'_>,
+        sent: &[u8],
+        answer: &mut Answer,
+    ) -> Result<bool, Error> {
+        let mut rest = datagram;
+        while !rest.is_empty() {
+            let message = NetlinkMessage::<GenlMessage<Body>>::deserialize(rest)
+                .map_err(|error| DecodeError::Message(error.to_string()))?;
+            let length = (message.header.length as usize).next_multiple_of(4);
+            rest = rest.get(length..).unwrap_or_default();
+            // Answers to an earlier request, which was given up after an error.
+            if message.header.sequence_number != self.sequence {
+                continue;
+            }
+            match message.payload {
+                NetlinkPayload::InnerMessage(message) => {
+                    let attrs = RawAttr::decode_all(&message.payload.attributes)?;
+                    answer.messages.push(attrs);
+                }
+                NetlinkPayload::Error(error) => {
+                    let attrs = extack::attributes(message.header.flags, &error.header);
+                    let errno = error.raw_code().saturating_abs();
+                    if errno != 0 {
+                        let error = extack::kernel_error(request.name, errno, &attrs, sent);
+                        return Err(error.into());
+                    }
+                    answer.warning = extack::message(&attrs);
+                    return Ok(true);
+                }
+                NetlinkPayload::Overrun(_) => {
+                    return Err(DecodeError::Message("the answer was overrun".into()).into());
+                }
+                // `Done` ends a dump of many objects, which comes with an acknowledgement of its
+                // own only for a request that is no dump.
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Receives one datagram, however long it is.
+    fn receive(&self) -> Result<Vec<u8>, Error> {
+        let peek = libc::MSG_PEEK | libc::MSG_TRUNC;
+        let length = retry(|| self.socket.recv(&mut &mut [0u8; 0][..], peek))
+            .map_err(Error::io("netlink receive"))?;
+        let mut datagram = Vec::with_capacity(length);
+        retry(|| self.socket.recv(&mut datagram, 0)).map_err(Error::io("netlink receive"))?;
+        Ok(datagram)
+    }
+}
+
+/// A whole message.
+fn serialize(request: &Request<'_>, sequence: u32) -> Vec<u8> {
+    let mut message = GenlMessage::from_payload(Body {
+        command: request.command,
+        version: request.version,
+        attributes: request.attributes.to_vec(),
+    });
+    message.set_resolved_family_id(request.family_id);
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_ACK;
+    header.sequence_number = sequence;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+/// Repeats a system call that a signal has interrupted.
+fn retry<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.raw_os_error() == Some(Errno::EINTR as i32) => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request to restore, byte by byte.
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn golden_request() {
+        let attrs = [
+            RawAttr::u32(6, 1),
+            RawAttr::string(5, c"lo"),
+            RawAttr::be16(28, 0x1234),
+            RawAttr::nested(10, &[RawAttr::u32(1, 1), RawAttr::sint(2, 5_000_000_000)]),
+        ];
+        let attributes = RawAttr::encode_all(&attrs);
+        let request = Request {
+            family_id: 0x21,
+            version: 1,
+            command: 2,
+            name: "restore",
+            attributes: &attributes,
+        };
+        #[rustfmt::skip]
+        let golden = [
+            // nlmsghdr: length, type, REQUEST | ACK, sequence, port; genlmsghdr: command, version.
+            68, 0, 0, 0, 0x21, 0, 5, 0, 7, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0,
+            // sockopt-broadcast = 1
+            8, 0, 6, 0, 1, 0, 0, 0,
+            // sockopt-bindtodevice = "lo"
+            7, 0, 5, 0, b'l', b'o', 0, 0,
+            // local-port = 0x1234, in network byte order
+            6, 0, 28, 0, 0x12, 0x34, 0, 0,
+            // sockopt-linger, a nest
+            24, 0, 10, 0x80,
+            // onoff = 1
+            8, 0, 1, 0, 1, 0, 0, 0,
+            // time = 5 s, in 8 bytes
+            12, 0, 2, 0, 0x00, 0xf2, 0x05, 0x2a, 1, 0, 0, 0,
+        ];
+        assert_eq!(serialize(&request, 7), golden);
+    }
+}

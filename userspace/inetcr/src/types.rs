@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Values that need a type of their own.
+
+mod device;
+mod named;
+mod time;
+
+pub use device::DeviceName;
+pub use named::{BindLocks, FileFlags, SockState, Timestamp};
+pub use time::Time;

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The tool with a kernel that has the family, as root: in the VM,
+//! `cargo test -p inetcr --test kernel -- --ignored`.
+
+mod tool;
+
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use inetcr::table::Command as Request;
+use inetcr::{Client, Error, Image, RawAttr, Selector, SockState, State, Time};
+
+use tool::{File, inode, printed, refused, socket, text};
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn every_selector_finds_the_socket() {
+    let socket = socket();
+    let pid = std::process::id().to_string();
+    let fd = socket.as_raw_fd().to_string();
+    let ino = inode(socket.as_raw_fd());
+    let by_pid = printed(&["dump", "--pid", &pid, "--fd", &fd, "--json"]);
+    assert_eq!(printed(&["dump", "--inode", &ino, "--json"]), by_pid);
+
+    let image = Image::from_json(&by_pid).unwrap();
+    let [state] = image.sockets.as_slice() else {
+        panic!("not one socket");
+    };
+    assert_eq!(state.inode.unwrap().to_string(), ino);
+    assert_eq!(state.local(), socket.local_addr().ok());
+    assert_eq!(state.sock_state, Some(SockState::Close));
+    assert_eq!(state.sockopt_broadcast, Some(true));
+    assert_eq!(state.sockopt_rcvtimeo, Time::from_nanos(3_000_000_000));
+    assert_eq!(state.sockopt_sndtimeo, Some(Time::INFINITE));
+
+    let cookie = state.cookie.unwrap();
+    let right = cookie.to_string();
+    assert_eq!(
+        printed(&["dump", "--inode", &ino, "--cookie", &right, "--json"]),
+        by_pid
+    );
+    let wrong = (cookie + 1).to_string();
+    let error = refused(&["dump", "--inode", &ino, "--cookie", &wrong]);
+    assert!(error.contains("(attribute cookie)"), "{error}");
+
+    // A descriptor that is passed on to the tool.
+    let inherited = rustix::io::dup(&socket).unwrap();
+    let script = format!(
+        "exec \"$0\" dump --fd 7 --json 7<&{}",
+        inherited.as_raw_fd()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_inetcr")]);
+    assert_eq!(text(&command.output().unwrap().stdout), by_pid);
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn the_table_is_for_people() {
+    let socket = socket();
+    let shown = printed(&["dump", "--inode", &inode(socket.as_raw_fd())]);
+    let first = format!("udp dgram UNCONN {} *:* ino:", socket.local_addr().unwrap());
+    assert!(shown.starts_with(&first), "{shown}");
+    assert!(
+        shown.contains("\n    sockopt-broadcast     on\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\n    sockopt-rcvtimeo      3s\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn an_image_comes_back_equal_and_is_handed_to_a_program() {
+    let image = File::new("image", "");
+    let socket = socket();
+    let address = socket.local_addr().unwrap();
+    let ino = inode(socket.as_raw_fd());
+    assert_eq!(printed(&["dump", "--inode", &ino, "-o", image.path()]), "");
+
+    let taken = refused(&["restore", image.path()]);
+    assert!(
+        taken.contains("socket 1 of 1: restore: EADDRINUSE"),
+        "{taken}"
+    );
+    drop(socket);
+
+    let report = printed(&["restore", image.path()]);
+    assert!(
+        report.starts_with(&format!("udp dgram UNCONN {address} *:*")),
+        "{report}"
+    );
+    assert!(
+        report.ends_with("1 socket restored, equal to the image\n"),
+        "{report}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&printed(&["restore", image.path(), "--json"])).unwrap();
+    let original = Image::from_json(&std::fs::read_to_string(&image.0).unwrap()).unwrap();
+    let copy: State = serde_json::from_value(json["restored"][0]["state"].clone()).unwrap();
+    assert_eq!(copy, original.sockets[0].without_identity());
+
+    let port = format!("0100007F:{:04X}", address.port());
+    let script = format!(
+        r#"[ "$LISTEN_PID" = $$ ] && echo "$LISTEN_FDS $LISTEN_FDNAMES"
+           ino=$(readlink /proc/$$/fd/3); ino=${{ino#socket:[}}; ino=${{ino%]}}
+           grep -c "{port} .* $ino " /proc/net/udp"#
+    );
+    let run = [
+        "restore",
+        image.path(),
+        "--name",
+        "dns",
+        "--",
+        "sh",
+        "-c",
+        &script,
+    ];
+    assert_eq!(printed(&run), "1 dns\n1\n");
+
+    let script = "echo ${LISTEN_FDS-none}; readlink /proc/$$/fd/9 /proc/$$/fd/0 | cut -c1-8";
+    let run = [
+        "restore",
+        image.path(),
+        "--fd",
+        "9",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    assert!(printed(&run).starts_with("none\nsocket:["));
+    let nothing = refused(&["restore", image.path(), "--", "/nonexistent/program"]);
+    assert!(
+        nothing.contains("cannot run /nonexistent/program"),
+        "{nothing}"
+    );
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn refusals_name_the_attribute() {
+    let state = r#""sock-family": 2, "sock-type": 2, "sock-protocol": 17, "sock-state": "close""#;
+    let restore = |name: &str, more: &str| {
+        let content =
+            format!(r#"{{"format":"af-inet-cr","version":1,"sockets":[{{{state}, {more}}}]}}"#);
+        let image = File::new(name, &content);
+        refused(&["restore", image.path()])
+    };
+    let gone = restore("gone", r#""sockopt-bindtodevice": "nosuchdev""#);
+    assert!(gone.contains("restore: ENODEV: "), "{gone}");
+    assert!(gone.contains("(attribute sockopt-bindtodevice)"), "{gone}");
+    let range = restore("range", r#""sockopt-reuseaddr": 3"#);
+    assert!(
+        range.contains("(attribute sockopt-reuseaddr, valid: 0 to 2)"),
+        "{range}"
+    );
+    let elsewhere = restore(
+        "elsewhere",
+        r#""local-addr": "192.0.2.1", "local-port": 4000"#,
+    );
+    assert!(
+        elsewhere.contains("restore: EADDRNOTAVAIL: "),
+        "{elsewhere}"
+    );
+
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let error = refused(&["dump", "--inode", &inode(tcp.as_raw_fd())]);
+    assert!(error.starts_with("inetcr: dump: "), "{error}");
+    let nothing = refused(&["dump", "--inode", "4294967295"]);
+    assert!(nothing.contains("(attribute inode)"), "{nothing}");
+    let nobody = refused(&["dump", "--pid", "999999999", "--fd", "3"]);
+    assert!(nobody.contains("process 999999999"), "{nobody}");
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn without_the_capability_the_kernel_refuses() {
+    // Where the user below can reach it.
+    let tool = File::new("tool", "");
+    std::fs::copy(Path::new(env!("CARGO_BIN_EXE_inetcr")), &tool.0).unwrap();
+    std::fs::set_permissions(&tool.0, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&tool.0);
+    let output = command
+        .args(["dump", "--inode", "1"])
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.starts_with("inetcr: dump: EPERM: "), "{error}");
+    assert!(error.contains("CAP_NET_ADMIN"), "{error}");
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn the_library_sends_anything() {
+    let mut client = Client::new().unwrap();
+    assert_eq!(client.family_version(), 1);
+    let errno = |answer: Result<Vec<RawAttr>, Error>| answer.unwrap_err().errno();
+    let dump = Request::Dump.number();
+    let socket = socket();
+    let fd = socket.as_raw_fd().cast_unsigned();
+    assert_eq!(
+        client.raw(dump, &[RawAttr::u32(4, fd)]).unwrap()[0].number(),
+        1
+    );
+    let error = client.raw(dump, &[RawAttr::new(4, [0])]).unwrap_err();
+    assert_eq!(
+        error.kernel().unwrap().attribute.as_ref().unwrap().name(),
+        Some("sock-fd")
+    );
+    let error = client
+        .raw(dump, &[RawAttr::u32(4, fd), RawAttr::u32(4000, 0)])
+        .unwrap_err();
+    let attribute = error.kernel().unwrap().attribute.clone();
+    assert_eq!(attribute.map(|attribute| attribute.number()), Some(4000));
+    assert!(
+        client
+            .raw(dump, &[RawAttr::u32(4, fd).claiming_len(400)])
+            .is_err()
+    );
+    assert!(client.raw_bytes(dump, &[1, 2, 3]).is_err());
+    assert_eq!(errno(client.raw(Request::Amend.number(), &[])), Some(95));
+    assert_eq!(errno(client.raw(200, &[])), Some(95));
+    let state = client.dump(Selector::Fd(socket.as_raw_fd())).unwrap();
+    drop(socket);
+    let restored = client.restore(&state).unwrap();
+    let copy = UdpSocket::from(restored.fd);
+    assert_eq!(copy.local_addr().ok(), state.local());
+    let selector = Selector::Fd(copy.as_raw_fd()).with_cookie(restored.cookie);
+    let again = client.dump(selector).unwrap();
+    assert_eq!(again.without_identity(), state.without_identity());
+}

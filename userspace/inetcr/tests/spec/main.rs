@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The library's table, the YNL specification and the UAPI header say the same.
+
+mod schema;
+
+use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, SOCKET, lookup};
+use inetcr::{BindLocks, FileFlags, LINGER, SockState, Timestamp};
+
+use schema::{header, kind_of, spec};
+
+fn compare(set: &str, table: &'static [AttributeInfo]) {
+    let spec = spec();
+    let attributes = spec.set(set);
+    assert_eq!(attributes.len(), table.len(), "rows of {set}");
+    for (number, attribute) in attributes {
+        let row = lookup(table, number);
+        let row = row.unwrap_or_else(|| panic!("{set}: no row for {}", attribute.name));
+        assert_eq!(row.name, attribute.name, "{set} {number}");
+        let kind = match row.kind {
+            Kind::Nest(name, _) => format!("Nest({name:?})"),
+            kind => format!("{kind:?}"),
+        };
+        assert_eq!(kind, kind_of(attribute), "{set} {}", attribute.name);
+    }
+}
+
+#[test]
+fn the_tables_have_the_rows_of_the_specification() {
+    compare("socket", SOCKET);
+    compare("linger", LINGER);
+}
+
+/// Values and names of flags.
+fn bits<F: bitflags::Flags<Bits = u32>>() -> Vec<(u32, String)> {
+    let flags = F::FLAGS.iter();
+    let name = |name: &str| name.to_lowercase().replace('_', "-");
+    flags
+        .map(|flag| (flag.value().bits(), name(flag.name())))
+        .collect()
+}
+
+#[test]
+fn names_and_numbers_of_values_are_those_of_the_specification() {
+    let spec = spec();
+    let states: Vec<_> = SockState::ALL
+        .iter()
+        .map(|one| (one.number(), one.name()))
+        .collect();
+    assert_eq!(states, spec.entries("sock-state"));
+    let stamps: Vec<_> = Timestamp::ALL
+        .iter()
+        .map(|one| (one.number(), one.name()))
+        .collect();
+    assert_eq!(stamps, spec.entries("timestamp"));
+
+    let named = |name| {
+        let entries = spec.entries(name).into_iter();
+        entries
+            .map(|(bit, name)| (bit, name.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(bits::<BindLocks>(), named("bind-lock"));
+    assert_eq!(bits::<FileFlags>(), named("file-flag"));
+}
+
+#[test]
+fn the_commands_are_those_of_the_specification() {
+    let spec = spec();
+    assert_eq!(spec.name, FAMILY);
+    let mut number = 0;
+    let listed: Vec<_> = spec
+        .operations
+        .list
+        .iter()
+        .map(|operation| {
+            number = operation.value.unwrap_or(number + 1);
+            (number, operation.name.as_str())
+        })
+        .collect();
+    let ours: Vec<_> = Command::ALL
+        .iter()
+        .map(|one| (one.number(), one.name()))
+        .collect();
+    assert_eq!(ours, listed);
+}
+
+/// What a dump may hold is a field of `State`, and what a restore takes too.
+#[test]
+fn a_state_carries_all_that_the_commands_exchange() {
+    let spec = spec();
+    let carried = |name: &str| {
+        let row = SOCKET.iter().find(|row| row.name == name);
+        row.is_some_and(|row| row.role != inetcr::table::Role::Other)
+    };
+    let exchange = |command| {
+        let mut operations = spec.operations.list.iter();
+        let operation = operations.find(|operation| operation.name == command);
+        operation
+            .and_then(|operation| operation.exchange.as_ref())
+            .expect("an exchange")
+    };
+    let dump = &exchange("dump").reply.attributes;
+    let restore = &exchange("restore").request.attributes;
+    let answer = &exchange("restore").reply.attributes;
+    for name in dump.iter().chain(restore).chain(answer) {
+        assert!(carried(name), "{name}");
+    }
+    for name in dump {
+        assert!(
+            restore.contains(name),
+            "restore does not take {name}, which dump gives"
+        );
+    }
+}
+
+#[test]
+fn the_header_has_the_numbers_of_the_specification() {
+    let (spec, header) = (spec(), header());
+    let constant = |prefix: &str, name: &str| {
+        let name = format!("AF_INET_CR_{prefix}_{name}")
+            .to_uppercase()
+            .replace('-', "_");
+        *header
+            .get(&name)
+            .unwrap_or_else(|| panic!("the header has no {name}"))
+    };
+    for set in &spec.attribute_sets {
+        for (number, attribute) in spec.set(&set.name) {
+            let prefix = match set.name.as_str() {
+                "socket" => "attr".to_owned(),
+                name => format!("a_{name}"),
+            };
+            assert_eq!(constant(&prefix, &attribute.name), u32::from(number));
+        }
+    }
+    for definition in spec
+        .definitions
+        .iter()
+        .filter(|one| !one.entries.is_empty())
+    {
+        for (value, name) in spec.entries(&definition.name) {
+            assert_eq!(constant(&definition.name, name), value);
+        }
+    }
+    for command in Command::ALL {
+        assert_eq!(constant("cmd", command.name()), u32::from(command.number()));
+    }
+    assert_eq!(constant("family", "version"), u32::from(FAMILY_VERSION));
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every allocation of a request fails once: the request is refused, and
+//! nothing is left of it.
+//!
+//! `/proc/thread-self/fail-nth` makes the n-th allocation from now on fail. A
+//! request is done when send(2) returns, so that only send(2) is exposed.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+
+use anyhow::{Context, Result, bail, ensure};
+use inetcr::RawAttr;
+
+use crate::cr::{self, DUMP, Dump, RESTORE, attr};
+use crate::leaks::{Counters, PATIENCE};
+use crate::observe::{observe, same};
+use crate::options::{Set, TABLE, apply};
+use crate::places::place;
+use crate::rawnl::RawNetlink;
+use crate::runner::{Test, skip};
+use crate::sys::{link, socket, task};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("faults::dump", dump).slow(),
+        Test::new("faults::dump_by_inode", dump_by_inode).slow(),
+        Test::new("faults::dump_by_pidfd", dump_by_pidfd).slow(),
+        Test::new("faults::restore::unbound", || restore("unbound", false)).slow(),
+        Test::new("faults::restore::bound", || restore("addr_port", false)).slow(),
+        Test::new("faults::restore::without_port", || {
+            restore("addr_without_port", false)
+        })
+        .slow(),
+        Test::new("faults::restore::everything", || {
+            restore("connected_addr_port", true)
+        })
+        .slow(),
+        Test::new("faults::refusal", refusal).slow(),
+    ]
+}
+
+/// Makes allocations fail.
+struct Fault(File);
+
+impl Fault {
+    fn open() -> Result<Self> {
+        let path = "/proc/thread-self/fail-nth";
+        let Ok(file) = File::options().read(true).write(true).open(path) else {
+            return skip("fail-nth (CONFIG_FAULT_INJECTION)");
+        };
+        let debugfs = "/sys/kernel/debug";
+        if fs::exists(format!("{debugfs}/failslab"))? {
+            for (name, value) in [
+                ("failslab/ignore-gfp-wait", "N"),
+                ("failslab/verbose", "0"),
+                ("fail_page_alloc/ignore-gfp-wait", "N"),
+                ("fail_page_alloc/ignore-gfp-highmem", "N"),
+                ("fail_page_alloc/min-order", "0"),
+                ("fail_page_alloc/verbose", "0"),
+            ] {
+                match fs::write(format!("{debugfs}/{name}"), value) {
+                    // The second kind can be left out of a kernel.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    other => other.context(name)?,
+                }
+            }
+            Ok(Self(file))
+        } else {
+            skip("failslab (CONFIG_FAILSLAB, CONFIG_FAULT_INJECTION_DEBUG_FS)")
+        }
+    }
+
+    /// The n-th allocation from now on fails.
+    fn arm(&mut self, nth: u32) -> io::Result<()> {
+        self.0.write_all(nth.to_string().as_bytes())
+    }
+
+    /// Ends that, and says whether one failed.
+    fn disarm(&mut self) -> Result<bool> {
+        let mut text = String::new();
+        self.0.seek(SeekFrom::Start(0))?;
+        self.0.read_to_string(&mut text)?;
+        self.arm(0)?;
+        Ok(text.trim() == "0")
+    }
+}
+
+/// Sends a request until none of its allocations is left to fail. Gives the
+/// attributes of the answer each time that there is a good one.
+fn each_allocation(
+    command: u8,
+    attributes: &[RawAttr],
+    mut good: impl FnMut(Dump) -> Result<()>,
+) -> Result<()> {
+    let mut fault = Fault::open()?;
+    let client = cr::client()?;
+    let mut raw = RawNetlink::open(&client)?;
+    let bytes = RawAttr::encode_all(attributes);
+    let before = Counters::inside();
+    let mut failed = 0;
+    for nth in 1..1000 {
+        fault.arm(nth)?;
+        let sent = raw.send(command, &bytes);
+        let injected = fault.disarm()?;
+        let answer = match sent {
+            Ok(()) => raw.answer(),
+            Err(error) => Err(error.into()),
+        };
+        match answer {
+            Ok(answer) => {
+                good(Dump(answer)).with_context(|| format!("allocation {nth}"))?;
+                if !injected {
+                    println!("{failed} of {} failing allocations are errors", nth - 1);
+                    ensure!(failed > 0, "no allocation failed");
+                    return Ok(());
+                }
+            }
+            Err(error) => {
+                ensure!(injected, "without a failure: {error:#}");
+                let errno = error.downcast::<io::Error>()?.raw_os_error();
+                ensure!(
+                    matches!(errno, Some(libc::ENOMEM | libc::ENOBUFS)),
+                    "allocation {nth}: error {errno:?}"
+                );
+                failed += 1;
+            }
+        }
+        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, PATIENCE) {
+            bail!("allocation {nth}: leaked: {leaked}");
+        }
+        // What an overrun left behind.
+        raw.drain();
+    }
+    bail!("never without a failure")
+}
+
+fn each_allocation_of_dump(original: &UdpSocket, selector: &[RawAttr]) -> Result<()> {
+    let mut client = cr::client()?;
+    let expected = cr::dump(&mut client, original)?;
+    let before = observe(original);
+    drop(client);
+    each_allocation(DUMP, selector, |dump| {
+        ensure!(dump == expected, "{dump:?} != {expected:?}");
+        Ok(())
+    })?;
+    same("the dumps changed the socket", &before, &observe(original))
+}
+
+fn bound() -> Result<UdpSocket> {
+    let socket = socket::udp()?;
+    socket::bind(&socket, "127.0.0.1:7000".parse()?)?;
+    socket::set(&socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"lo")?;
+    Ok(socket)
+}
+
+fn dump() -> Result<()> {
+    let original = bound()?;
+    let fd = original.as_raw_fd().cast_unsigned();
+    each_allocation_of_dump(&original, &[RawAttr::u32(attr::SOCK_FD, fd)])
+}
+
+fn dump_by_inode() -> Result<()> {
+    let original = bound()?;
+    let inode = socket::inode(&original)?;
+    each_allocation_of_dump(&original, &[RawAttr::uint(attr::INODE, inode)])
+}
+
+fn dump_by_pidfd() -> Result<()> {
+    let original = bound()?;
+    let me = task::pidfd_open(std::process::id().cast_signed())?;
+    let selector = [
+        RawAttr::u32(attr::PIDFD, me.as_raw_fd().cast_unsigned()),
+        RawAttr::u32(attr::SOCK_FD, original.as_raw_fd().cast_unsigned()),
+    ];
+    each_allocation_of_dump(&original, &selector)
+}
+
+/// A socket in that place, with options or without.
+fn restore(name: &str, with_options: bool) -> Result<()> {
+    let original = socket::udp()?;
+    if with_options {
+        for row in TABLE {
+            let case = row.cases.iter().rfind(|case| {
+                !matches!(
+                    case.set,
+                    Set::Default(..) | Set::Device(_) | Set::DeviceGone
+                )
+            });
+            apply(&original, row, case.context("a row without cases")?)?;
+        }
+    }
+    (place(name).context("no such place")?.go)(&original)?;
+    let mut client = cr::client()?;
+    let expected = cr::dump(&mut client, &original)?;
+    let seen = observe(&original);
+    drop((client, original));
+    each_allocation(RESTORE, &expected.0, |answer| {
+        let fd = answer.u32(attr::SOCK_FD).context("no descriptor")?;
+        let copy = UdpSocket::from(task::adopt(fd.cast_signed()));
+        same("original != copy", &seen, &observe(&copy))
+    })
+}
+
+/// A refusal, too, allocates: what it was about may get lost, not more.
+fn refusal() -> Result<()> {
+    link::add_dummy("dummy0")?;
+    let mut fault = Fault::open()?;
+    let client = cr::client()?;
+    let mut raw = RawNetlink::open(&client)?;
+    let before = Counters::inside();
+    let name = RawAttr::string(attr::BINDTODEVICE, c"nothing0");
+    let bytes = RawAttr::encode_all(&[name]);
+    for nth in 1..1000 {
+        fault.arm(nth)?;
+        let sent = raw.send(RESTORE, &bytes);
+        let injected = fault.disarm()?;
+        if sent.is_ok() {
+            ensure!(raw.answer().is_err(), "not refused");
+        }
+        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, PATIENCE) {
+            bail!("allocation {nth}: leaked: {leaked}");
+        }
+        if !injected {
+            link::remove("dummy0")?;
+            return Ok(());
+        }
+        raw.drain();
+    }
+    bail!("never without a failure")
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tests.
+
+mod addresses;
+mod devices;
+mod faults;
+mod lifetime;
+mod lost;
+mod not_found;
+mod options;
+mod random;
+mod refusals;
+mod selectors;
+mod selfcheck;
+mod usage;
+
+use crate::runner::Test;
+pub use random::Random;
+
+/// Every test, in the order in which they run.
+pub fn all(random: Random) -> Vec<Test> {
+    [
+        selfcheck::tests(random),
+        options::tests(),
+        addresses::tests(),
+        random::tests(random),
+        selectors::tests(),
+        not_found::tests(),
+        usage::tests(),
+        devices::tests(),
+        lost::tests(),
+        refusals::tests(),
+        lifetime::tests(),
+        faults::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

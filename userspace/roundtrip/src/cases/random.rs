@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Random options in, the same options out: rows of the option table in random
+//! order and values, with a place somewhere among them.
+//!
+//! The seed is fixed, so that a run can be repeated; `--seed` gives another one,
+//! `--cases` another number of cases.
+
+use std::cell::RefCell;
+
+use anyhow::{Context, Result, ensure};
+use proptest::collection::vec;
+use proptest::strategy::{Just, Strategy};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+
+use crate::cr;
+use crate::options::{Case, Row, Set, TABLE, apply};
+use crate::places::{PLACES, Place};
+use crate::runner::Test;
+use crate::sys::{link, socket};
+
+/// What is drawn, and how often.
+#[derive(Clone, Copy, clap::Args)]
+pub struct Random {
+    /// Seed of the random tests.
+    #[arg(long, env = "ROUNDTRIP_SEED", default_value_t = 20_070_607)]
+    seed: u64,
+    /// Number of random sockets.
+    #[arg(long, env = "ROUNDTRIP_CASES", default_value_t = 60)]
+    cases: u32,
+}
+
+pub fn tests(random: Random) -> Vec<Test> {
+    let run = move || round_trips(random);
+    vec![Test::new("random::round_trips", run).slow()]
+}
+
+/// A row, with the case that was drawn.
+type Choice = (usize, u8);
+
+fn round_trips(random: Random) -> Result<()> {
+    let Random { seed, cases } = random;
+    println!("--seed {seed} --cases {cases}");
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        cases,
+        max_shrink_iters: 300,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+
+    let order = Just((0..TABLE.len()).collect::<Vec<_>>()).prop_shuffle();
+    let values = vec(0_u8..16, TABLE.len());
+    let place = 0..PLACES.len();
+    let position = 0..=TABLE.len();
+    let strategy = (place, position, order, values).prop_map(|(place, position, order, values)| {
+        let choices: Vec<Choice> = order.into_iter().zip(values).collect();
+        (place, position, choices)
+    });
+    let client = RefCell::new(cr::client()?);
+    let counts = RefCell::new((0_u32, 0_u32));
+    runner
+        .run(&strategy, |(place, position, choices)| {
+            let mut client = client.borrow_mut();
+            let went = one(&mut client, &PLACES[place], position, &choices)
+                .map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
+            let mut counts = counts.borrow_mut();
+            counts.0 += 1;
+            counts.1 += u32::from(went);
+            Ok(())
+        })
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let (all, went) = *counts.borrow();
+    ensure!(
+        went * 10 > all * 7,
+        "only {went} of {all} sockets could be made"
+    );
+    Ok(())
+}
+
+/// Makes the socket and sends it round. Says whether the kernel let it be made.
+fn one(
+    client: &mut inetcr::Client,
+    place: &Place,
+    position: usize,
+    choices: &[Choice],
+) -> Result<bool> {
+    let original = socket::udp()?;
+    let mut names = Vec::new();
+    let mut made = true;
+    for (at, (row, value)) in choices.iter().enumerate() {
+        if at == position {
+            made &= (place.go)(&original).is_ok();
+            names.push(place.name.to_string());
+        }
+        let row = &TABLE[*row];
+        let case = &row.cases[usize::from(*value) % row.cases.len()];
+        if goes_with(row, case, place) {
+            made &= apply(&original, row, case).is_ok();
+            names.push(format!("{}={}", row.name, case.name));
+        }
+    }
+    if position == choices.len() {
+        made &= (place.go)(&original).is_ok();
+        names.push(place.name.to_string());
+    }
+    let result = if made {
+        cr::round_trip(client, original)
+            .map(drop)
+            .with_context(|| names.join(", "))
+    } else {
+        Ok(())
+    };
+    for device in ["dummy0", "fifteen-letters", "gone0"] {
+        let _ = link::remove(device);
+    }
+    result?;
+    Ok(made)
+}
+
+/// Whether a case can be part of any socket: not what is set for all new
+/// sockets at once, and no other device than the peer's.
+fn goes_with(_row: &Row, case: &Case, place: &Place) -> bool {
+    match case.set {
+        Set::Default(..) => false,
+        Set::Device(_) | Set::DeviceGone => {
+            let talks = ["connected", "autobound", "disconnect"];
+            !talks.iter().any(|word| place.name.contains(word))
+        }
+        _ => true,
+    }
+}

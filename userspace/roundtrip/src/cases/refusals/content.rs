@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Messages of which each attribute is right, and the whole is not.
+
+use anyhow::{Context, Result};
+use inetcr::RawAttr;
+
+use super::messages::good;
+use crate::cr::{self, Expected, attr};
+use crate::runner::Test;
+use crate::sys::{link, socket};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("refusals::message::linger", linger),
+        Test::new("refusals::message::addresses", addresses),
+        Test::new(
+            "refusals::message::identity_is_ignored",
+            identity_is_ignored,
+        ),
+        Test::new("refusals::message::device_is_gone", device_is_gone),
+        Test::new("refusals::message::ifindex_exists", ifindex_exists),
+    ]
+}
+
+/// The nest has rules of its own.
+fn linger() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = good(&mut client)?;
+    let onoff = |value| RawAttr::u32(1, value);
+    let bad: &[&[RawAttr]] = &[
+        &[onoff(2)],
+        &[onoff(1), onoff(1)],
+        &[RawAttr::new(1, [1, 0, 0])],
+        &[onoff(1), RawAttr::sint(2, -2)],
+        &[onoff(1), RawAttr::sint(2, i64::MIN)],
+        // setsockopt takes whole seconds.
+        &[onoff(1), RawAttr::sint(2, 1)],
+        &[onoff(1), RawAttr::sint(2, 0), RawAttr::u32(3, 0)],
+        &[RawAttr::u32(0, 0)],
+    ];
+    for nest in bad {
+        let bad = dump.clone().with(RawAttr::nested(attr::LINGER, nest));
+        let expected = Expected::errno(&[libc::EINVAL, libc::ERANGE]).attribute(attr::LINGER);
+        cr::restore_refused(&mut client, &bad, expected).with_context(|| format!("{nest:?}"))?;
+    }
+    Ok(())
+}
+
+/// Addresses that do not belong together.
+fn addresses() -> Result<()> {
+    let mut client = cr::client()?;
+    let connected = good(&mut client)?;
+    let unbound = cr::dump(&mut client, &socket::udp()?)?;
+    let invalid = Expected::errno(&[libc::EINVAL]);
+    let address = |number| RawAttr::new(number, [127, 0, 0, 1]);
+    // A peer, but not connected; connected, but no local part.
+    let bad = connected.clone().with(RawAttr::u32(attr::SOCK_STATE, 7));
+    cr::restore_refused(&mut client, &bad, invalid.attribute(attr::PEER_ADDR))?;
+    for number in [attr::LOCAL_ADDR, attr::LOCAL_PORT] {
+        let bad = connected.clone().without(number);
+        cr::restore_refused(&mut client, &bad, invalid.attribute(number))?;
+    }
+    // Locks of what is not there.
+    for lock in 1..=3 {
+        let bad = unbound.clone().with(RawAttr::u32(attr::BIND_LOCKS, lock));
+        cr::restore_refused(&mut client, &bad, invalid.attribute(attr::BIND_LOCKS))?;
+    }
+    // Addresses of other families.
+    for len in [2, 6, 8, 12, 16] {
+        let bad = unbound
+            .clone()
+            .with(RawAttr::new(attr::LOCAL_ADDR, vec![127; len]));
+        cr::restore_refused(&mut client, &bad, invalid.attribute(attr::LOCAL_ADDR))?;
+    }
+    let bad = unbound.clone().with(address(attr::SOURCE_ADDR));
+    cr::restore_refused(&mut client, &bad, invalid.attribute(attr::SOURCE_ADDR))
+}
+
+/// Inode, cookie and descriptor of the original mean nothing to RESTORE.
+fn identity_is_ignored() -> Result<()> {
+    let mut client = cr::client()?;
+    let original = socket::udp()?;
+    let dump = cr::dump(&mut client, &original)?;
+    let variants = [
+        dump.clone().without(attr::INODE).without(attr::COOKIE),
+        dump.clone()
+            .with(RawAttr::uint(attr::INODE, u64::MAX))
+            .with(RawAttr::uint(attr::COOKIE, 0))
+            .with(RawAttr::u32(attr::SOCK_FD, u32::MAX)),
+    ];
+    for variant in variants {
+        let copy = cr::restore(&mut client, &variant)?;
+        cr::same_dump(&dump, &cr::dump(&mut client, &copy)?)?;
+    }
+    Ok(())
+}
+
+/// The device of the original does not exist here.
+fn device_is_gone() -> Result<()> {
+    let mut client = cr::client()?;
+    link::add_dummy("dummy0")?;
+    let original = socket::udp()?;
+    socket::set(
+        &original,
+        libc::SOL_SOCKET,
+        libc::SO_BINDTODEVICE,
+        b"dummy0",
+    )?;
+    let dump = cr::dump(&mut client, &original)?;
+    drop(original);
+    let copy = cr::restore(&mut client, &dump)?;
+    drop(copy);
+    // Neither dump nor restore keeps it from going.
+    link::remove("dummy0")?;
+    let expected = Expected::errno(&[libc::ENODEV]).attribute(attr::BINDTODEVICE);
+    cr::restore_refused(&mut client, &dump, expected)
+}
+
+/// The number of a device that is gone belongs to another one here.
+fn ifindex_exists() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = cr::dump(&mut client, &socket::udp()?)?;
+    let bad = dump.with(RawAttr::u32(attr::BOUND_IFINDEX, link::index("lo")?));
+    let expected = Expected::errno(&[libc::EEXIST, libc::EINVAL, libc::ENODEV, libc::EBUSY])
+        .attribute(attr::BOUND_IFINDEX);
+    cr::restore_refused(&mut client, &bad, expected)
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What must be refused, with which error and with which words.
+
+mod content;
+mod messages;
+mod privileges;
+mod ranges;
+mod resources;
+mod states;
+
+use crate::runner::Test;
+
+pub fn tests() -> Vec<Test> {
+    [
+        states::tests(),
+        messages::tests(),
+        content::tests(),
+        ranges::tests(),
+        privileges::tests(),
+        resources::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

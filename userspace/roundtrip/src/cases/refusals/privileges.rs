@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who may do what.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use inetcr::{Client, Error, RawAttr};
+
+use crate::cr::{self, Dump, Expected, attr};
+use crate::observe::{observe, same};
+use crate::options::{TABLE, socket_with};
+use crate::places::{PLACES, place};
+use crate::rawnl::{RawNetlink, netlink_socket};
+use crate::runner::Test;
+use crate::sys::task::{self, End};
+use crate::sys::{errno_name, namespace, socket};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("refusals::privilege::no_net_admin", no_net_admin),
+        Test::new("refusals::privilege::dropped_later", dropped_later),
+        Test::new("refusals::privilege::opened_by_another", opened_by_another),
+        Test::new("refusals::privilege::user_namespace_works", || {
+            in_user_namespace(works_there)
+        }),
+        Test::new("refusals::privilege::user_namespace_gains_nothing", || {
+            in_user_namespace(gains_nothing)
+        }),
+        Test::new("refusals::privilege::user_namespace_other_net", || {
+            in_user_namespace(other_net)
+        }),
+        Test::new("refusals::privilege::priority", priority),
+    ]
+}
+
+/// Fails unless a request was answered with EPERM. Generic netlink itself says
+/// it, without words.
+fn not_permitted<T>(result: Result<T, Error>) -> Result<()> {
+    match result {
+        Ok(_) => anyhow::bail!("permitted"),
+        Err(error) => {
+            let errno = error.kernel().map(|kernel| kernel.errno);
+            ensure!(errno == Some(libc::EPERM), "expected EPERM, got: {error}");
+            Ok(())
+        }
+    }
+}
+
+fn neither(client: &mut Client, socket: &UdpSocket, dump: &Dump) -> Result<()> {
+    let before = observe(socket);
+    let files = cr::open_files();
+    not_permitted(cr::dump_by(
+        client,
+        inetcr::Selector::Fd(socket.as_raw_fd()).into(),
+    ))?;
+    not_permitted(cr::restore(client, dump))?;
+    ensure!(cr::open_files() == files, "the refusal left a descriptor");
+    same("the refusal changed the socket", &before, &observe(socket))
+}
+
+/// The requester has no `CAP_NET_ADMIN`.
+fn no_net_admin() -> Result<()> {
+    let socket = socket::udp()?;
+    let dump = cr::dump(&mut cr::client()?, &socket)?;
+    task::drop_capabilities(&[task::CAP_NET_ADMIN])?;
+    neither(&mut cr::client()?, &socket, &dump)
+}
+
+/// The netlink socket was opened with it, the request is sent without.
+fn dropped_later() -> Result<()> {
+    let socket = socket::udp()?;
+    let mut client = cr::client()?;
+    let dump = cr::dump(&mut client, &socket)?;
+    task::drop_capabilities(&[task::CAP_NET_ADMIN])?;
+    neither(&mut client, &socket, &dump)
+}
+
+/// The netlink socket was opened without it: a privileged process that is led
+/// to write into it does no harm.
+fn opened_by_another() -> Result<()> {
+    use std::io::{Read, Write};
+    let socket = socket::udp()?;
+    let mut client = cr::client()?;
+    let dump = cr::dump(&mut client, &socket)?;
+    let (mut reader, mut writer) = std::io::pipe()?;
+    let (mut back, mut done) = std::io::pipe()?;
+    let mut child = task::fork(move || {
+        let mut work = || -> Result<()> {
+            task::drop_capabilities(&[task::CAP_NET_ADMIN])?;
+            let fd = netlink_socket()?;
+            writer.write_all(&fd.as_raw_fd().to_ne_bytes())?;
+            // Until the parent has taken it.
+            back.read_exact(&mut [0])?;
+            Ok(())
+        };
+        i32::from(work().is_err())
+    })?;
+    let mut number = [0; 4];
+    reader.read_exact(&mut number)?;
+    let theirs = task::take_descriptor(child.pidfd(), i32::from_ne_bytes(number))?;
+    let mut raw = RawNetlink::new(&client, theirs)?;
+    let files = cr::open_files();
+    let fd = RawAttr::u32(attr::SOCK_FD, socket.as_raw_fd().cast_unsigned());
+    for (command, attrs) in [(cr::DUMP, vec![fd]), (cr::RESTORE, dump.0)] {
+        raw.send(command, &RawAttr::encode_all(&attrs))?;
+        let Err(error) = raw.answer() else {
+            anyhow::bail!("command {command} is permitted");
+        };
+        let errno = error.downcast::<std::io::Error>()?.raw_os_error();
+        ensure!(errno == Some(libc::EPERM), "command {command}: {errno:?}");
+    }
+    ensure!(cr::open_files() == files, "the refusal left a descriptor");
+    done.write_all(&[0])?;
+    let end = child.wait(Duration::from_secs(5))?;
+    ensure!(end == End::Exited(0), "{end:?}");
+    Ok(())
+}
+
+/// Runs a body as an ordinary user that is root in a user namespace of its own.
+fn in_user_namespace(body: fn() -> Result<()>) -> Result<()> {
+    let mut child = task::fork(|| {
+        let work = || -> Result<()> {
+            task::become_user(65_534)?;
+            namespace::new_user_and_network()?;
+            body()
+        };
+        match work() {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("{error:#}");
+                1
+            }
+        }
+    })?;
+    let end = child.wait(Duration::from_secs(8))?;
+    ensure!(end == End::Exited(0), "{end:?}");
+    Ok(())
+}
+
+/// All that an ordinary socket can have goes round.
+fn works_there() -> Result<()> {
+    let mut client = cr::client()?;
+    for place in PLACES {
+        let socket = socket::udp()?;
+        (place.go)(&socket).context(place.name)?;
+        cr::round_trip(&mut client, socket).context(place.name)?;
+    }
+    let mut tried = 0;
+    for row in TABLE {
+        for case in row.cases {
+            if matches!(case.set, crate::options::Set::Default(..)) {
+                continue;
+            }
+            // What setsockopt refuses here cannot be a socket's state.
+            if let Ok(socket) = socket_with(row, case) {
+                cr::round_trip(&mut client, socket)
+                    .with_context(|| format!("{} {}", row.name, case.name))?;
+                tried += 1;
+                let _ = crate::sys::link::remove("dummy0");
+            }
+        }
+    }
+    ensure!(tried > 50, "only {tried} options could be set");
+    Ok(())
+}
+
+/// What setsockopt would refuse, RESTORE refuses.
+fn gains_nothing() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = cr::dump(&mut client, &socket::udp()?)?;
+    let expected = Expected::errno(&[libc::EACCES]).attribute(attr::DEBUG);
+    let bad = dump.clone().with(RawAttr::u32(attr::DEBUG, 1));
+    cr::restore_refused(&mut client, &bad, expected).context("SO_DEBUG")?;
+    for (number, sysctl) in [(attr::RCVBUF, "rmem_max"), (attr::SNDBUF, "wmem_max")] {
+        let limit: u32 = limit(sysctl)?;
+        // Twice the limit is what SO_RCVBUF gives.
+        for size in [2 * limit, 2 * limit - 1, 2 * limit - 2] {
+            let fine = dump.clone().with(RawAttr::u32(number, size));
+            let copy = cr::restore(&mut client, &fine)
+                .with_context(|| format!("attribute {number}: {size}"))?;
+            ensure!(
+                cr::dump(&mut client, &copy)?.u32(number) == Some(size),
+                "another size"
+            );
+        }
+        let expected = Expected::errno(&[libc::EPERM]).attribute(number);
+        for size in [2 * limit + 1, 2 * limit + 2, 1 << 30, 0x7fff_fffe] {
+            let bad = dump.clone().with(RawAttr::u32(number, size));
+            cr::restore_refused(&mut client, &bad, expected)
+                .with_context(|| format!("attribute {number}: {size}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// `net.core.NAME`, which may not be visible in the namespace.
+fn limit(name: &str) -> Result<u32> {
+    let text = fs::read_to_string(format!("/proc/sys/net/core/{name}"))
+        .with_context(|| format!("net.core.{name}"))?;
+    Ok(text.trim().parse()?)
+}
+
+/// Root of a user namespace, in a network namespace that is not its own.
+fn other_net() -> Result<()> {
+    let socket = socket::udp()?;
+    let dump = cr::dump(&mut cr::client()?, &socket)?;
+    let mut child = task::fork(|| {
+        let work = || -> Result<()> {
+            // A new user namespace below, without a network namespace of its own.
+            namespace::new_user()?;
+            neither(&mut cr::client()?, &socket, &dump)
+        };
+        match work() {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("{error:#}");
+                1
+            }
+        }
+    })?;
+    let end = child.wait(Duration::from_secs(5))?;
+    ensure!(end == End::Exited(0), "{end:?}");
+    Ok(())
+}
+
+/// `SO_PRIORITY` above 6 needs `CAP_NET_RAW` or `CAP_NET_ADMIN`; whoever may
+/// restore has the second.
+fn priority() -> Result<()> {
+    let mut client = cr::client()?;
+    task::drop_capabilities(&[task::CAP_NET_RAW])?;
+    let original = socket::udp()?;
+    (place("any_port").context("no such place")?.go)(&original)?;
+    socket::set_int(&original, libc::SOL_SOCKET, libc::SO_PRIORITY, 1000)?;
+    // A new socket needs no CAP_NET_RAW for a device either.
+    socket::set(&original, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"lo")
+        .or_else(|error| {
+            // ... but one that has a device does.
+            if error.raw_os_error() == Some(libc::EPERM) {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })
+        .map_err(|error| {
+            anyhow::anyhow!("{}", errno_name(error.raw_os_error().unwrap_or_default()))
+        })?;
+    cr::round_trip(&mut client, original)?;
+    Ok(())
+}

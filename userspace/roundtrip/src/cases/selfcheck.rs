@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The suite's own test: what is broken comes out red.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use super::Random;
+use crate::cr::{self, attr};
+use crate::observe::observe;
+use crate::options::{Set, TABLE, socket_with};
+use crate::places::{PLACES, place};
+use crate::runner::{Outcome, Runner, Test, skip};
+use crate::sys::{link, socket, task};
+
+pub fn tests(random: Random) -> Vec<Test> {
+    vec![
+        Test::new("selfcheck::lost_option", lost_option).slow(),
+        Test::new("selfcheck::lost_address", lost_address),
+        Test::new("selfcheck::observe_sees_options", observe_sees_options),
+        Test::new("selfcheck::runner", runner),
+        Test::new("selfcheck::names", move || names(random)),
+    ]
+}
+
+/// An attribute that gets lost on the way is missed: for each option, in one
+/// of its values at least.
+fn lost_option() -> Result<()> {
+    let mut client = cr::client()?;
+    for row in TABLE {
+        let mut missed = false;
+        for case in row.cases {
+            let Ok(original) = socket_with(row, case) else {
+                continue;
+            };
+            let mut gone = cr::checkpoint(&mut client, original)?;
+            gone.dump = gone.dump.without(row.attribute);
+            missed |= cr::resurrect(&mut client, &gone).is_err();
+            let _ = link::remove("dummy0");
+            let _ = link::remove("fifteen-letters");
+        }
+        ensure!(missed, "nobody misses {}", row.name);
+    }
+    Ok(())
+}
+
+/// The same of what says where a socket is.
+fn lost_address() -> Result<()> {
+    let mut client = cr::client()?;
+    for (name, number) in [
+        ("addr_port", attr::LOCAL_ADDR),
+        ("addr_port", attr::LOCAL_PORT),
+        ("addr_port", attr::BIND_LOCKS),
+        ("addr_zero", attr::BIND_LOCKS),
+        ("connected_addr_port", attr::PEER_ADDR),
+        ("connected_addr_port", attr::PEER_PORT),
+        ("connected_addr_port", attr::SOCK_STATE),
+    ] {
+        let original = socket::udp()?;
+        let Some(place) = place(name) else {
+            bail!("no place {name}");
+        };
+        (place.go)(&original)?;
+        let mut gone = cr::checkpoint(&mut client, original)?;
+        gone.dump = gone.dump.without(number);
+        ensure!(
+            cr::resurrect(&mut client, &gone).is_err(),
+            "nobody misses attribute {number} of {name}"
+        );
+    }
+    Ok(())
+}
+
+/// The plain calls alone see each option: not only the family.
+fn observe_sees_options() -> Result<()> {
+    let fresh = observe(&socket::udp()?);
+    for row in TABLE {
+        let mut seen = false;
+        for case in row.cases {
+            if matches!(case.set, Set::Nothing) {
+                continue;
+            }
+            if let Ok(socket) = socket_with(row, case) {
+                seen |= !fresh.difference(&observe(&socket)).is_empty();
+            }
+            let _ = link::remove("dummy0");
+            let _ = link::remove("fifteen-letters");
+        }
+        ensure!(seen, "observe() does not see {}", row.name);
+    }
+    Ok(())
+}
+
+type Body = fn() -> Result<()>;
+type Verdict = fn(&Outcome) -> bool;
+
+/// Tests that fail, panic, leak, hang, die and skip are told from those that
+/// pass.
+fn runner() -> Result<()> {
+    let expected: &[(&str, Body, Verdict)] = &[
+        ("passes", || Ok(()), |o| matches!(o, Outcome::Passed)),
+        (
+            "fails",
+            || bail!("as it should"),
+            |o| matches!(o, Outcome::Failed(text) if text.contains("as it should")),
+        ),
+        (
+            "panics",
+            || panic!("as it should"),
+            |o| matches!(o, Outcome::Failed(text) if text.contains("as it should")),
+        ),
+        (
+            "leaks a socket",
+            || {
+                std::mem::forget(socket::udp()?);
+                Ok(())
+            },
+            |o| matches!(o, Outcome::Failed(text) if text.contains("open files")),
+        ),
+        (
+            "leaks a file",
+            || {
+                std::mem::forget(std::fs::File::open("/proc/self/status")?);
+                Ok(())
+            },
+            |o| matches!(o, Outcome::Failed(text) if text.contains("open files")),
+        ),
+        (
+            "hangs",
+            || {
+                std::thread::sleep(Duration::from_secs(600));
+                Ok(())
+            },
+            |o| matches!(o, Outcome::TimedOut(..)),
+        ),
+        (
+            "dies",
+            || {
+                std::process::abort();
+            },
+            |o| matches!(o, Outcome::Failed(text) if text.contains("signal 6")),
+        ),
+        (
+            "exits",
+            || std::process::exit(0),
+            |o| matches!(o, Outcome::Failed(_)),
+        ),
+        (
+            "skips",
+            || skip("feature"),
+            |o| matches!(o, Outcome::Skipped(text) if text.contains("feature")),
+        ),
+        (
+            "leaves a child",
+            || {
+                std::mem::forget(task::fork(|| {
+                    std::thread::sleep(Duration::from_secs(600));
+                    0
+                })?);
+                Ok(())
+            },
+            |o| matches!(o, Outcome::Failed(_)),
+        ),
+        (
+            "leaves a socket in its namespace",
+            || {
+                // As if the kernel kept it: a process that the runner does not
+                // know has it, for a while.
+                let _socket = socket::udp()?;
+                task::outlive(Duration::from_millis(300))?;
+                Ok(())
+            },
+            |o| matches!(o, Outcome::Failed(text) if text.contains("leaked")),
+        ),
+    ];
+    let runner = Runner {
+        scale: 1,
+        live: false,
+        times: false,
+        patience: Duration::from_millis(50),
+    };
+    for (name, body, is_right) in expected {
+        let mut test = Test::new(*name, body);
+        if *name == "hangs" {
+            test = test.within(Duration::from_millis(100));
+        }
+        let outcome = runner.one(&test)?;
+        ensure!(
+            is_right(&outcome),
+            "a test that {name} came out as {outcome:?}"
+        );
+    }
+    Ok(())
+}
+
+/// No two tests, rows or places have one name.
+fn names(random: Random) -> Result<()> {
+    let mut names: Vec<String> = super::all(random)
+        .into_iter()
+        .map(|test| test.name)
+        .collect();
+    names.extend(PLACES.iter().map(|place| format!("place {}", place.name)));
+    names.sort_unstable();
+    for pair in names.windows(2) {
+        ensure!(pair[0] != pair[1], "two times {}", pair[0]);
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What getsockopt(2) says is one thing, what the socket does is another.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use libc::SOL_SOCKET;
+
+use crate::cr;
+use crate::places::{BROADCAST, OTHER, PEER, PORT};
+use crate::runner::Test;
+use crate::sys::{socket, task};
+
+pub fn tests() -> Vec<Test> {
+    let mut tests = vec![
+        Test::new("use::send_receive", send_receive),
+        Test::new("use::rcvtimeo_times_out", rcvtimeo),
+        Test::new("use::rcvtimeo_does_not_wait", rcvtimeo_zero),
+        Test::new("use::rcvtimeo_waits", rcvtimeo_infinite),
+        Test::new("use::linger_closes_at_once", linger),
+        Test::new("use::nonblock", nonblock),
+        Test::new("use::broadcast", broadcast),
+        Test::new("use::priority", priority),
+        Test::new("use::reuseaddr", reuseaddr),
+        Test::new("use::rcvbuf", rcvbuf),
+        Test::new("use::inherited", inherited),
+    ];
+    for (name, option) in [
+        ("none", None),
+        ("us_old", Some(29)),
+        ("ns_old", Some(35)),
+        ("us_new", Some(63)),
+        ("ns_new", Some(64)),
+    ] {
+        tests.push(Test::new(format!("use::timestamp::{name}"), move || {
+            timestamp(option)
+        }));
+    }
+    tests
+}
+
+pub const HERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT);
+
+fn bound() -> Result<UdpSocket> {
+    let socket = socket::udp()?;
+    socket::bind(&socket, HERE)?;
+    Ok(socket)
+}
+
+pub fn round_trip(original: UdpSocket) -> Result<UdpSocket> {
+    cr::round_trip(&mut cr::client()?, original)
+}
+
+/// Fails unless a call would have to wait, and says how long it took to say so.
+fn would_block<T>(call: impl FnOnce() -> std::io::Result<T>) -> Result<Duration> {
+    let start = Instant::now();
+    match call() {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(start.elapsed()),
+        Err(error) => Err(error).context("not EAGAIN"),
+        Ok(_) => bail!("there was nothing to wait for"),
+    }
+}
+
+fn send_receive() -> Result<()> {
+    let peer = UdpSocket::bind(PEER)?;
+    let copy = round_trip(bound()?)?;
+    let mut buffer = [0; 2048];
+    for len in [0, 1, 1000, 2048] {
+        peer.send_to(&vec![7; len], HERE)?;
+        let (got, from) = copy.recv_from(&mut buffer)?;
+        ensure!(got == len && from == PEER.into(), "{got} bytes from {from}");
+        copy.send_to(&buffer[..len], PEER)?;
+        let (got, from) = peer.recv_from(&mut buffer)?;
+        ensure!(got == len && from == HERE.into(), "{got} bytes from {from}");
+    }
+    Ok(())
+}
+
+fn rcvtimeo() -> Result<()> {
+    let original = bound()?;
+    socket::set_timeval(&original, 66, 0, 30_000)?;
+    let copy = round_trip(original)?;
+    let waited = would_block(|| copy.recv(&mut [0; 8]))?;
+    ensure!(
+        waited >= Duration::from_millis(29) && waited < Duration::from_secs(3),
+        "waited {waited:?} instead of 30 ms"
+    );
+    Ok(())
+}
+
+fn rcvtimeo_zero() -> Result<()> {
+    let original = bound()?;
+    socket::set_timeval(&original, 66, -1, 0)?;
+    let copy = round_trip(original)?;
+    would_block(|| copy.recv(&mut [0; 8]))?;
+    Ok(())
+}
+
+/// A timeout that reads {0, 0}, like the one before, but waits.
+fn rcvtimeo_infinite() -> Result<()> {
+    let copy = round_trip(bound()?)?;
+    let mut sender = task::fork(|| {
+        std::thread::sleep(Duration::from_millis(40));
+        let peer = UdpSocket::bind(PEER);
+        i32::from(peer.and_then(|peer| peer.send_to(b"late", HERE)).is_err())
+    })?;
+    let mut buffer = [0; 8];
+    let len = copy.recv(&mut buffer).context("did not wait")?;
+    ensure!(buffer[..len] == *b"late", "received something else");
+    sender.wait(Duration::from_secs(5))?;
+    Ok(())
+}
+
+/// UDP does not linger, whatever `SO_LINGER` says.
+fn linger() -> Result<()> {
+    let original = bound()?;
+    socket::set_pair(&original, libc::SO_LINGER, 1, 30)?;
+    let copy = round_trip(original)?;
+    let start = Instant::now();
+    drop(copy);
+    ensure!(
+        start.elapsed() < Duration::from_secs(5),
+        "close took {:?}",
+        start.elapsed()
+    );
+    bound().context("the port is not free")?;
+    Ok(())
+}
+
+fn nonblock() -> Result<()> {
+    let original = bound()?;
+    original.set_nonblocking(true)?;
+    let copy = round_trip(original)?;
+    would_block(|| copy.recv(&mut [0; 8]))?;
+    copy.set_nonblocking(false)?;
+    // And off again.
+    socket::set_timeval(&copy, 66, 0, 5_000)?;
+    let copy = round_trip(copy)?;
+    let waited = would_block(|| copy.recv(&mut [0; 8]))?;
+    ensure!(waited >= Duration::from_millis(4), "did not wait");
+    Ok(())
+}
+
+fn broadcast() -> Result<()> {
+    let to = SocketAddrV4::new(BROADCAST, 7001);
+    let copy = round_trip(socket::udp()?)?;
+    let error = copy.send_to(b"x", to).err().context("permitted")?;
+    ensure!(error.raw_os_error() == Some(libc::EACCES), "{error}");
+
+    let original = socket::udp()?;
+    socket::set_int(&original, SOL_SOCKET, libc::SO_BROADCAST, 1)?;
+    let listener = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 7001))?;
+    let copy = round_trip(original)?;
+    copy.send_to(b"all", to)?;
+    ensure!(
+        socket::readable(&listener, Duration::from_secs(2))?,
+        "nothing was heard"
+    );
+    Ok(())
+}
+
+/// Datagrams of the copy have its priority.
+fn priority() -> Result<()> {
+    const SO_RCVPRIORITY: i32 = 82;
+    let peer = UdpSocket::bind(PEER)?;
+    socket::set_int(&peer, SOL_SOCKET, SO_RCVPRIORITY, 1)?;
+    let original = socket::udp()?;
+    socket::set_int(&original, SOL_SOCKET, libc::SO_PRIORITY, 0x1234)?;
+    let copy = round_trip(original)?;
+    copy.send_to(b"x", PEER)?;
+    let (_, messages) = socket::receive(&peer, 0)?;
+    let expected = (
+        SOL_SOCKET,
+        libc::SO_PRIORITY,
+        0x1234_u32.to_ne_bytes().to_vec(),
+    );
+    ensure!(messages.contains(&expected), "{messages:?}");
+    Ok(())
+}
+
+/// Two sockets on one port, if both want it, and only then.
+fn reuseaddr() -> Result<()> {
+    let mut client = cr::client()?;
+    let original = socket::udp()?;
+    socket::set_int(&original, SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    socket::bind(&original, HERE)?;
+    let dump = cr::dump(&mut client, &original)?;
+    let copy = cr::restore(&mut client, &dump).context("beside the original")?;
+    ensure!(socket::name(&copy)? == HERE, "bound elsewhere");
+    drop(original);
+    // Others can join the copy if they want it, too.
+    ensure!(bound().is_err(), "joined without SO_REUSEADDR");
+    let other = socket::udp()?;
+    socket::set_int(&other, SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    socket::bind(&other, HERE).context("joining the copy")?;
+    Ok(())
+}
+
+/// How many datagrams fit before the first is dropped.
+fn fit(socket: &UdpSocket) -> Result<usize> {
+    let peer = socket::udp()?;
+    for _ in 0..200 {
+        peer.send_to(&[0; 100], HERE)?;
+    }
+    let mut count = 0;
+    while socket::receive(socket, libc::MSG_DONTWAIT).is_ok() {
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn rcvbuf() -> Result<()> {
+    let make = || -> Result<UdpSocket> {
+        let socket = bound()?;
+        socket::set_int(&socket, SOL_SOCKET, libc::SO_RCVBUF, 6000)?;
+        Ok(socket)
+    };
+    let expected = fit(&make()?)?;
+    let copy = round_trip(make()?)?;
+    let found = fit(&copy)?;
+    ensure!(
+        found == expected && found < 200,
+        "{expected} datagrams fit into the original, {found} into the copy"
+    );
+    Ok(())
+}
+
+/// Each of the modes makes its own control message.
+fn timestamp(option: Option<i32>) -> Result<()> {
+    let original = bound()?;
+    if let Some(option) = option {
+        socket::set_int(&original, SOL_SOCKET, option, 1)?;
+    }
+    let copy = round_trip(original)?;
+    let peer = UdpSocket::bind((OTHER, 0))?;
+    peer.send_to(b"x", HERE)?;
+    let (_, messages) = socket::receive(&copy, 0)?;
+    let kinds: Vec<_> = messages.iter().map(|(_, kind, _)| *kind).collect();
+    ensure!(
+        kinds == option.into_iter().collect::<Vec<_>>(),
+        "control messages {kinds:?}"
+    );
+    Ok(())
+}
+
+/// The copy is an ordinary descriptor: it can be duplicated, inherited and
+/// closed in any order.
+fn inherited() -> Result<()> {
+    let peer = UdpSocket::bind(PEER)?;
+    let copy = round_trip(bound()?)?;
+    let second = copy.try_clone()?;
+    drop(copy);
+    let mut child = task::fork(|| i32::from(second.send_to(b"child", PEER).is_err()))?;
+    let end = child.wait(Duration::from_secs(5))?;
+    ensure!(end == task::End::Exited(0), "{end:?}");
+    drop(second);
+    let mut buffer = [0; 8];
+    let (len, from) = peer.recv_from(&mut buffer)?;
+    ensure!(
+        buffer[..len] == *b"child" && from == HERE.into(),
+        "heard {from}"
+    );
+    bound().context("the port is not free")?;
+    Ok(())
+}

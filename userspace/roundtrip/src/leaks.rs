@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel counts, before and after a test.
+//!
+//! A test that leaves more behind than it found has failed, whatever it says
+//! itself. Some of the counters fall late (RCU, work queues), so that a
+//! difference only counts if it stays.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How long a counter may take to come back.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One number that must not change, and its name.
+type Counter = (String, i64);
+
+/// The counters of one moment.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Counters(Vec<Counter>);
+
+impl Counters {
+    /// Those of the caller's network namespace and of its own files.
+    pub fn inside() -> Self {
+        let mut counters = Self::network();
+        counters.0.extend(Self::files().0);
+        counters
+    }
+
+    /// Those of the caller's network namespace.
+    ///
+    /// A socket that the kernel keeps although its file was closed shows here.
+    pub fn network() -> Self {
+        Self(sockstat())
+    }
+
+    /// Those of the caller's own files.
+    pub fn files() -> Self {
+        let files = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        Self(vec![(
+            "open files".into(),
+            i64::try_from(files).unwrap_or(-1),
+        )])
+    }
+
+    /// Those of the whole machine, to be compared when the test's process and
+    /// its network namespace are gone.
+    pub fn outside() -> Self {
+        Self(vec![
+            (
+                "files of the system".into(),
+                first_number("/proc/sys/fs/file-nr"),
+            ),
+            ("children".into(), children()),
+        ])
+    }
+
+    /// What differs from `before`, if it still does after a while.
+    pub fn grown_since(read: fn() -> Self, before: &Self, patience: Duration) -> Option<String> {
+        let start = Instant::now();
+        let mut pause = Duration::from_micros(200);
+        loop {
+            let now = read();
+            if now == *before {
+                return None;
+            }
+            if start.elapsed() > patience {
+                return Some(now.difference(before));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(1));
+        }
+    }
+
+    fn difference(&self, before: &Self) -> String {
+        self.0
+            .iter()
+            .zip(&before.0)
+            .filter(|(now, before)| now != before)
+            .map(|(now, before)| format!("{}: {} before, {} after", now.0, before.1, now.1))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+}
+
+/// `/proc/net/sockstat` and the number of lines of `/proc/net/udp`.
+fn sockstat() -> Vec<Counter> {
+    let text = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default();
+    let mut counters = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let Some(protocol) = words.next() else {
+            continue;
+        };
+        while let (Some(key), Some(value)) = (words.next(), words.next()) {
+            // Memory is counted per CPU and in advance.
+            if !matches!(key, "mem" | "memory") {
+                counters.push((
+                    format!("{protocol} {key}"),
+                    value.parse().unwrap_or_default(),
+                ));
+            }
+        }
+    }
+    let bound = fs::read_to_string("/proc/thread-self/net/udp").unwrap_or_default();
+    counters.push((
+        "bound UDP sockets".into(),
+        i64::try_from(bound.lines().count()).unwrap_or(-1),
+    ));
+    counters
+}
+
+fn first_number(path: &str) -> i64 {
+    fs::read_to_string(path)
+        .ok()
+        .and_then(|text| text.split_whitespace().next()?.parse().ok())
+        .unwrap_or(-1)
+}
+
+/// Number of the runner's children that still exist.
+fn children() -> i64 {
+    let path = format!("/proc/self/task/{}/children", std::process::id());
+    let text = fs::read_to_string(path).unwrap_or_default();
+    i64::try_from(text.split_whitespace().count()).unwrap_or(-1)
+}
+
+const MAX_NAMESPACES: &str = "/proc/sys/user/max_net_namespaces";
+
+/// Counts network namespaces by the kernel's own account of them.
+///
+/// The kernel shows only the limit. So the limit is lowered until a new
+/// namespace is refused.
+pub struct Namespaces {
+    limit: String,
+}
+
+impl Namespaces {
+    /// `None` where the limit cannot be changed.
+    pub fn open() -> Option<Self> {
+        let limit = fs::read_to_string(MAX_NAMESPACES).ok()?;
+        fs::write(MAX_NAMESPACES, limit.trim()).ok()?;
+        Some(Self { limit })
+    }
+
+    /// How many exist, by bisection.
+    pub fn count(&self) -> u32 {
+        let (mut low, mut high) = (0, 4096);
+        while low < high {
+            let middle = u32::midpoint(low, high);
+            if Self::room_below(middle + 1) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        self.restore_limit();
+        low
+    }
+
+    /// Waits until there are no more than `count`.
+    pub fn fall_to(&self, count: u32) -> bool {
+        let start = Instant::now();
+        let mut fallen = Self::room_below(count + 1);
+        while !fallen && start.elapsed() < PATIENCE * 5 {
+            std::thread::sleep(Duration::from_millis(20));
+            fallen = Self::room_below(count + 1);
+        }
+        self.restore_limit();
+        fallen
+    }
+
+    fn restore_limit(&self) {
+        let _ = fs::write(MAX_NAMESPACES, self.limit.trim());
+    }
+
+    /// Whether one more can be made with this limit.
+    fn room_below(limit: u32) -> bool {
+        if fs::write(MAX_NAMESPACES, limit.to_string()).is_err() {
+            return false;
+        }
+        let child = crate::sys::task::fork(|| i32::from(crate::sys::namespace::try_new().is_err()));
+        let Ok(mut child) = child else {
+            return false;
+        };
+        matches!(
+            child.wait(Duration::from_secs(10)),
+            Ok(crate::sys::task::End::Exited(0))
+        )
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        self.restore_limit();
+    }
+}

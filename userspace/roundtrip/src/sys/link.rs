@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices, by the old ioctls and as little rtnetlink as is needed.
+
+use std::ffi::CString;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+
+use super::{check, socket, socklen};
+
+fn request(name: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: all zeroes is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= libc::IFNAMSIZ {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from.cast_signed();
+    }
+    Ok(request)
+}
+
+fn ioctl(number: libc::c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
+    let fd = socket::udp()?;
+    // SAFETY: every request used here reads and writes one ifreq.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), number, std::ptr::from_mut(request)) })?;
+    Ok(())
+}
+
+/// Brings a device up.
+pub fn up(name: &str) -> io::Result<()> {
+    change_flags(name, |flags| flags | libc::IFF_UP)
+}
+
+/// Makes a dummy device ask for its neighbours.
+pub fn use_arp(name: &str) -> io::Result<()> {
+    change_flags(name, |flags| flags & !libc::IFF_NOARP)
+}
+
+fn change_flags(name: &str, change: fn(i32) -> i32) -> io::Result<()> {
+    let mut request = request(name)?;
+    ioctl(libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: the call before has filled this member.
+    let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
+    let flags = libc::c_short::try_from(change(flags)).expect("16 bits");
+    request.ifr_ifru.ifru_flags = flags;
+    ioctl(libc::SIOCSIFFLAGS, &mut request)
+}
+
+/// Index of a device.
+pub fn index(name: &str) -> io::Result<u32> {
+    let name = CString::new(name)?;
+    // SAFETY: a C string.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+/// Gives a device an address of a /24 network, and brings it up.
+pub fn address(name: &str, address: Ipv4Addr) -> io::Result<()> {
+    for (number, value) in [
+        (libc::SIOCSIFADDR, address),
+        (libc::SIOCSIFNETMASK, Ipv4Addr::new(255, 255, 255, 0)),
+    ] {
+        let mut request = request(name)?;
+        let [a, b, c, d] = value.octets();
+        let bytes = [0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0];
+        request.ifr_ifru.ifru_addr = libc::sockaddr {
+            sa_family: libc::sa_family_t::try_from(libc::AF_INET).expect("small constant"),
+            sa_data: bytes.map(u8::cast_signed),
+        };
+        ioctl(number, &mut request)?;
+    }
+    up(name)
+}
+
+fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(payload.len() + 4).expect("small attribute");
+    let mut bytes = [len.to_ne_bytes(), kind.to_ne_bytes()].concat();
+    bytes.extend_from_slice(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// Sends one rtnetlink request and waits for its acknowledgement.
+fn rtnetlink(kind: u16, flags: i32, body: &[u8]) -> io::Result<()> {
+    let fd = socket::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
+    let flags = u16::try_from(flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK).expect("flags");
+    let len = u32::try_from(body.len() + 16).expect("small message");
+    let mut message = len.to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend([0; 8]); // sequence number and port
+    message.extend(body);
+
+    // SAFETY: all zeroes is the address of the kernel.
+    let mut kernel: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+    kernel.nl_family = libc::sa_family_t::try_from(libc::AF_NETLINK).expect("small constant");
+    // SAFETY: message and address are valid for their lengths.
+    let sent = unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            message.as_ptr().cast(),
+            message.len(),
+            0,
+            (&raw const kernel).cast(),
+            socklen::<libc::sockaddr_nl>(),
+        )
+    };
+    if sent < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let (reply, _) = socket::receive(&fd, 0)?;
+    let error = reply
+        .get(16..20)
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(i32::from_ne_bytes);
+    match error {
+        Some(0) => Ok(()),
+        Some(error) => Err(io::Error::from_raw_os_error(-error)),
+        None => Err(io::Error::other("short acknowledgement")),
+    }
+}
+
+const IFLA_IFNAME: u16 = 3;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+
+/// Makes a dummy device.
+pub fn add_dummy(name: &str) -> io::Result<()> {
+    let mut body = vec![0_u8; 16]; // struct ifinfomsg
+    body.extend(attribute(IFLA_IFNAME, &[name.as_bytes(), &[0]].concat()));
+    body.extend(attribute(
+        IFLA_LINKINFO,
+        &attribute(IFLA_INFO_KIND, b"dummy\0"),
+    ));
+    rtnetlink(
+        libc::RTM_NEWLINK,
+        libc::NLM_F_CREATE | libc::NLM_F_EXCL,
+        &body,
+    )
+}
+
+/// Removes a device, waiting until nobody refers to it any more.
+pub fn remove(name: &str) -> io::Result<()> {
+    let mut body = vec![0_u8; 16]; // struct ifinfomsg
+    let index = index(name)?;
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    rtnetlink(libc::RTM_DELLINK, 0, &body)
+}
+
+/// Routes everything that has no other route by a gateway.
+pub fn default_route(gateway: Ipv4Addr) -> io::Result<()> {
+    const RTF_UP: u16 = 1;
+    const RTF_GATEWAY: u16 = 2;
+    let socket = socket::udp()?;
+    let any = |octets: [u8; 4]| {
+        let [a, b, c, d] = octets.map(u8::cast_signed);
+        libc::sockaddr {
+            sa_family: libc::sa_family_t::try_from(libc::AF_INET).expect("small constant"),
+            sa_data: [0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0],
+        }
+    };
+    // SAFETY: all zeroes is a valid rtentry.
+    let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
+    route.rt_dst = any([0; 4]);
+    route.rt_genmask = any([0; 4]);
+    route.rt_gateway = any(gateway.octets());
+    route.rt_flags = RTF_UP | RTF_GATEWAY;
+    // SAFETY: the kernel reads one rtentry.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT, &raw const route) })?;
+    Ok(())
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Processes, their descriptors and their privileges.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use super::check;
+
+/// Number of `CAP_NET_BIND_SERVICE`.
+pub const CAP_NET_BIND_SERVICE: u32 = 10;
+/// Number of `CAP_NET_ADMIN`.
+pub const CAP_NET_ADMIN: u32 = 12;
+/// Number of `CAP_NET_RAW`.
+pub const CAP_NET_RAW: u32 = 13;
+/// Number of `CAP_SYS_PTRACE`.
+pub const CAP_SYS_PTRACE: u32 = 19;
+
+/// A child process that is killed and reaped when this is dropped.
+pub struct Child {
+    pid: libc::pid_t,
+    pidfd: OwnedFd,
+    status: Option<i32>,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Exited(i32),
+    Killed(i32),
+    /// Still running when the time was up.
+    Running,
+}
+
+/// `fork(2)`; `body` runs in the child and gives its exit code.
+///
+/// The child leads a process group of its own and dies with its parent. It
+/// never returns from here and runs no destructor but those of `body`.
+pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Child> {
+    // SAFETY: the caller has one thread, so that no lock is held by another.
+    let pid = check(unsafe { libc::fork() })?;
+    if pid == 0 {
+        // SAFETY: no pointers.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::setpgid(0, 0);
+        }
+        let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
+        // SAFETY: leaves without running the parent's exit handlers.
+        unsafe { libc::_exit(code) }
+    }
+    let pidfd = pidfd_open(pid)?;
+    Ok(Child {
+        pid,
+        pidfd,
+        status: None,
+    })
+}
+
+impl Child {
+    pub fn pidfd(&self) -> &OwnedFd {
+        &self.pidfd
+    }
+
+    /// Waits until the child ends or the time is up.
+    pub fn wait(&mut self, time: Duration) -> io::Result<End> {
+        if self.status.is_none() && super::socket::readable(&self.pidfd, time)? {
+            let mut status = 0;
+            // SAFETY: the kernel writes one int.
+            check(unsafe { libc::waitpid(self.pid, &raw mut status, 0) })?;
+            self.status = Some(status);
+        }
+        Ok(match self.status {
+            None => End::Running,
+            Some(status) if libc::WIFEXITED(status) => End::Exited(libc::WEXITSTATUS(status)),
+            Some(status) => End::Killed(libc::WTERMSIG(status)),
+        })
+    }
+
+    /// Kills the child's whole process group.
+    pub fn kill(&mut self) {
+        // SAFETY: no pointers. The group is the child's own, see fork().
+        unsafe {
+            libc::kill(-self.pid, libc::SIGKILL);
+            libc::kill(self.pid, libc::SIGKILL);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            self.kill();
+            // A child that cannot die (a hung kernel) must not stop the runner.
+            let _ = self.wait(Duration::from_secs(2));
+        }
+    }
+}
+
+/// Leaves a process behind that has copies of all descriptors, for `time`. It
+/// neither dies with the caller nor belongs to its process group.
+pub fn outlive(time: Duration) -> io::Result<()> {
+    // SAFETY: the caller has one thread, so that no lock is held by another.
+    if check(unsafe { libc::fork() })? == 0 {
+        // SAFETY: no pointers. No destructor runs.
+        unsafe {
+            libc::setsid();
+            std::thread::sleep(time);
+            libc::_exit(0)
+        }
+    }
+    Ok(())
+}
+
+/// `pidfd_open(2)`.
+pub fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = check(i32::try_from(fd).unwrap_or(-1))?;
+    // SAFETY: the kernel just made the descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// An anonymous file.
+pub fn memfd() -> io::Result<std::fs::File> {
+    // SAFETY: a constant C string.
+    let fd = check(unsafe { libc::memfd_create(c"output".as_ptr(), libc::MFD_CLOEXEC) })?;
+    // SAFETY: the kernel just made the descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
+}
+
+/// `dup2(2)`.
+pub fn dup_onto(fd: &impl AsRawFd, target: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::dup2(fd.as_raw_fd(), target) })?;
+    Ok(())
+}
+
+/// Owns a descriptor that the kernel installed for this process.
+pub fn adopt(fd: RawFd) -> OwnedFd {
+    // SAFETY: the caller has it from a reply of the kernel, nobody owns it yet.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Limits the number of descriptors.
+pub fn limit_files(count: u64) -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: count,
+        rlim_max: count,
+    };
+    // SAFETY: one rlimit.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    Ok(())
+}
+
+/// Whether ptrace of the process is allowed to its equals, again.
+pub fn set_dumpable() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) })?;
+    Ok(())
+}
+
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: i32,
+}
+
+/// Drops capabilities from the effective and the permitted set.
+pub fn drop_capabilities(capabilities: &[u32]) -> io::Result<()> {
+    let mut header = CapHeader {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+    // effective, permitted, inheritable of the low and of the high half.
+    let mut data = [0_u32; 6];
+    // SAFETY: version 3 reads and writes two triples.
+    check(
+        i32::try_from(unsafe {
+            libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr())
+        })
+        .unwrap_or(-1),
+    )?;
+    for capability in capabilities {
+        let half = if *capability < 32 { 0 } else { 3 };
+        let bit = 1_u32 << (capability % 32);
+        data[half] &= !bit;
+        data[half + 1] &= !bit;
+    }
+    // SAFETY: as above.
+    check(
+        i32::try_from(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) })
+            .unwrap_or(-1),
+    )?;
+    Ok(())
+}
+
+/// Changes all user and group identifiers, and forgets other groups.
+pub fn become_user(id: u32) -> io::Result<()> {
+    // SAFETY: no pointers but a null one with length 0.
+    unsafe {
+        check(libc::setgroups(0, std::ptr::null()))?;
+        check(libc::setresgid(id, id, id))?;
+        check(libc::setresuid(id, id, id))?;
+    }
+    Ok(())
+}
+
+/// The number that the next descriptor gets.
+pub fn lowest_free_descriptor() -> io::Result<RawFd> {
+    let file = memfd()?;
+    Ok(file.as_raw_fd())
+}
+
+/// `pidfd_getfd(2)`.
+pub fn take_descriptor(pidfd: &impl AsRawFd, fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) };
+    let fd = check(i32::try_from(fd).unwrap_or(-1))?;
+    // SAFETY: the kernel just made the descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The virtio ports to the host. There is no udev, so they are found in sysfs by their names.
+
+use crate::kmsg::Log;
+use std::{
+    fs::{
+        self,
+        File,
+        OpenOptions, //
+    },
+    io::{
+        self,
+        Write as _, //
+    },
+};
+
+/// Opens the port that the host calls `name`, for writing.
+pub fn open(name: &str) -> io::Result<File> {
+    for entry in fs::read_dir("/sys/class/virtio-ports")? {
+        let entry = entry?;
+        let found = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
+        if found.trim() == name {
+            let device = format!("/dev/{}", entry.file_name().to_string_lossy());
+            return OpenOptions::new().write(true).open(device);
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("no virtio port {name}"),
+    ))
+}
+
+/// The terminal behind the console, for a job that speaks with a person. Not `/dev/console`
+/// itself: that cannot be the controlling terminal of a shell.
+pub fn console() -> io::Result<File> {
+    let active = fs::read_to_string("/sys/class/tty/console/active")?;
+    let name = active.split_whitespace().last().unwrap_or("console");
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(format!("/dev/{name}"))
+}
+
+/// The line to the host.
+///
+/// `up T`, `note TEXT`, `taint-before N`, `start T`, `exit CODE`, `no-start TEXT`,
+/// `taint-after N`, `sockets BEFORE AFTER`, `log LINE` (of the kernel's log), `kmemleak TEXT` (a line of its report),
+/// `kmemleak-clean`, `done T`; T is the kernel's uptime in seconds.
+pub struct Report(File);
+
+impl Report {
+    /// Finds the port.
+    pub fn open() -> io::Result<Self> {
+        open("inetcr.ctl").map(Self)
+    }
+
+    /// Says one thing. If the host no longer listens there is nobody left to tell.
+    pub fn say(&mut self, key: &str, value: &str) {
+        let _ = self.0.write_all(format!("{key} {value}\n").as_bytes());
+    }
+
+    /// Passes on the kernel's log, at once because there is much of it.
+    pub fn log(&mut self, log: &mut io::Result<Log>) {
+        match log {
+            Ok(log) => {
+                let lines = log.rest().into_iter().map(|line| format!("log {line}\n"));
+                let _ = self.0.write_all(lines.collect::<String>().as_bytes());
+            }
+            Err(error) => self.say("note", &format!("cannot read /dev/kmsg: {error}")),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `build`: the kernel.
+
+use crate::{
+    config,
+    ctx::{
+        Ctx,
+        Flavour, //
+    },
+    exec, fetch, files,
+    needs::Group,
+    setup,
+    tools::Toolchain,
+    tree,
+    ui::{
+        self,
+        Step, //
+    },
+};
+use anyhow::Result;
+use fs_err as fs;
+use std::{
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::ExitCode,
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which configuration.
+    #[arg(long, default_value_t, value_enum)]
+    flavour: Flavour,
+}
+
+/// A kernel that was built.
+pub struct Built {
+    /// The image: a copy that belongs to this checkout, so that a later build does not change it
+    /// under a guest that runs.
+    pub bzimage: PathBuf,
+    /// The configuration it was made with.
+    pub config: PathBuf,
+    /// The objects, with `vmlinux`.
+    pub build_dir: PathBuf,
+}
+
+/// About how many lines a build from nothing prints: used until there was one.
+const FIRST_GUESS: u64 = 2200;
+
+pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    let built = kernel(ctx, args.flavour)?;
+    println!("{}", built.bzimage.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the kernel from what is in the repository now: sources, tree, configuration, image.
+/// Only one such build runs at a time on this machine.
+pub fn kernel(ctx: &Ctx, flavour: Flavour) -> Result<Built> {
+    setup::require(ctx, &[Group::Build])?;
+    let _lock = fetch::lock(ctx)?;
+    let tools = Toolchain::find(ctx)?;
+    let tree = tree::prepare(ctx, false)?;
+    let build_dir = config::build_dir(ctx, &tree, flavour.name());
+    config::make(ctx, &tools, &tree, &build_dir, flavour)?;
+
+    make(
+        ctx,
+        &tools,
+        &tree.dir,
+        &build_dir,
+        flavour.name(),
+        &["bzImage"],
+    )?;
+
+    let out = ctx.target.join("kernel").join(flavour.name());
+    let built = Built {
+        bzimage: out.join("bzImage"),
+        config: out.join("config"),
+        build_dir,
+    };
+    let image = fs::read(built.build_dir.join("arch/x86/boot/bzImage"))?;
+    files::write_if_changed(&built.bzimage, &image)?;
+    files::write_if_changed(&built.config, &fs::read(built.build_dir.join(".config"))?)?;
+    Ok(built)
+}
+
+/// Runs make in a build directory, with a bar; `name` is that of the log.
+pub fn make(
+    ctx: &Ctx,
+    tools: &Toolchain,
+    tree: &Path,
+    build: &Path,
+    name: &str,
+    targets: &[&str],
+) -> Result<PathBuf> {
+    let marker = build.join(".building");
+    let counted = build.join(".lines");
+    if marker.exists() {
+        let step = Step::new("clean up after an interrupted build");
+        let removed = remove_unfinished(build)?;
+        step.done(&format!("{removed} files removed"));
+    }
+    let full = !build.join("vmlinux").exists();
+    let what = format!("build the kernel ({name})");
+    let (step, expected) = if full {
+        let count = fs::read_to_string(&counted)
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        let count = count.unwrap_or(FIRST_GUESS);
+        (Step::bar(&what, count), count)
+    } else {
+        (Step::new(&what), 0)
+    };
+    let log = exec::log_path(ctx, &format!("build-{name}"));
+    fs::write(&marker, "")?;
+    let result = exec::logged(
+        tools.make(ctx, tree, build).args(targets),
+        &log,
+        &step,
+        expected,
+    );
+    // Also when it failed: make has ended by itself and cleaned up what it was at.
+    fs::remove_file(&marker)?;
+    let lines = result?;
+    if full {
+        fs::write(&counted, format!("{lines}\n"))?;
+    }
+    step.done(&format!("log {}", ui::short(&ctx.repo, &log)));
+    Ok(log)
+}
+
+/// Removes what a killed make may have left half-written. kbuild writes `.X.cmd` after `X` is
+/// complete; a target without such a file, or newer than it, was not.
+fn remove_unfinished(build: &Path) -> Result<usize> {
+    let mut removed = 0;
+    for path in files::list(build)? {
+        let path = build.join(path);
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+            continue;
+        };
+        let name = name.to_string_lossy();
+        let time = |path: &Path| fs::symlink_metadata(path)?.modified();
+        let made = time(&dir.join(format!(".{name}.cmd")));
+        // Not .rmeta: those come with an .o, which is what make knows.
+        let object = [".o", ".a", ".so"].iter().any(|end| name.ends_with(end));
+        let unfinished = match made {
+            Ok(made) => time(&path)? > made,
+            Err(_) => object,
+        };
+        if unfinished {
+            fs::remove_file(&path)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{
+        Duration,
+        SystemTime, //
+    };
+
+    #[test]
+    fn only_what_make_did_not_finish_is_removed() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let now = SystemTime::now();
+        for (name, age) in [
+            ("done.o", 9),
+            (".done.o.cmd", 8),
+            ("half.o", 1),
+            (".half.o.cmd", 5),
+            ("first.o", 1),
+            ("generated.h", 1),
+        ] {
+            let file = fs::File::create(dir.path().join(name))?;
+            file.set_modified(now - Duration::from_secs(age))?;
+        }
+        assert_eq!(remove_unfinished(dir.path())?, 2);
+        let left = files::list(dir.path())?;
+        let left: Vec<_> = left.iter().map(|path| path.to_string_lossy()).collect();
+        assert_eq!(
+            left,
+            [".done.o.cmd", ".half.o.cmd", "done.o", "generated.h"]
+        );
+        Ok(())
+    }
+}

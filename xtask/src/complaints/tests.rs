@@ -1,0 +1,152 @@
+use super::*;
+
+fn kinds(console: &str) -> Vec<&'static str> {
+    scan(console, "console.log")
+        .0
+        .iter()
+        .map(|complaint| complaint.kind)
+        .collect()
+}
+
+#[test]
+fn a_quiet_boot_is_quiet() {
+    let quiet = include_str!("fixtures/quiet-boot.log");
+    assert_eq!(scan(quiet, "console.log"), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_panic_is_found_where_it_begins() {
+    let (complaints, _) = scan(include_str!("fixtures/panic.log"), "console.log");
+    let [panic] = complaints.as_slice() else {
+        panic!("{complaints:?}")
+    };
+    assert_eq!(panic.kind, "kernel panic");
+    assert!(panic.excerpt[0].contains("sysrq triggered crash"));
+    assert!(panic.excerpt.last().unwrap().ends_with(" </TASK>"));
+}
+
+#[test]
+fn traces_and_warnings_are_told_apart() {
+    let log = include_str!("fixtures/backtrace-and-warning.log");
+    assert_eq!(kinds(log), ["stack trace", "stack trace", "WARNING"]);
+}
+
+#[test]
+fn a_report_of_kasan_is_one_complaint_and_whole() {
+    let (complaints, _) = scan(include_str!("fixtures/kasan.log"), "console.log");
+    let [report] = complaints.as_slice() else {
+        panic!("{complaints:?}")
+    };
+    assert_eq!((report.kind, report.line), ("KASAN", 2));
+    assert!(report.excerpt.last().unwrap().ends_with("===="));
+    assert!(
+        report
+            .excerpt
+            .iter()
+            .any(|line| line.contains("Freed by task"))
+    );
+}
+
+#[test]
+fn a_report_of_lockdep_is_one_complaint() {
+    let (complaints, _) = scan(include_str!("fixtures/lockdep.log"), "console.log");
+    let [report] = complaints.as_slice() else {
+        panic!("{complaints:?}")
+    };
+    assert_eq!(report.kind, "lockdep: circular locking");
+    assert!(report.excerpt.last().unwrap().ends_with("</TASK>"));
+}
+
+#[test]
+fn an_injected_failure_is_passed_over_and_its_neighbours_are_not() {
+    let (complaints, passed) = scan(include_str!("fixtures/warn.log"), "console.log");
+    let found: Vec<_> = complaints.iter().map(|complaint| complaint.kind).collect();
+    assert_eq!(found, ["reference count", "WARNING"]);
+    let [reason] = passed.as_slice() else {
+        panic!("{passed:?}")
+    };
+    assert!(reason.contains("a test asked for this failure"));
+}
+
+#[test]
+fn single_lines() {
+    let cases = [
+        (
+            "watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [sh:1]",
+            "soft lockup",
+        ),
+        (
+            "INFO: task roundtrip:91 blocked for more than 120 seconds.",
+            "hung task",
+        ),
+        (
+            "rcu: INFO: rcu_preempt self-detected stall on CPU",
+            "RCU stall",
+        ),
+        (
+            "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+            "RCU stall",
+        ),
+        (
+            "rust_kernel: panicked at net/ipv4/af_inet_cr/dump.rs:10:5:",
+            "Rust panic",
+        ),
+        (
+            "kmemleak: 2 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+            "kmemleak",
+        ),
+        (
+            "unregister_netdevice: waiting for lo to become free. Usage count = 2",
+            "device reference leaked",
+        ),
+        (
+            "ref_tracker: net notrefcnt@ff110000 has 1/1 users at",
+            "reference tracker",
+        ),
+        (
+            "BUG: sleeping function called from invalid context at net/core/sock.c:1",
+            "sleep in atomic context",
+        ),
+        ("WARNING: suspicious RCU usage", "suspicious RCU usage"),
+        (
+            "Oops: general protection fault, probably for non-canonical address",
+            "oops",
+        ),
+        (
+            "BUG: kernel NULL pointer dereference, address: 0000000000000008",
+            "BUG",
+        ),
+        (
+            "BUG UDP (Not tainted): Objects remaining on __kmem_cache_shutdown()",
+            "slab corruption",
+        ),
+        ("UBSAN: shift-out-of-bounds in net/ipv4/udp.c:1:2", "UBSAN"),
+        (
+            "roundtrip: page allocation failure: order:0",
+            "page allocation failure",
+        ),
+    ];
+    for (line, kind) in cases {
+        assert_eq!(kinds(&format!("[    1.000000] {line}\n")), [kind], "{line}");
+    }
+}
+
+#[test]
+fn ordinary_messages_are_no_complaints() {
+    for line in [
+        "Spectre V2 : WARNING: Unprivileged eBPF is enabled",
+        "workqueue: work func f enqueued on deprecated workqueue. Use system_percpu_wq instead.",
+        "clocksource: timekeeping watchdog on CPU1: Marking clocksource 'tsc-early' as unstable",
+        "CPU: 1 UID: 0 PID: 46 Comm: sh Not tainted 7.3.4 #1",
+        "kmemleak: Kernel memory leak detector initialized (mem pool available: 15654)",
+        "rcu: RCU lockdep checking is enabled.",
+        "INFO: NMI handler (nmi_cpu_backtrace_handler) took too long to run: 4.099 msecs",
+        "debug: unmapping init memory",
+    ] {
+        assert_eq!(
+            kinds(&format!("[    1.000000] {line}\n")),
+            Vec::<&str>::new(),
+            "{line}"
+        );
+    }
+}

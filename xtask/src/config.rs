@@ -1,0 +1,200 @@
+//! `config`: the kernel's configuration out of the fragments in `images/`.
+
+use crate::{
+    ctx::{
+        Ctx,
+        Flavour, //
+    },
+    exec, fetch, files,
+    tools::Toolchain,
+    tree::{
+        self,
+        Tree, //
+    },
+    ui::Step,
+};
+use anyhow::{
+    Context,
+    Result,
+    bail, //
+};
+use fs_err as fs;
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::ExitCode,
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which configuration.
+    #[arg(long, default_value_t, value_enum)]
+    flavour: Flavour,
+}
+
+/// Options by name (without `CONFIG_`), each with its value; `n` for off.
+type Options = BTreeMap<String, String>;
+
+pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    let _lock = fetch::lock(ctx)?;
+    let tree = tree::prepare(ctx, false)?;
+    let build = build_dir(ctx, &tree, args.flavour.name());
+    make(ctx, &Toolchain::find(ctx)?, &tree, &build, args.flavour)?;
+    println!("{}", build.join(".config").display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the objects of a tree go.
+pub fn build_dir(ctx: &Ctx, tree: &Tree, name: &str) -> PathBuf {
+    ctx.cache("build")
+        .join(format!("{}-{name}", tree.source.key))
+}
+
+/// Configures `build`. Does nothing if nothing has changed that the result depends on; leaves
+/// the time of `.config` alone if the result is the same.
+pub fn make(
+    ctx: &Ctx,
+    tools: &Toolchain,
+    tree: &Tree,
+    build: &Path,
+    flavour: Flavour,
+) -> Result<()> {
+    let requested = requested(ctx, &tree.dir, flavour)?;
+    let text = write(&requested);
+    let config = build.join(".config");
+    let stamp = build.join(".config-made-from");
+    let inputs = || -> Result<String> {
+        let config = files::sha256(&fs::read(&config).unwrap_or_default());
+        let kconfig = files::sha256(tree.kconfig.as_bytes());
+        Ok(format!(
+            "{config}\n{kconfig}\n{}\n{text}",
+            tools.fingerprint()
+        ))
+    };
+    if fs::read_to_string(&stamp).is_ok_and(|old| inputs().is_ok_and(|new| old == new)) {
+        return Ok(());
+    }
+    let step = Step::new(&format!("configure ({flavour})"));
+    fs::create_dir_all(build)?;
+    let request = build.join(".config-requested");
+    files::write_atomic(&request, text.as_bytes())?;
+    let mut make = tools.make(ctx, &tree.dir, build);
+    make.arg("allnoconfig").env("KCONFIG_ALLCONFIG", &request);
+    exec::logged(
+        &mut make,
+        &exec::log_path(ctx, &format!("config-{flavour}")),
+        &step,
+        0,
+    )?;
+    let lost = lost(&requested, &read(&fs::read_to_string(&config)?)?);
+    if !lost.is_empty() {
+        bail!(
+            "the kernel does not take over what images/base.config and images/{flavour}.config \
+             ask for:\n  {}\n  An option needs others (see `depends on` in its Kconfig), or is \
+             selected by others, or does not exist.",
+            lost.join("\n  ")
+        );
+    }
+    files::write_atomic(&stamp, inputs()?.as_bytes())?;
+    step.done(&format!("{} options as requested", requested.len()));
+    Ok(())
+}
+
+/// What the fragments ask for.
+fn requested(ctx: &Ctx, tree: &Path, flavour: Flavour) -> Result<Options> {
+    let mut names = vec!["base", flavour.name()];
+    // A tree that has only the first commits of the series does not know the option yet.
+    if fs::read_to_string(tree.join("net/ipv4/Kconfig"))?.contains("af_inet_cr/Kconfig") {
+        names.push("af_inet_cr");
+    }
+    let mut all = Options::new();
+    for name in names {
+        let path = ctx.repo(format!("images/{name}.config"));
+        let options = read(&fs::read_to_string(&path)?)
+            .with_context(|| format!("{} is not a config fragment", path.display()))?;
+        all.extend(options);
+    }
+    Ok(all)
+}
+
+/// Reads a fragment or a `.config`.
+fn read(text: &str) -> Result<Options> {
+    let mut options = Options::new();
+    for line in text.lines().map(str::trim) {
+        let off = line
+            .strip_prefix("# CONFIG_")
+            .and_then(|rest| rest.strip_suffix(" is not set"));
+        let (name, value) = if let Some(name) = off {
+            (name, "n")
+        } else if line.is_empty() || line.starts_with('#') {
+            continue;
+        } else {
+            line.strip_prefix("CONFIG_")
+                .and_then(|rest| rest.split_once('='))
+                .with_context(|| format!("not an option: {line}"))?
+        };
+        options.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(options)
+}
+
+fn write(options: &Options) -> String {
+    options
+        .iter()
+        .fold(String::new(), |mut text, (name, value)| {
+            let _ = if value == "n" {
+                writeln!(text, "# CONFIG_{name} is not set")
+            } else {
+                writeln!(text, "CONFIG_{name}={value}")
+            };
+            text
+        })
+}
+
+/// The requests that the configuration does not fulfil.
+fn lost(requested: &Options, actual: &Options) -> Vec<String> {
+    requested
+        .iter()
+        .filter_map(|(name, wanted)| {
+            let found = actual.get(name).map_or("n", String::as_str);
+            (found != wanted).then(|| format!("CONFIG_{name}: requested {wanted}, is {found}"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_is_read_and_written() -> Result<()> {
+        let text =
+            "# a comment\nCONFIG_A=y\n\n# CONFIG_B is not set\nCONFIG_C=\"x=y\"\nCONFIG_D=n\n";
+        let options = read(text)?;
+        assert_eq!(
+            write(&options),
+            "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=\"x=y\"\n# CONFIG_D is not set\n"
+        );
+        assert!(read("RUST=y\n").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn lost_options_are_named() -> Result<()> {
+        let requested = read("CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=n\nCONFIG_D=n\nCONFIG_HZ=250\n")?;
+        let actual = read("CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_D=y\nCONFIG_HZ=100\n")?;
+        assert_eq!(
+            lost(&requested, &actual),
+            [
+                "CONFIG_B: requested y, is n",
+                "CONFIG_D: requested n, is y",
+                "CONFIG_HZ: requested 250, is 100"
+            ]
+        );
+        Ok(())
+    }
+}

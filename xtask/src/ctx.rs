@@ -1,0 +1,136 @@
+//! What every command needs to know: where things are and what was asked for.
+
+use anyhow::{
+    Context,
+    Result, //
+};
+use std::{
+    env, fmt,
+    path::{
+        Path,
+        PathBuf, //
+    },
+};
+use xshell::Shell;
+
+/// Options of all commands.
+#[derive(clap::Args)]
+pub struct Global {
+    /// Use this kernel (a git tree or an unpacked one) in place of the pinned source.
+    #[arg(long, global = true, value_name = "DIR", env = "AF_INET_CR_LINUX")]
+    linux: Option<PathBuf>,
+    /// With --linux: go on though files that the patches edit differ from the pin.
+    #[arg(long, global = true)]
+    accept_changed: bool,
+    /// Also use new kernel files that belong to no commit of linux-patches/series.toml yet.
+    #[arg(long, global = true, env = "AF_INET_CR_ALLOW_UNCLAIMED")]
+    allow_unclaimed: bool,
+    /// Number of parallel jobs.
+    #[arg(long, short, global = true, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// Which kernel configuration: `images/base.config` plus the flavour's own fragment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Flavour {
+    /// Lean; what the round trip and the demo run on.
+    #[default]
+    Default,
+    /// KASAN, lockdep, kmemleak, UBSAN, fault injection, an LSM, cgroup-BPF, netfilter.
+    Debug,
+}
+
+impl Flavour {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where things are.
+pub struct Ctx {
+    /// The shell to run commands with; its working directory is `repo`.
+    pub sh: Shell,
+    /// The checkout.
+    pub repo: PathBuf,
+    /// What outlives a checkout: sources, trees, kernel objects, tools.
+    pub cache: PathBuf,
+    /// Cargo's target directory.
+    pub target: PathBuf,
+    /// Test results, logs and other things to look at; inside `target`.
+    pub results: PathBuf,
+    /// The kernel given by the user instead of the pin.
+    pub linux: Option<PathBuf>,
+    /// With `linux`: files that differ from the pin are no error.
+    pub accept_changed: bool,
+    /// Kernel files that belong to no commit are no error.
+    pub allow_unclaimed: bool,
+    /// Parallel jobs.
+    pub jobs: usize,
+}
+
+impl Ctx {
+    pub fn new(global: &Global) -> Result<Self> {
+        // Set by cargo; the compile-time value serves a binary that is run by hand.
+        let manifest = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let repo = manifest
+            .parent()
+            .context("xtask is not inside a checkout")?
+            .to_path_buf();
+        let target = env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| repo.join("target"), |dir| repo.join(dir));
+        let linux = match &global.linux {
+            Some(dir) if !dir.as_os_str().is_empty() => {
+                Some(fs_err::canonicalize(dir).context("--linux does not name a directory")?)
+            }
+            _ => None,
+        };
+        let jobs = match global.jobs {
+            Some(jobs) => jobs.max(1),
+            None => std::thread::available_parallelism()?.get(),
+        };
+        let sh = Shell::new()?;
+        sh.change_dir(&repo);
+        Ok(Self {
+            sh,
+            cache: cache_dir()?,
+            results: target.join("results"),
+            repo,
+            target,
+            linux,
+            accept_changed: global.accept_changed,
+            allow_unclaimed: global.allow_unclaimed,
+            jobs,
+        })
+    }
+
+    /// A path in the checkout.
+    pub fn repo(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.repo.join(path)
+    }
+
+    /// A path in the cache.
+    pub fn cache(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.cache.join(path)
+    }
+}
+
+fn cache_dir() -> Result<PathBuf> {
+    let base = match env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
+        // The specification says to ignore a relative path.
+        Some(dir) if dir.is_absolute() => dir,
+        _ => env::home_dir()
+            .context("neither XDG_CACHE_HOME nor HOME is set: no place for the cache")?
+            .join(".cache"),
+    };
+    Ok(base.join("af-inet-cr"))
+}

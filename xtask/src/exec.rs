@@ -1,0 +1,166 @@
+//! Long-running programs: their whole output in a file, their progress on the screen.
+
+use crate::{
+    ctx::Ctx,
+    ui::Step, //
+};
+use anyhow::{
+    Context,
+    Result,
+    bail, //
+};
+use fs_err as fs;
+use std::{
+    collections::VecDeque,
+    io::{
+        BufRead as _,
+        BufReader,
+        Write as _, //
+    },
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::{
+        Command,
+        Stdio, //
+    },
+};
+
+/// How many of the last lines an error shows.
+const LAST_LINES: usize = 15;
+
+/// Where the logs of this checkout are.
+pub fn log_path(ctx: &Ctx, name: &str) -> PathBuf {
+    ctx.target.join("logs").join(format!("{name}.log"))
+}
+
+/// Runs a program to its end with stdout and stderr in `log`. Each line moves `step` on, of
+/// `expected` (0: not known). Gives the number of lines; on failure the error holds the first
+/// error line, the last lines and the path of the log.
+pub fn logged(command: &mut Command, log: &Path, step: &Step, expected: u64) -> Result<u64> {
+    if let Some(dir) = log.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let mut file = fs::File::create(log)?;
+    let words = describe(command);
+    writeln!(file, "$ {words}")?;
+
+    let (reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null());
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot run {}", program(command)))?;
+    // The command keeps its ends of the pipe open: without this there is no end of file.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+
+    let mut lines = 0;
+    let mut first_error = None;
+    let mut last = VecDeque::new();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        file.write_all(&line)?;
+        file.write_all(b"\n")?;
+        lines += 1;
+        let text = String::from_utf8_lossy(&line).into_owned();
+        step.at(lines, expected, text.trim());
+        if first_error.is_none() && is_error(&text) {
+            first_error = Some((lines, text.clone()));
+        }
+        if last.len() == LAST_LINES {
+            last.pop_front();
+        }
+        last.push_back(text);
+    }
+
+    let status = child.wait()?;
+    if !status.success() {
+        let last = last.make_contiguous().join("\n    ");
+        let first = first_error.map_or_else(String::new, |(number, text)| {
+            format!(
+                "\n  first error (line {number} of the log): {}",
+                text.trim()
+            )
+        });
+        bail!(
+            "{} failed ({status})\n  last lines:\n    {last}{first}\n  full log: {}",
+            program(command),
+            log.display()
+        );
+    }
+    Ok(lines)
+}
+
+/// Whether a line of a compiler's, make's or apt's output reports an error.
+fn is_error(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("error: ")
+        || line.starts_with("error[")
+        || line.starts_with("E: ")
+        || line.starts_with("ld.lld: error")
+        || line.contains(": error: ")
+        || line.contains(": fatal error: ")
+        || line.contains("***")
+}
+
+fn program(command: &Command) -> String {
+    command.get_program().to_string_lossy().into_owned()
+}
+
+fn describe(command: &Command) -> String {
+    let words = command.get_args().map(|word| word.to_string_lossy());
+    std::iter::once(command.get_program().to_string_lossy())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// A program's standard output, if it can be run and succeeds.
+pub fn output(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Option<String> {
+    let output = Command::new(program)
+        .args(args)
+        // Set by cargo for xtask; it would give /usr/bin/rustc the libraries of another rustc.
+        .env_remove("LD_LIBRARY_PATH")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_from_names() {
+        assert!(is_error("net/core/filter.c:12:3: error: expected ';'"));
+        assert!(is_error("error[E0425]: cannot find value `x`"));
+        assert!(is_error(
+            "make[3]: *** [scripts/Makefile.build:373: x.o] Error 1"
+        ));
+        assert!(!is_error("  CC      lib/errname.o"));
+        assert!(!is_error("  RUSTC L rust/core.o"));
+    }
+
+    #[test]
+    fn a_failure_names_the_first_error_and_the_log() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let log = dir.path().join("log");
+        let mut awk = Command::new("awk");
+        awk.arg(r#"BEGIN { print "a"; print "f.c:1: error: bad"; print "z"; exit 2 }"#);
+        let error = logged(&mut awk, &log, &Step::new("test"), 3).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("first error (line 2 of the log): f.c:1: error: bad"),
+            "{text}"
+        );
+        assert!(text.contains(&log.display().to_string()));
+        assert!(fs::read_to_string(&log)?.ends_with("a\nf.c:1: error: bad\nz\n"));
+        Ok(())
+    }
+}

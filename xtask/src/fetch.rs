@@ -1,0 +1,245 @@
+//! `fetch`: the kernel sources, from the pin's Debian package or from `--linux`.
+
+mod given;
+
+use crate::{
+    ctx::Ctx,
+    exec, files,
+    lock::Lock,
+    pin::{
+        self,
+        Package,
+        Pin, //
+    },
+    ui::{
+        self,
+        Step, //
+    },
+};
+use anyhow::{
+    Context,
+    Result,
+    ensure, //
+};
+use fs_err as fs;
+use std::{
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::{
+        Command,
+        ExitCode, //
+    },
+};
+use xshell::cmd;
+
+/// Unpatched kernel sources, which nobody writes to.
+pub struct Source {
+    pub dir: PathBuf,
+    /// Names the content; trees and builds made from it carry this name.
+    pub key: String,
+}
+
+pub fn run(ctx: &Ctx) -> Result<ExitCode> {
+    let _lock = lock(ctx)?;
+    let source = source(ctx)?;
+    println!("{}", source.dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The lock under which sources, trees and kernels are made.
+pub fn lock(ctx: &Ctx) -> Result<Lock> {
+    let why = format!(
+        "{} of {}",
+        std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        ctx.repo.display()
+    );
+    Lock::take(&ctx.cache("lock/build"), &why)?.with_children()
+}
+
+/// The sources to build from. To be called under [`lock`].
+pub fn source(ctx: &Ctx) -> Result<Source> {
+    let pin = pin::load(ctx)?;
+    match &ctx.linux {
+        Some(dir) => given::given(ctx, &pin, dir),
+        None => pinned(ctx, &pin),
+    }
+}
+
+fn pinned(ctx: &Ctx, pin: &Pin) -> Result<Source> {
+    let key = pin.package.tarball_sha256[..16].to_owned();
+    let dir = ctx.cache("src").join(&key);
+    // The name is given only to what was unpacked to the end.
+    if !dir.exists() {
+        let package = download(ctx, &pin.package)?;
+        unpack(ctx, &pin.package, &package, &dir)?;
+    }
+    Ok(Source { dir, key })
+}
+
+/// Gets the package file into the cache, unless a good one is there.
+fn download(ctx: &Ctx, package: &Package) -> Result<PathBuf> {
+    let name = format!("{}_{}.deb", package.name, package.version);
+    let path = ctx.cache("download").join(name);
+    if path.exists() {
+        if files::sha256_file(&path)? == package.sha256 {
+            return Ok(path);
+        }
+        ui::warning(&format!(
+            "{} is not what the pin says: downloading again",
+            path.display()
+        ));
+        fs::remove_file(&path)?;
+    }
+    let step = Step::new(&format!("download {} {}", package.name, package.version));
+    fs::create_dir_all(ctx.cache("download"))?;
+    let work = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .tempdir_in(ctx.cache("download"))?;
+    let got = apt_download(ctx, package, work.path(), &step).with_context(|| {
+        format!(
+            "cannot get the package {} from Debian's {}; \
+             give a tree of Linux {} with --linux DIR, or put the file at {}",
+            package.name,
+            package.suite,
+            package.version,
+            path.display()
+        )
+    })?;
+    let found = files::sha256_file(&got)?;
+    ensure!(
+        found == package.sha256,
+        "the downloaded {} has the SHA-256 {found}, the pin says {}",
+        package.name,
+        package.sha256
+    );
+    fs::rename(&got, &path)?;
+    step.done("");
+    Ok(path)
+}
+
+/// `apt-get download` with a list of sources of its own: the machine's configuration is read for
+/// the mirror and otherwise left alone, and so are its package lists.
+fn apt_download(ctx: &Ctx, package: &Package, work: &Path, step: &Step) -> Result<PathBuf> {
+    let format = "$(ORIGIN)|$(LABEL)|$(CREATED_BY)|$(REPO_URI)";
+    let targets = exec::output("apt-get", &["indextargets", "--format", format])
+        .context("apt-get is not there: this is not Debian")?;
+    let mirror = mirror(&targets).context("apt's configuration names no Debian mirror")?;
+    for dir in ["state/lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(work.join(dir))?;
+    }
+    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let signed = if Path::new(keyring).exists() {
+        format!("[signed-by={keyring}] ")
+    } else {
+        String::new()
+    };
+    let list = work.join("sources.list");
+    fs::write(
+        &list,
+        format!("deb {signed}{mirror} {} main\n", package.suite),
+    )?;
+
+    let options = [
+        format!("Dir::Etc::SourceList={}", list.display()),
+        "Dir::Etc::SourceParts=-".to_owned(),
+        format!("Dir::State={}", work.join("state").display()),
+        format!("Dir::Cache={}", work.join("cache").display()),
+        "Dir::State::status=/dev/null".to_owned(),
+        "Acquire::Languages=none".to_owned(),
+        // Without this apt wants to download as a user who may not write here.
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    let exact = format!("{}={}", package.name, package.version);
+    for words in [&["update"][..], &["download", &exact]] {
+        let mut apt = Command::new("apt-get");
+        apt.current_dir(work).env("LC_ALL", "C");
+        for option in &options {
+            apt.arg("-o").arg(option);
+        }
+        apt.arg("-q").args(words);
+        exec::logged(&mut apt, &exec::log_path(ctx, "fetch"), step, 0)?;
+    }
+    let deb = fs::read_dir(work)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|end| end == "deb"));
+    deb.context("apt-get download left no package")
+}
+
+/// The machine's Debian mirror, out of `apt-get indextargets`.
+///
+/// Origin and label are known only after an `apt-get update`; without one, the first archive
+/// whose path ends as Debian's main archive does.
+fn mirror(targets: &str) -> Option<String> {
+    let rows = || {
+        targets.lines().filter_map(|line| {
+            let mut fields = line.split('|');
+            let (origin, label) = (fields.next()?, fields.next()?);
+            (fields.next()? == "Packages").then_some((origin, label, fields.next()?))
+        })
+    };
+    rows()
+        .find(|(origin, label, _)| *origin == "Debian" && *label == "Debian")
+        .or_else(|| rows().find(|(.., uri)| uri.trim_end_matches('/').ends_with("/debian")))
+        .map(|(.., uri)| uri.to_owned())
+}
+
+fn unpack(ctx: &Ctx, package: &Package, deb: &Path, dir: &Path) -> Result<()> {
+    let sh = &ctx.sh;
+    let step = Step::bar("unpack the kernel sources", package.files);
+    let work = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .tempdir_in(ctx.cache("download"))?;
+    let inside = work.path();
+    cmd!(sh, "dpkg-deb -x {deb} {inside}").quiet().run()?;
+    let tarball = inside.join(&package.tarball);
+    let found = files::sha256_file(&tarball)?;
+    ensure!(
+        found == package.tarball_sha256,
+        "{} has the SHA-256 {found}, the pin says {}",
+        package.tarball,
+        package.tarball_sha256
+    );
+    files::make_dir_atomic(dir, |new| {
+        let mut tar = Command::new("tar");
+        tar.args(["-x", "-v", "--strip-components=1", "--no-same-owner"]);
+        tar.args(["-I", "xz -T0", "-f"])
+            .arg(&tarball)
+            .arg("-C")
+            .arg(new);
+        exec::logged(
+            &mut tar,
+            &exec::log_path(ctx, "unpack"),
+            &step,
+            package.files,
+        )?;
+        Ok(())
+    })?;
+    step.done(&dir.display().to_string());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_debians_main_archive() {
+        let targets = "\
+            Other|Other|Packages|http://other.example/debian\n\
+            Debian|Debian-Security|Packages|http://mirror.example/debian-security/\n\
+            Debian|Debian|Packages|http://mirror.example/debian/\n";
+        assert_eq!(
+            mirror(targets).as_deref(),
+            Some("http://mirror.example/debian/")
+        );
+        let never_updated =
+            "||Packages|http://m.example/debian-security\n||Packages|http://m.example/debian\n";
+        assert_eq!(
+            mirror(never_updated).as_deref(),
+            Some("http://m.example/debian")
+        );
+        assert_eq!(mirror(""), None);
+    }
+}

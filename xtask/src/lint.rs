@@ -1,0 +1,260 @@
+//! `lint`: everything that can be checked without running the kernel. Only what is ours counts:
+//! Linux has warnings of its own.
+
+use crate::{
+    config,
+    ctx::{
+        Ctx,
+        Flavour, //
+    },
+    exec, fetch,
+    manifest::{
+        self,
+        Present, //
+    },
+    needs::Group,
+    series, setup, spec,
+    tools::{
+        self,
+        Toolchain, //
+    },
+    tree::{
+        self,
+        Tree, //
+    },
+    ui::Step,
+};
+use anyhow::{
+    Context,
+    Result, //
+};
+use fs_err as fs;
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::{
+        Command,
+        ExitCode, //
+    },
+};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only these checks (default: all).
+    #[arg(value_enum)]
+    only: Vec<Check>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Check {
+    /// cargo fmt and clippy on the workspace.
+    Host,
+    /// rustfmt on the kernel's Rust files that are ours or edited.
+    Format,
+    /// The specification, the header generated from it, and the names that Rust uses.
+    Spec,
+    /// checkpatch.pl --strict on each patch of the series.
+    Series,
+    /// The kernel's compilers with CLIPPY=1 W=1, and sparse (C=1) on edited C files.
+    Kernel,
+}
+
+const ALL: [Check; 5] = [
+    Check::Host,
+    Check::Format,
+    Check::Spec,
+    Check::Series,
+    Check::Kernel,
+];
+
+pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    let checks = if args.only.is_empty() {
+        &ALL[..]
+    } else {
+        &args.only
+    };
+    // virtme-ng's environment has the Python modules that the generator imports.
+    setup::require(ctx, &[Group::Build, Group::Vm, Group::Lint])?;
+    let mut good = true;
+    if checks.contains(&Check::Host) {
+        good &= host(ctx)?;
+    }
+    let _lock = fetch::lock(ctx)?;
+    let (manifest, present) = manifest::load(ctx)?;
+    let tree = tree::prepare(ctx, false)?;
+    let mut ours = tree::touched(ctx, &manifest.commits)?;
+    ours.extend(present.files.keys().cloned());
+    if checks.contains(&Check::Format) {
+        good &= format(ctx, &tree, &ours)?;
+    }
+    if checks.contains(&Check::Spec) {
+        good &= spec::check(ctx, &tree.dir, &present)?;
+    }
+    if checks.contains(&Check::Series) {
+        let patches = series::make(ctx, &ctx.target.join("series"), false)?;
+        good &= series::check(ctx, &patches)?;
+    }
+    if checks.contains(&Check::Kernel) {
+        good &= kernel(ctx, &tree, &ours, &present)?;
+    }
+    if !good {
+        eprintln!("lint: something is to be corrected (see above)");
+    }
+    Ok(ExitCode::from(u8::from(!good)))
+}
+
+/// Runs one program as a check; what it said is shown if it found something.
+pub fn passes(what: &str, command: &mut Command) -> Result<bool> {
+    let step = Step::new(what);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    if output.status.success() {
+        step.done("clean");
+    } else {
+        step.done("FOUND");
+        for text in [output.stdout, output.stderr] {
+            eprint!("{}", String::from_utf8_lossy(&text));
+        }
+    }
+    Ok(output.status.success())
+}
+
+fn host(ctx: &Ctx) -> Result<bool> {
+    let cargo = |args: &[&str]| {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(&ctx.repo).args(args);
+        cargo
+    };
+    let format = passes("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]))?;
+    let mut clippy = cargo(&["clippy", "--quiet", "--workspace", "--all-targets"]);
+    let clippy = passes("cargo clippy", clippy.args(["--", "-D", "warnings"]))?;
+    Ok(format && clippy)
+}
+
+fn format(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>) -> Result<bool> {
+    let rustfmt = Toolchain::find(ctx)?.rust.rustc.with_file_name("rustfmt");
+    let mut command = Command::new(rustfmt);
+    command.current_dir(&tree.dir).env_remove("LD_LIBRARY_PATH");
+    // As the kernel's own `rustfmtcheck` does it.
+    command.args(["--check", "--edition=2021", "--config-path=.rustfmt.toml"]);
+    command.args(ours.iter().filter(|path| path.ends_with(".rs")));
+    passes("rustfmtcheck", &mut command)
+}
+
+/// Compiles what is ours again, with all warnings, in a build directory of its own.
+fn kernel(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>, present: &Present) -> Result<bool> {
+    let tools = Toolchain::find(ctx)?;
+    let build = config::build_dir(ctx, tree, "lint");
+    config::make(ctx, &tools, tree, &build, Flavour::Default)?;
+    // The compiler only speaks when it runs.
+    let mut objects = vec![
+        "rust/kernel.o".to_owned(),
+        "rust/helpers/helpers.o".to_owned(),
+    ];
+    objects.extend(
+        ours.iter()
+            .filter(|path| path.starts_with("net/") || path.starts_with("kernel/"))
+            .filter_map(|path| path.strip_suffix(".c").map(|stem| format!("{stem}.o"))),
+    );
+    let subsystem = "net/ipv4/af_inet_cr";
+    let mut targets = vec!["prepare".to_owned(), "rust/".to_owned()];
+    if present
+        .files
+        .keys()
+        .any(|path| path == &format!("{subsystem}/Makefile"))
+    {
+        objects.push(format!("{subsystem}/af_inet_cr.o"));
+        targets.push(format!("{subsystem}/"));
+    }
+    for object in &objects {
+        let _ = fs::remove_file(build.join(object));
+    }
+    targets.extend(
+        objects
+            .into_iter()
+            .filter(|path| !path.starts_with("rust/")),
+    );
+
+    let step = Step::new("kernel with CLIPPY=1 W=1 C=1");
+    let log = exec::log_path(ctx, "lint-kernel");
+    let mut make = tools.make(ctx, &tree.dir, &build);
+    make.args(["CLIPPY=1", "W=1", "C=1"]).args(targets);
+    let result = exec::logged(&mut make, &log, &step, 0);
+    let text = fs::read_to_string(&log)?;
+    let found = warnings(&text, ours);
+    let good = found.is_empty() && result.is_ok();
+    step.done(if good { "clean" } else { "FOUND" });
+    for warning in &found {
+        eprintln!("{warning}");
+    }
+    if found.is_empty() {
+        result?;
+    }
+    Ok(good)
+}
+
+/// The warnings and errors of compilers, clippy and sparse that lie in one of `ours`.
+fn warnings(log: &str, ours: &BTreeSet<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    // rustc says what it is first, and where on the next line.
+    let mut said = "";
+    for line in log.lines() {
+        let text = line.trim_start();
+        if text.starts_with("warning") || text.starts_with("error") {
+            said = text;
+        }
+        let (place, what) = match text.strip_prefix("--> ") {
+            Some(place) => (place, std::mem::take(&mut said)),
+            None if text.contains(": warning: ") || text.contains(": error: ") => {
+                (text.split(": ").next().unwrap_or(text), text)
+            }
+            None => continue,
+        };
+        let file = place.split(':').next().unwrap_or(place);
+        let mine = ours.iter().any(|path| Path::new(file).ends_with(path));
+        if mine && !what.is_empty() {
+            found.push(if text == what {
+                text.to_owned()
+            } else {
+                format!("{place}: {what}")
+            });
+        }
+    }
+    found
+}
+
+/// The Python that has what the kernel's netlink tools import.
+pub fn python(ctx: &Ctx) -> std::path::PathBuf {
+    tools::virtme_ng(ctx).join("bin/python3")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_warnings_count() {
+        let log = "\
+  CC      net/core/filter.o
+/tree/net/core/filter.c:12:3: warning: unused variable 'x' [-Wunused]
+../net/core/sock.c:1:1: warning: not ours
+warning: unused import
+  --> /tree/net/ipv4/af_inet_cr/dump.rs:3:5
+   |
+error: this could be shorter
+  --> rust/kernel/sync.rs:9:1
+  --> /tree/net/ipv4/af_inet_cr/dump.rs:30:5
+";
+        let ours = ["net/core/filter.c", "net/ipv4/af_inet_cr/dump.rs"]
+            .map(str::to_owned)
+            .into();
+        assert_eq!(
+            warnings(log, &ours),
+            [
+                "/tree/net/core/filter.c:12:3: warning: unused variable 'x' [-Wunused]",
+                "/tree/net/ipv4/af_inet_cr/dump.rs:3:5: warning: unused import",
+            ]
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! The build driver of `af_inet_cr`: from nothing to a tested kernel.
+//!
+//! `cargo xtask <command>` and `cargo make <command>` are the same. Each command is a module of
+//! its own; this file only reads the command line.
+
+mod build;
+mod ci;
+mod clean;
+mod complaints;
+mod config;
+mod ctx;
+mod demo;
+mod doctor;
+mod exec;
+mod fetch;
+mod files;
+mod kunit;
+mod lint;
+mod lock;
+mod manifest;
+mod needs;
+mod pin;
+mod refresh;
+mod report;
+mod selftest;
+mod series;
+mod setup;
+mod shell;
+mod spec;
+mod tools;
+mod tree;
+mod ui;
+mod userspace;
+mod verdict;
+mod version;
+mod vm;
+mod vm_test;
+
+use clap::{
+    Parser,
+    Subcommand, //
+};
+use std::process::ExitCode;
+
+/// Patch, build, boot and test a Linux kernel with `af_inet_cr`.
+///
+/// Begin with `cargo xtask demo`: it fetches what is missing, builds the kernel and restores a
+/// socket in front of you. `cargo xtask doctor` says what this machine lacks.
+///
+/// Exit status: 0 done; 1 something was checked and found wrong; 2 the kernel complained or died;
+/// 3 a deadline passed or the VM was lost; 4 the command could not do its work.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: ctx::Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring every prerequisite (on Debian, as root); quick when all is there.
+    Setup,
+    /// List every prerequisite: found, needed, and what brings it.
+    Doctor,
+    /// Get the kernel sources into the cache and print where they are.
+    Fetch,
+    /// Apply the patches and the new files to the working tree and print where it is.
+    Tree(tree::Args),
+    /// Configure the kernel, check that every requested option held, print the .config's path.
+    Config(config::Args),
+    /// Build the kernel and print the path of its image.
+    Build(build::Args),
+    /// Build the kernel, boot it in a VM and restore a socket in front of you.
+    Demo(demo::Args),
+    /// Build the kernel, boot it in a VM and run the tests in it.
+    VmTest(vm_test::Args),
+    /// Make the series of patches for netdev out of the manifest, and check it.
+    Series(series::Args),
+    /// A shell in a VM that runs the kernel, with the programs of this repository on PATH.
+    Shell(shell::Args),
+    /// Check that guests which warn, panic, hang or lie come out red.
+    Selftest(selftest::Args),
+    /// Take what was edited in the working tree over into linux-patches/ and net/.
+    Refresh(refresh::Args),
+    /// Make the uAPI header from the YNL specification.
+    Spec,
+    /// Check what is ours: format, clippy, warnings, checkpatch, specification.
+    Lint(lint::Args),
+    /// Run everything that has to pass before a change lands.
+    Ci(ci::Args),
+    /// Remove what was built.
+    Clean(clean::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap would exit with 2, which means something else here.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 4 } else { 0 });
+        }
+    };
+    let run = || {
+        let ctx = ctx::Ctx::new(&cli.global)?;
+        match cli.command {
+            Command::Setup => setup::run(&ctx),
+            Command::Doctor => Ok(doctor::run(&ctx)),
+            Command::Fetch => fetch::run(&ctx),
+            Command::Tree(args) => tree::run(&ctx, &args),
+            Command::Config(args) => config::run(&ctx, &args),
+            Command::Build(args) => build::run(&ctx, &args),
+            Command::Demo(args) => demo::run(&ctx, &args),
+            Command::VmTest(args) => vm_test::run(&ctx, &args),
+            Command::Series(args) => series::run(&ctx, &args),
+            Command::Shell(args) => shell::run(&ctx, &args),
+            Command::Selftest(args) => selftest::run(&ctx, &args),
+            Command::Refresh(args) => refresh::run(&ctx, &args),
+            Command::Spec => spec::run(&ctx),
+            Command::Lint(args) => lint::run(&ctx, &args),
+            Command::Ci(args) => ci::run(&ctx, &args),
+            Command::Clean(args) => clean::run(&ctx, &args),
+        }
+    };
+    run().unwrap_or_else(|error: anyhow::Error| {
+        ui::error(&error);
+        ExitCode::from(4)
+    })
+}

@@ -1,0 +1,381 @@
+//! The prerequisites: one table, which `doctor` shows and `setup` works off.
+
+use crate::{
+    ctx::Ctx,
+    exec,
+    tools,
+    version::Version, //
+};
+use fs_err as fs;
+use std::path::Path;
+
+/// What a prerequisite is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// To get, patch and build the kernel.
+    Build,
+    /// To boot it.
+    Vm,
+    /// To check code before it is sent.
+    Lint,
+    /// Only `setup` by name brings these.
+    Comfort,
+}
+
+impl Group {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Vm => "vm",
+            Self::Lint => "lint",
+            Self::Comfort => "comfort",
+        }
+    }
+}
+
+/// What brings a prerequisite.
+#[derive(Clone, Copy)]
+pub enum Fix {
+    /// Debian packages; the first of these sets that the machine's suites have.
+    Apt(&'static [&'static [&'static str]]),
+    /// bindgen, by cargo, into the cache.
+    Bindgen,
+    /// virtme-ng, by pip, in its own virtual environment in the cache.
+    VirtmeNg,
+    /// cargo-make, by cargo, where cargo puts programs.
+    CargoMake,
+}
+
+impl Fix {
+    /// The command as a person would type it.
+    pub fn command(self, ctx: &Ctx) -> String {
+        match self {
+            Self::Apt(sets) => format!("apt-get install {}", sets[0].join(" ")),
+            Self::Bindgen => format!(
+                "cargo install --locked --version {} --root {} bindgen-cli",
+                tools::BINDGEN,
+                tools::bindgen_root(ctx).display()
+            ),
+            Self::VirtmeNg => "cargo xtask setup".to_owned(),
+            Self::CargoMake => "cargo install --locked cargo-make".to_owned(),
+        }
+    }
+}
+
+/// What was found of a prerequisite.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    Nothing,
+    /// There, in a version that does not matter.
+    Something(String),
+    Version(Version),
+}
+
+pub struct Need {
+    pub name: &'static str,
+    pub group: Group,
+    pub found: Found,
+    /// The oldest version that will do.
+    pub minimum: Option<Version>,
+    pub fix: Fix,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum State {
+    Ok,
+    Missing,
+    TooOld,
+}
+
+impl Need {
+    pub fn state(&self) -> State {
+        match (&self.found, self.minimum) {
+            (Found::Nothing, _) => State::Missing,
+            (Found::Version(found), Some(minimum)) if *found < minimum => State::TooOld,
+            _ => State::Ok,
+        }
+    }
+}
+
+const V: fn(u32, u32, u32) -> Version = Version::new;
+
+/// Looks at the machine. Takes a few tenths of a second.
+pub fn all(ctx: &Ctx) -> Vec<Need> {
+    let mut all = build();
+    all.extend(compilers(ctx));
+    all.extend(vm(ctx));
+    all.extend(lint());
+    all.push(Need {
+        name: "cargo make",
+        group: Group::Comfort,
+        found: there(tools::which("cargo-make").map(drop), "yes"),
+        minimum: None,
+        fix: Fix::CargoMake,
+    });
+    all
+}
+
+fn build() -> Vec<Need> {
+    vec![
+        program(
+            Group::Build,
+            "git",
+            &["--version"],
+            V(2, 20, 0),
+            &[&["git"]],
+        ),
+        program(
+            Group::Build,
+            "tar",
+            &["--version"],
+            V(1, 28, 0),
+            &[&["tar"]],
+        ),
+        program(
+            Group::Build,
+            "xz",
+            &["--version"],
+            V(5, 2, 0),
+            &[&["xz-utils"]],
+        ),
+        program(
+            Group::Build,
+            "make",
+            &["--version"],
+            V(4, 0, 0),
+            &[&["make"]],
+        ),
+        program(
+            Group::Build,
+            "flex",
+            &["--version"],
+            V(2, 5, 35),
+            &[&["flex"]],
+        ),
+        program(
+            Group::Build,
+            "bison",
+            &["--version"],
+            V(2, 0, 0),
+            &[&["bison"]],
+        ),
+        program(Group::Build, "bc", &["--version"], V(1, 6, 95), &[&["bc"]]),
+        program(
+            Group::Build,
+            "perl",
+            &["-e", "printf '%vd', $^V"],
+            V(5, 8, 0),
+            &[&["perl"]],
+        ),
+        program(
+            Group::Build,
+            "python3",
+            &["--version"],
+            V(3, 9, 0),
+            &[&["python3"]],
+        ),
+        file(
+            Group::Build,
+            "libelf",
+            "/usr/include/gelf.h",
+            &[&["libelf-dev"]],
+        ),
+    ]
+}
+
+fn compilers(ctx: &Ctx) -> Vec<Need> {
+    vec![
+        Need {
+            name: "clang, lld, llvm",
+            group: Group::Build,
+            found: tools::llvm().map_or(Found::Nothing, |(_, version)| Found::Version(version)),
+            minimum: minimum(ctx, "llvm", V(17, 0, 1)),
+            fix: Fix::Apt(&[&["clang-19", "lld-19", "llvm-19"]]),
+        },
+        Need {
+            name: "rustc with rust-src",
+            group: Group::Build,
+            found: tools::rust().map_or(Found::Nothing, |rust| Found::Version(rust.version)),
+            minimum: minimum(ctx, "rustc", V(1, 85, 0)),
+            fix: Fix::Apt(&[&["rustc-web", "rust-web-src"], &["rustc", "rust-src"]]),
+        },
+        Need {
+            name: "bindgen",
+            group: Group::Build,
+            found: tools::bindgen(ctx).map_or(Found::Nothing, |(_, v)| Found::Version(v)),
+            minimum: minimum(ctx, "bindgen", V(0, 71, 1)),
+            fix: Fix::Bindgen,
+        },
+    ]
+}
+
+fn vm(ctx: &Ctx) -> Vec<Need> {
+    vec![
+        program(
+            Group::Vm,
+            "qemu-system-x86_64",
+            &["--version"],
+            V(6, 0, 0),
+            &[&["qemu-system-x86"]],
+        ),
+        file(
+            Group::Vm,
+            "busybox",
+            "/bin/busybox",
+            &[&["busybox-static"], &["busybox"]],
+        ),
+        Need {
+            name: "python3 venv",
+            group: Group::Vm,
+            found: there(
+                exec::output(python(), &["-c", "import venv, ensurepip"]),
+                "yes",
+            ),
+            minimum: None,
+            fix: Fix::Apt(&[&["python3-venv"]]),
+        },
+        Need {
+            name: "virtme-ng",
+            group: Group::Vm,
+            found: there(
+                fs::read_to_string(venv_stamp(ctx))
+                    .ok()
+                    .filter(|s| s == VENV),
+                VENV,
+            ),
+            minimum: None,
+            fix: Fix::VirtmeNg,
+        },
+    ]
+}
+
+fn lint() -> [Need; 5] {
+    let beside = |name| {
+        tools::rust()
+            .map(|rust| rust.rustc.with_file_name(name))
+            .filter(|p| p.exists())
+    };
+    let rust = |name, tool, fix| Need {
+        name,
+        group: Group::Lint,
+        found: there(beside(tool), "yes"),
+        minimum: None,
+        fix: Fix::Apt(fix),
+    };
+    [
+        rust("rustfmt", "rustfmt", &[&["rustfmt-web"], &["rustfmt"]]),
+        rust(
+            "clippy",
+            "clippy-driver",
+            &[&["rust-web-clippy"], &["rust-clippy"]],
+        ),
+        program(
+            Group::Lint,
+            "sparse",
+            &["--version"],
+            V(0, 6, 0),
+            &[&["sparse"]],
+        ),
+        program(
+            Group::Lint,
+            "yamllint",
+            &["--version"],
+            V(1, 0, 0),
+            &[&["yamllint"]],
+        ),
+        program(
+            Group::Lint,
+            "codespell",
+            &["--version"],
+            V(2, 0, 0),
+            &[&["codespell"]],
+        ),
+    ]
+}
+
+/// What is in virtme-ng's virtual environment: itself, and what the kernel's netlink tools
+/// (`tools/net/ynl/pyynl`) import. Also the text of the stamp that says it is complete.
+pub const VENV: &str = "virtme-ng==1.42 pyyaml==6.0.3 jsonschema==4.26.0";
+
+pub fn venv_stamp(ctx: &Ctx) -> std::path::PathBuf {
+    tools::virtme_ng(ctx).join(".complete")
+}
+
+/// Debian's own Python, which has `python3-venv`, before another on PATH.
+pub fn python() -> &'static str {
+    if Path::new("/usr/bin/python3").exists() {
+        "/usr/bin/python3"
+    } else {
+        "python3"
+    }
+}
+
+fn there<T>(found: Option<T>, text: &str) -> Found {
+    found.map_or(Found::Nothing, |_| Found::Something(text.to_owned()))
+}
+
+fn program(
+    group: Group,
+    name: &'static str,
+    args: &[&str],
+    minimum: Version,
+    packages: &'static [&'static [&'static str]],
+) -> Need {
+    let found = tools::which(name).map_or(Found::Nothing, |path| {
+        let version = exec::output(path, args).and_then(|text| Version::find(&text));
+        version.map_or_else(|| Found::Something("yes".to_owned()), Found::Version)
+    });
+    Need {
+        name,
+        group,
+        found,
+        minimum: Some(minimum),
+        fix: Fix::Apt(packages),
+    }
+}
+
+fn file(
+    group: Group,
+    name: &'static str,
+    path: &str,
+    packages: &'static [&'static [&'static str]],
+) -> Need {
+    let found = there(Path::new(path).exists().then_some(()), path);
+    Need {
+        name,
+        group,
+        found,
+        minimum: None,
+        fix: Fix::Apt(packages),
+    }
+}
+
+/// What the kernel itself says it needs; before there is a tree, what 7.3.4 says.
+fn minimum(ctx: &Ctx, tool: &str, pinned: Version) -> Option<Version> {
+    let trees = fs::read_dir(ctx.cache("src")).into_iter().flatten();
+    let script = trees
+        .filter_map(|entry| Some(entry.ok()?.path().join("scripts/min-tool-version.sh")))
+        .find(|path| path.exists());
+    let said = script.and_then(|path| exec::output("sh", &[path.to_str()?, tool]));
+    said.and_then(|text| Version::find(&text)).or(Some(pinned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_and_too_old_are_told_apart() {
+        let need = |found| Need {
+            name: "x",
+            group: Group::Build,
+            found,
+            minimum: Some(V(1, 85, 0)),
+            fix: Fix::Bindgen,
+        };
+        assert_eq!(need(Found::Nothing).state(), State::Missing);
+        assert_eq!(need(Found::Version(V(1, 63, 0))).state(), State::TooOld);
+        assert_eq!(need(Found::Version(V(1, 85, 0))).state(), State::Ok);
+        assert_eq!(need(Found::Something("yes".to_owned())).state(), State::Ok);
+    }
+}

@@ -1,0 +1,285 @@
+//! The results folder: everything that a person or a CI needs to look at a run again.
+
+mod junit;
+
+use crate::{
+    complaints::Complaint,
+    ctx::Ctx,
+    ui,
+    verdict::{
+        Outcome,
+        RUN_ITSELF,
+        Verdict, //
+    },
+    vm::guest::Record, //
+};
+use anyhow::Result;
+use fs_err as fs;
+use ktap::Status;
+use serde_json::json;
+use std::{
+    io::Write as _,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    time::{
+        Duration,
+        SystemTime, //
+    },
+};
+
+/// How many folders of earlier runs are kept.
+const KEPT: usize = 20;
+
+/// The file that saves a folder from being cleaned up.
+const KEEP: &str = "keep";
+
+/// The folder of one run.
+pub struct Folder {
+    pub path: PathBuf,
+}
+
+impl Folder {
+    /// Makes a new one below `target/results`, or takes the one that was asked for.
+    pub fn new(ctx: &Ctx, what: &str, asked: Option<&Path>, keep: bool) -> Result<Self> {
+        let path = if let Some(path) = asked {
+            std::path::absolute(path)?
+        } else {
+            clean_up(&ctx.results);
+            let time = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+            let name = format!("{}-{what}-{}", stamp(time.as_secs()), std::process::id());
+            ctx.results.join(name)
+        };
+        fs::create_dir_all(&path)?;
+        if keep {
+            fs::write(path.join(KEEP), "")?;
+        }
+        if asked.is_none() {
+            let latest = ctx.results.join("latest");
+            let _ = fs::remove_file(&latest);
+            // Two runs at once: whoever is last is the latest.
+            let _ = std::os::unix::fs::symlink(&path, &latest);
+        }
+        Ok(Self { path })
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Opens a log that is written as the run goes on.
+    pub fn log(&self, name: &str) -> Result<Log> {
+        Ok(Log(fs::File::create(self.file(name))?))
+    }
+
+    /// Writes all that is known at the end.
+    pub fn finish(&self, verdict: &Verdict, record: &Record, times: &Times) -> Result<()> {
+        fs::write(self.file("console.log"), &record.console)?;
+        fs::write(self.file("dmesg.log"), &record.facts.log)?;
+        fs::write(self.file("qemu.log"), &record.qemu)?;
+        fs::write(self.file("results.json"), json(verdict, times)?)?;
+        fs::write(self.file("junit.xml"), junit::xml(verdict, times)?)?;
+        fs::write(
+            self.file("summary.txt"),
+            summary(verdict, record, times, &self.path),
+        )?;
+        Ok(())
+    }
+}
+
+/// A log that must not stop the run if the disk is full.
+pub struct Log(fs::File);
+
+impl Log {
+    pub fn line(&mut self, line: &str) {
+        let _ = writeln!(self.0, "{line}");
+    }
+}
+
+/// How long the parts of a run took, in their order.
+#[derive(Debug, Default)]
+pub struct Times(pub Vec<(&'static str, Duration)>);
+
+impl Times {
+    pub fn add(&mut self, what: &'static str, time: Duration) {
+        self.0.push((what, time));
+    }
+
+    pub fn total(&self) -> Duration {
+        self.0.iter().map(|(_, time)| time).sum()
+    }
+}
+
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (what, time) in &self.0 {
+            write!(f, "{what} {}, ", ui::seconds(*time))?;
+        }
+        write!(f, "total {}", ui::seconds(self.total()))
+    }
+}
+
+/// What a person reads at the end of a run; the line that counts is printed after it.
+pub fn summary(verdict: &Verdict, record: &Record, times: &Times, folder: &Path) -> String {
+    let mut text = String::new();
+    let mut say = |line: &str| {
+        text.push_str(line);
+        text.push('\n');
+    };
+    for complaint in &verdict.complaints {
+        say(&excerpt(complaint));
+    }
+    if verdict.outcome >= Outcome::Lost && verdict.complaints.is_empty() {
+        let last: Vec<_> = record.console.lines().rev().take(15).collect();
+        say("the last of the console:");
+        last.iter()
+            .rev()
+            .for_each(|line| say(&format!("    {line}")));
+        record
+            .qemu
+            .lines()
+            .for_each(|line| say(&format!("    qemu: {line}")));
+    }
+    for case in verdict
+        .tests
+        .iter()
+        .filter(|case| case.status == Status::Failed)
+    {
+        say(&format!("FAILED {}", case.name));
+        case.text
+            .iter()
+            .take(20)
+            .for_each(|line| say(&format!("    {line}")));
+    }
+    for line in &verdict.passed_over {
+        say(&format!("passed over: {line}"));
+    }
+    for note in &record.facts.notes {
+        say(&format!("guest: {note}"));
+    }
+    for problem in &verdict.problems {
+        say(&format!("PROBLEM {problem}"));
+    }
+    say(&format!("times: {times}"));
+    say(&format!("results: {}", folder.display()));
+    if verdict.failed.iter().any(|name| name == RUN_ITSELF) {
+        say(&format!(
+            "FAILED {RUN_ITSELF}: no single test, but the run as a whole"
+        ));
+    }
+    if verdict.outcome != Outcome::Passed {
+        say(&format!(
+            "exit status {}: {}",
+            verdict.outcome as u8,
+            verdict.outcome.word()
+        ));
+    }
+    text
+}
+
+fn excerpt(complaint: &Complaint) -> String {
+    let mut text = format!(
+        "KERNEL {} ({}:{})",
+        complaint.kind, complaint.file, complaint.line
+    );
+    for line in &complaint.excerpt {
+        text.push_str("\n  > ");
+        text.push_str(line);
+    }
+    text
+}
+
+fn json(verdict: &Verdict, times: &Times) -> Result<String> {
+    let tests: Vec<_> = verdict
+        .tests
+        .iter()
+        .map(|case| json!({ "name": case.name, "status": word(case.status), "text": case.text }))
+        .collect();
+    let complaints: Vec<_> = verdict
+        .complaints
+        .iter()
+        .map(|found| json!({ "kind": found.kind, "line": found.line, "excerpt": found.excerpt }))
+        .collect();
+    let times: serde_json::Map<_, _> = times
+        .0
+        .iter()
+        .map(|(what, time)| ((*what).to_owned(), json!(time.as_secs_f64())))
+        .collect();
+    Ok(serde_json::to_string_pretty(&json!({
+        "outcome": verdict.outcome as u8,
+        "outcome_text": verdict.outcome.word(),
+        "passed": verdict.totals.passed,
+        "failed": verdict.totals.failed,
+        "skipped": verdict.totals.skipped,
+        "tests": tests,
+        "complaints": complaints,
+        "problems": verdict.problems,
+        "passed_over": verdict.passed_over,
+        "seconds": times,
+    }))?)
+}
+
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::Passed => "passed",
+        Status::Failed => "failed",
+        Status::Skipped => "skipped",
+        Status::ExpectedFailure => "expected failure",
+    }
+}
+
+/// Removes the oldest folders. Names begin with the time, so their order is that of time.
+fn clean_up(results: &Path) {
+    let Ok(entries) = fs::read_dir(results) else {
+        return;
+    };
+    let mut folders: Vec<_> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(|c: char| c.is_ascii_digit())
+        })
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir() && !path.join(KEEP).exists())
+        .collect();
+    folders.sort();
+    let extra = folders.len().saturating_sub(KEPT);
+    for folder in folders.into_iter().take(extra) {
+        // Another run may be doing the same.
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
+/// Seconds since 1970 as `20261124-041500` (UTC).
+fn stamp(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Howard Hinnant's civil_from_days, for days since 1970.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let index = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * index + 2) / 5 + 1;
+    let month = if index < 10 { index + 3 } else { index - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_names() {
+        assert_eq!(stamp(0), "19700101-000000");
+        assert_eq!(stamp(1_795_492_494), "20261124-035454");
+        assert_eq!(stamp(1_709_164_799), "20240228-235959");
+        assert_eq!(stamp(1_709_164_800), "20240229-000000");
+    }
+}

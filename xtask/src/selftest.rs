@@ -1,0 +1,221 @@
+//! `selftest`: the harness's own test. Guests that warn, panic, hang and lie must come out red,
+//! each with its own exit status, and a good one green.
+
+mod cases;
+
+use crate::{
+    ctx::{
+        Ctx,
+        Flavour, //
+    },
+    report::{
+        Folder,
+        Times, //
+    },
+    ui,
+    verdict::{
+        self,
+        InKernel,
+        Verdict, //
+    },
+    vm::{
+        self,
+        Job,
+        Machine,
+        accel,
+        deadlines::Deadlines,
+        guest::{
+            self,
+            Way, //
+        },
+        line::Line, //
+    },
+};
+use anyhow::{
+    Context,
+    Result, //
+};
+use cases::{
+    CASES,
+    Case,
+    Guest, //
+};
+use fs_err as fs;
+use std::{
+    collections::VecDeque,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::ExitCode,
+    sync::{
+        Mutex,
+        mpsc::channel, //
+    },
+    thread,
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+/// How long a silent guest is waited for here: it is silent on purpose.
+const IDLE: Duration = Duration::from_secs(4);
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Take the kernel and the programs as the last build left them.
+    #[arg(long)]
+    no_build: bool,
+    /// Only cases whose name contains this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    filter: String,
+}
+
+/// A case that is ready to run.
+struct Ready {
+    case: &'static Case,
+    folder: PathBuf,
+    line: Line,
+    deadlines: Deadlines,
+}
+
+pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    let (kernel, programs) = vm::parts(ctx, Flavour::Default, args.no_build)?;
+    let accel = accel::choose(ctx, &kernel.image, false)?;
+    let mut machine = Machine::new(
+        &kernel.image,
+        programs.get("vminit")?,
+        Flavour::Default,
+        accel,
+    );
+    machine.cpus = 1;
+    machine.parameters.push("kunit.enable=0".to_owned());
+    let mut deadlines = Deadlines::new(accel, Flavour::Default);
+    deadlines.idle = IDLE;
+
+    let folder = Folder::new(ctx, "selftest", None, false)?;
+    let mut ready = VecDeque::new();
+    for case in CASES.iter().filter(|case| case.name.contains(&args.filter)) {
+        ready.push_back(prepare(ctx, case, &machine, deadlines, &folder.path)?);
+    }
+    let from = Instant::now();
+    let all = ready.len();
+    let failed = run_all(ready, ctx.jobs)?;
+    ui::note(&format!("{all} guests in {}", ui::seconds(from.elapsed())));
+    ui::note(&format!("results: {}", folder.path.display()));
+    println!("{} passed, {failed} failed", all.saturating_sub(failed));
+    // No guest at all proves nothing.
+    Ok(if failed == 0 && all > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn prepare(
+    ctx: &Ctx,
+    case: &'static Case,
+    machine: &Machine,
+    deadlines: Deadlines,
+    results: &Path,
+) -> Result<Ready> {
+    let folder = results.join(case.name.replace(' ', "-"));
+    fs::create_dir_all(&folder)?;
+    let mut machine = machine.clone();
+    let mut deadlines = deadlines;
+    let job = match case.guest {
+        Guest::Runs(script) => Job::new(Path::new("/bin/sh"), ["-c", script]),
+        Guest::Starts(program) => Job::new(Path::new(program), Vec::<String>::new()),
+        Guest::HasInit(init) => {
+            machine.init = PathBuf::from(init);
+            deadlines.boot = deadlines.boot.min(IDLE * 2);
+            Job::new(Path::new("/bin/true"), Vec::<String>::new())
+        }
+    };
+    let file = folder.join("job");
+    job.write(&file)?;
+    let line = machine.line(ctx, &file)?;
+    fs::write(folder.join("qemu.txt"), format!("{line}\n"))?;
+    Ok(Ready {
+        case,
+        folder,
+        line,
+        deadlines,
+    })
+}
+
+/// Runs the guests, as many at a time as there are jobs; gives how many came out wrong.
+fn run_all(ready: VecDeque<Ready>, jobs: usize) -> Result<usize> {
+    let all = ready.len();
+    let queue = Mutex::new(ready);
+    let (sender, receiver) = channel();
+    thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, 8) {
+            let sender = sender.clone();
+            let queue = &queue;
+            scope.spawn(move || {
+                loop {
+                    let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
+                    let Some(ready) = next else { return };
+                    let case = ready.case;
+                    if sender.send((case, judge(ready))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut failed = 0;
+        println!("KTAP version 1\n1..{all}");
+        for number in 1..=all {
+            let (case, verdict) = receiver.recv().context("a guest's thread died")?;
+            let wrong = wrong(case, &verdict?);
+            let ok = if wrong.is_empty() { "ok" } else { "not ok" };
+            for line in &wrong {
+                println!("# {line}");
+            }
+            println!("{ok} {number} {}", case.name);
+            failed += usize::from(!wrong.is_empty());
+        }
+        Ok(failed)
+    })
+}
+
+/// The same way that `vm-test` goes.
+fn judge(ready: Ready) -> Result<Verdict> {
+    let mut parser = ktap::Parser::new();
+    let record = guest::run(ready.line, ready.deadlines, &mut |way, line| {
+        if way == Way::Output {
+            parser.feed(line);
+        }
+    })?;
+    let verdict = verdict::judge(&record, Some(parser.finish()), InKernel::Without);
+    let mut times = Times::default();
+    times.add("boot", record.boot);
+    times.add("rest", record.total.saturating_sub(record.boot));
+    Folder { path: ready.folder }.finish(&verdict, &record, &times)?;
+    Ok(verdict)
+}
+
+/// What is not as the case wants it.
+fn wrong(case: &Case, verdict: &Verdict) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if verdict.outcome != case.outcome {
+        wrong.push(format!(
+            "exit status {}, not {}",
+            verdict.outcome as u8, case.outcome as u8
+        ));
+    }
+    let said = verdict.problems.iter().map(String::as_str);
+    let kinds = verdict.complaints.iter().map(|complaint| complaint.kind);
+    let failed = verdict.failed.iter().map(String::as_str);
+    let mut all = said.chain(kinds).chain(failed);
+    if !case.says.is_empty() && !all.any(|text| text.contains(case.says)) {
+        wrong.push(format!(
+            "nothing says {:?}: {:?}",
+            case.says, verdict.problems
+        ));
+    }
+    wrong
+}

@@ -1,0 +1,218 @@
+//! `setup`: bring what is missing.
+
+use crate::{
+    ctx::Ctx,
+    exec,
+    lock::Lock,
+    needs::{
+        self,
+        Fix,
+        Group,
+        Need,
+        State, //
+    },
+    tools,
+    ui::{
+        self,
+        Step, //
+    },
+};
+use anyhow::{
+    Context,
+    Result,
+    bail,
+    ensure, //
+};
+use fs_err as fs;
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    process::{
+        Command,
+        ExitCode, //
+    },
+};
+
+pub fn run(ctx: &Ctx) -> Result<ExitCode> {
+    bring(ctx, &[Group::Build, Group::Vm, Group::Lint, Group::Comfort])?;
+    ui::note("everything is there");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes sure that everything of these groups is there before a command begins: brings it where
+/// that is possible, otherwise names all that is missing with the command that brings it.
+pub fn require(ctx: &Ctx, groups: &[Group]) -> Result<()> {
+    let missing = missing(ctx, groups);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing.iter().map(|need| need.name).collect();
+    ui::note(&format!("missing: {}; setting up first", names.join(", ")));
+    bring(ctx, groups)
+}
+
+fn missing(ctx: &Ctx, groups: &[Group]) -> Vec<Need> {
+    let mut all = needs::all(ctx);
+    all.retain(|need| need.state() != State::Ok && groups.contains(&need.group));
+    all
+}
+
+fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
+    if missing(ctx, groups).is_empty() {
+        return Ok(());
+    }
+    let _lock = Lock::take(&ctx.cache("lock/setup"), "setup")?;
+    // Another run may have brought something while this one waited.
+    let packaged: Vec<_> = missing(ctx, groups)
+        .into_iter()
+        .filter_map(|need| match need.fix {
+            Fix::Apt(sets) => Some((need.name, sets)),
+            _ => None,
+        })
+        .collect();
+    if !packaged.is_empty() {
+        ensure!(may_install(ctx), "{}", refusal(ctx, groups));
+        apt(ctx, &packaged)?;
+    }
+    for need in missing(ctx, groups) {
+        match need.fix {
+            Fix::Apt(_) => bail!(
+                "{} is still missing or too old after its packages were installed; \
+                 see `cargo xtask doctor`",
+                need.name
+            ),
+            Fix::Bindgen => bindgen(ctx)?,
+            Fix::VirtmeNg => virtme_ng(ctx)?,
+            Fix::CargoMake => cargo_make(ctx)?,
+        }
+    }
+    let left = missing(ctx, groups);
+    ensure!(left.is_empty(), "{}", refusal(ctx, groups));
+    Ok(())
+}
+
+/// Whether this is Debian (or made from it) and we are root.
+fn may_install(_: &Ctx) -> bool {
+    tools::which("apt-get").is_some() && exec::output("id", &["-u"]).is_some_and(|user| user == "0")
+}
+
+/// All that is missing, each with the command that brings it.
+fn refusal(ctx: &Ctx, groups: &[Group]) -> String {
+    let mut text =
+        "missing, and only root on Debian can be helped by `cargo xtask setup`:".to_owned();
+    for need in missing(ctx, groups) {
+        let _ = write!(text, "\n  {}: {}", need.name, need.fix.command(ctx));
+    }
+    text
+}
+
+fn apt(ctx: &Ctx, wanted: &[(&str, &[&[&str]])]) -> Result<()> {
+    let choose = |names: &mut Vec<String>| {
+        let mut packages = BTreeSet::new();
+        for (name, sets) in wanted {
+            match sets
+                .iter()
+                .find(|set| set.iter().all(|package| known(package)))
+            {
+                Some(set) => packages.extend(set.iter().copied()),
+                None => names.push((*name).to_owned()),
+            }
+        }
+        packages
+    };
+    let mut unknown = Vec::new();
+    let mut packages = choose(&mut unknown);
+    if !unknown.is_empty() {
+        let step = Step::new("update apt's package lists");
+        run_apt(ctx, &["update"], &step)?;
+        step.done("");
+        unknown.clear();
+        packages = choose(&mut unknown);
+    }
+    ensure!(
+        unknown.is_empty(),
+        "this machine's Debian suites have no package for: {}",
+        unknown.join(", ")
+    );
+    let list: Vec<_> = packages.into_iter().collect();
+    let step = Step::new(&format!("install {}", list.join(" ")));
+    let words = [&["install", "--no-install-recommends", "--yes"][..], &list].concat();
+    if run_apt(ctx, &words, &step).is_err() {
+        // The lists may be older than what the mirror still has.
+        run_apt(ctx, &["update"], &step)?;
+        run_apt(ctx, &words, &step)?;
+    }
+    step.done("");
+    Ok(())
+}
+
+fn known(package: &str) -> bool {
+    exec::output("apt-cache", &["policy", package])
+        .is_some_and(|text| text.contains("Candidate: ") && !text.contains("Candidate: (none)"))
+}
+
+fn run_apt(ctx: &Ctx, words: &[&str], step: &Step) -> Result<()> {
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive")
+        .env("LC_ALL", "C");
+    apt.args(["-q", "-o", "DPkg::Lock::Timeout=300"])
+        .args(words);
+    exec::logged(&mut apt, &exec::log_path(ctx, "setup-apt"), step, 0)?;
+    Ok(())
+}
+
+fn bindgen(ctx: &Ctx) -> Result<()> {
+    let root = tools::bindgen_root(ctx);
+    let root = root
+        .to_str()
+        .context("the cache has a name that is not text")?;
+    cargo_install(
+        ctx,
+        &["--version", tools::BINDGEN, "--root", root, "bindgen-cli"],
+    )
+}
+
+fn cargo_make(ctx: &Ctx) -> Result<()> {
+    cargo_install(ctx, &["cargo-make"])
+}
+
+fn cargo_install(ctx: &Ctx, words: &[&str]) -> Result<()> {
+    let name = words.last().context("nothing to install")?;
+    let step = Step::new(&format!("build {name}"));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut install = Command::new(cargo);
+    install.args(["install", "--locked", "--force"]).args(words);
+    // Not ours: the tools are not part of the workspace.
+    install.current_dir("/").env_remove("CARGO_TARGET_DIR");
+    exec::logged(
+        &mut install,
+        &exec::log_path(ctx, &format!("setup-{name}")),
+        &step,
+        0,
+    )?;
+    step.done("");
+    Ok(())
+}
+
+fn virtme_ng(ctx: &Ctx) -> Result<()> {
+    let step = Step::new(&format!(
+        "install virtme-ng {} in its own environment",
+        tools::VIRTME_NG
+    ));
+    let venv = tools::virtme_ng(ctx);
+    let log = exec::log_path(ctx, "setup-virtme-ng");
+    // Its scripts hold its path, so it cannot be made elsewhere and renamed: the stamp comes last.
+    if venv.exists() {
+        fs::remove_dir_all(&venv)?;
+    }
+    let mut create = Command::new(needs::python());
+    create.args(["-m", "venv"]).arg(&venv);
+    exec::logged(&mut create, &log, &step, 0)?;
+    let mut pip = Command::new(venv.join("bin/pip"));
+    pip.args(["install", "--disable-pip-version-check", "--no-input"]);
+    pip.args(needs::VENV.split(' '));
+    exec::logged(&mut pip, &log, &step, 0)?;
+    fs::write(needs::venv_stamp(ctx), needs::VENV)?;
+    step.done("");
+    Ok(())
+}

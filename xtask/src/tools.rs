@@ -1,0 +1,193 @@
+//! The programs that build the kernel, and how make is called with them.
+
+use crate::{
+    ctx::Ctx,
+    exec,
+    version::Version, //
+};
+use anyhow::{
+    Context,
+    Result, //
+};
+use std::{
+    env,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::Command,
+};
+
+/// bindgen and virtme-ng as `setup` installs them, each in a directory of its own in the cache.
+pub const BINDGEN: &str = "0.73.2";
+pub const VIRTME_NG: &str = "1.42";
+
+/// LLVM's major versions in the order of preference: first the one that is tested here.
+const LLVM: [u32; 6] = [19, 20, 21, 22, 18, 17];
+
+/// A Rust compiler together with the formatter and the linter of the same version.
+pub struct Rust {
+    pub rustc: PathBuf,
+    pub version: Version,
+}
+
+/// Everything that the kernel's Makefile has to be told.
+pub struct Toolchain {
+    pub rust: Rust,
+    pub bindgen: PathBuf,
+    /// What `LLVM=` takes: a suffix such as `-19`.
+    pub llvm: String,
+}
+
+impl Toolchain {
+    pub fn find(ctx: &Ctx) -> Result<Self> {
+        let hint = "`cargo xtask doctor` says how to get it";
+        Ok(Self {
+            rust: rust().with_context(|| format!("no rustc with its library source; {hint}"))?,
+            bindgen: bindgen(ctx)
+                .with_context(|| format!("no bindgen; {hint}"))?
+                .0,
+            llvm: llvm()
+                .with_context(|| format!("no clang with lld; {hint}"))?
+                .0,
+        })
+    }
+
+    /// One line that names the versions: part of what a build depends on.
+    pub fn fingerprint(&self) -> String {
+        let clang = exec::output(format!("clang{}", self.llvm), &["--version"]);
+        let bindgen = exec::output(&self.bindgen, &["--version"]);
+        format!(
+            "{} {} {} {}",
+            self.rust.rustc.display(),
+            self.rust.version,
+            clang.unwrap_or_default().lines().next().unwrap_or_default(),
+            bindgen.unwrap_or_default()
+        )
+    }
+
+    /// `make` for a tree with its objects in `build`, in an environment that holds nothing by
+    /// chance: neither what cargo sets for xtask (its `LD_LIBRARY_PATH` would give one rustc the
+    /// libraries of another) nor make variables of the user.
+    pub fn make(&self, ctx: &Ctx, tree: &Path, build: &Path) -> Command {
+        let mut make = Command::new("make");
+        make.env_clear();
+        for name in [
+            "PATH",
+            "HOME",
+            "USER",
+            "TERM",
+            "TMPDIR",
+            "RUSTUP_HOME",
+            "CARGO_HOME",
+        ] {
+            if let Some(value) = env::var_os(name) {
+                make.env(name, value);
+            }
+        }
+        make.env("LC_ALL", "C")
+            // The same input gives the same image, to the byte.
+            .env("KBUILD_BUILD_TIMESTAMP", "Thu Jan 1 00:00:00 UTC 1970")
+            .env("KBUILD_BUILD_USER", "af_inet_cr")
+            .env("KBUILD_BUILD_HOST", "localhost")
+            .env("KBUILD_BUILD_VERSION", "1");
+        let lib = PathBuf::from(format!("/usr/lib/llvm{}/lib", self.llvm));
+        if lib.exists() {
+            make.env("LIBCLANG_PATH", lib);
+        }
+        let rustc = &self.rust.rustc;
+        make.arg("-C").arg(tree);
+        make.arg(format!("O={}", build.display()));
+        make.arg(format!("-j{}", ctx.jobs));
+        make.arg(format!("LLVM={}", self.llvm));
+        make.arg(format!("RUSTC={}", rustc.display()));
+        make.arg(format!(
+            "RUSTDOC={}",
+            rustc.with_file_name("rustdoc").display()
+        ));
+        make.arg(format!(
+            "RUSTFMT={}",
+            rustc.with_file_name("rustfmt").display()
+        ));
+        make.arg(format!(
+            "CLIPPY_DRIVER={}",
+            rustc.with_file_name("clippy-driver").display()
+        ));
+        make.arg(format!("BINDGEN={}", self.bindgen.display()));
+        make
+    }
+}
+
+/// The first rustc with the source of its library: Debian's, then the one on PATH (rustup's, if
+/// it has the component rust-src).
+pub fn rust() -> Option<Rust> {
+    ["/usr/bin/rustc", "rustc"].into_iter().find_map(|rustc| {
+        let version = exec::output(rustc, &["--version"])?;
+        let sysroot = exec::output(rustc, &["--print", "sysroot"])?;
+        let library = Path::new(&sysroot).join("lib/rustlib/src/rust/library/core/src/lib.rs");
+        let rustc = which(rustc)?;
+        library.exists().then_some(Rust {
+            version: Version::find(&version)?,
+            rustc,
+        })
+    })
+}
+
+/// bindgen: ours, then the one on PATH.
+pub fn bindgen(ctx: &Ctx) -> Option<(PathBuf, Version)> {
+    let ours = bindgen_root(ctx).join("bin/bindgen");
+    [Some(ours), which("bindgen")]
+        .into_iter()
+        .flatten()
+        .find_map(|path| {
+            let version = Version::find(&exec::output(&path, &["--version"])?)?;
+            Some((path, version))
+        })
+}
+
+pub fn bindgen_root(ctx: &Ctx) -> PathBuf {
+    ctx.cache("tools").join(format!("bindgen-{BINDGEN}"))
+}
+
+/// The suffix of an LLVM that is there with all its parts, and its version.
+pub fn llvm() -> Option<(String, Version)> {
+    LLVM.into_iter()
+        .map(|major| format!("-{major}"))
+        .chain([String::new()])
+        .find_map(|suffix| {
+            ["ld.lld", "llvm-ar", "llvm-objcopy"]
+                .into_iter()
+                .try_for_each(|tool| which(&format!("{tool}{suffix}")).map(drop))?;
+            let text = exec::output(format!("clang{suffix}"), &["--version"])?;
+            let version = Version::find(&text)?;
+            // Without a suffix make wants to hear `1`.
+            Some((
+                if suffix.is_empty() {
+                    "1".to_owned()
+                } else {
+                    suffix
+                },
+                version,
+            ))
+        })
+}
+
+/// virtme-ng's virtual environment. `vng` is `bin/vng` in it, a Python with the modules of the
+/// kernel's netlink tools (yaml, jsonschema) `bin/python3`.
+pub fn virtme_ng(ctx: &Ctx) -> PathBuf {
+    ctx.cache("tools").join(format!("virtme-ng-{VIRTME_NG}"))
+}
+
+/// Where PATH has a program.
+pub fn which(name: &str) -> Option<PathBuf> {
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(|path| path.exists());
+    }
+    let path = env::var_os("PATH")?;
+    // Debian keeps some for root only.
+    let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(more)
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+}

@@ -1,0 +1,68 @@
+//! How long a guest may take.
+
+use crate::{
+    ctx::Flavour,
+    vm::accel::Accel, //
+};
+use std::{
+    fmt,
+    time::Duration, //
+};
+
+/// Limits for the parts of a guest's life.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// Until the job starts.
+    pub boot: Duration,
+    /// Between two signs of life of the job.
+    pub idle: Duration,
+    /// The whole life.
+    pub run: Duration,
+    /// How much slower this guest is than one under KVM with an ordinary kernel.
+    pub factor: u32,
+}
+
+/// Which limit was passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// The job was never started.
+    Boot,
+    /// The job was silent for too long.
+    Idle,
+    /// All together took too long.
+    Run,
+}
+
+impl Deadlines {
+    /// Limits under KVM with an ordinary kernel, times what makes this guest slower.
+    pub fn new(accel: Accel, flavour: Flavour) -> Self {
+        let emulated = match accel {
+            Accel::Kvm => 1,
+            Accel::Tcg => 4,
+        };
+        let debug = match flavour {
+            Flavour::Default => 1,
+            Flavour::Debug => 3,
+        };
+        Self::scaled(emulated * debug)
+    }
+
+    fn scaled(factor: u32) -> Self {
+        Self {
+            boot: Duration::from_secs(15) * factor,
+            idle: Duration::from_secs(15) * factor,
+            run: Duration::from_secs(300) * factor,
+            factor,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Boot => "the guest did not start its job in time",
+            Self::Idle => "the job in the guest was silent for too long",
+            Self::Run => "the whole run took too long",
+        })
+    }
+}

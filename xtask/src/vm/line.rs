@@ -1,0 +1,186 @@
+//! The command line of QEMU as virtme-ng gives it, and what is changed in it.
+
+use anyhow::{
+    Context,
+    Result,
+    bail, //
+};
+use std::path::Path;
+
+/// A command line: the program, then options with or without a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    program: String,
+    options: Vec<(String, Option<String>)>,
+}
+
+/// Parameters of the kernel that virtme-ng sets for its own init and console.
+const NOT_OURS: [&str; 11] = [
+    "virtme",
+    "init=",
+    "console=",
+    "earlyprintk=",
+    "quiet",
+    "loglevel=",
+    "debug",
+    "TERM=",
+    "psmouse.",
+    "nr_open=",
+    "raid=",
+];
+
+impl Line {
+    /// Takes the last line of what `virtme-run --show-command` printed.
+    pub fn parse(text: &str) -> Result<Self> {
+        let text = text
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .context("nothing printed")?;
+        let mut words = shlex::split(text)
+            .context("unbalanced quotes")?
+            .into_iter()
+            .peekable();
+        let program = words.next().context("nothing printed")?;
+        if !program.contains("qemu") {
+            bail!("{text:?}");
+        }
+        let mut options = Vec::new();
+        while let Some(name) = words.next() {
+            if !name.starts_with('-') {
+                bail!("{name:?} in {text:?} belongs to no option");
+            }
+            options.push((name, words.next_if(|next| !next.starts_with('-'))));
+        }
+        Ok(Self { program, options })
+    }
+
+    /// Leaves the machine itself: no ways out of it, and nothing that only a person needs.
+    pub fn machine_only(&mut self) {
+        self.options.retain(|(name, value)| {
+            let value = value.as_deref().unwrap_or_default();
+            match name.as_str() {
+                "-chardev" | "-serial" | "-echr" | "-mon" | "-object" | "-monitor" => false,
+                "-device" => !["virtio-serial", "virtserialport", "virtconsole", "i6300esb"]
+                    .iter()
+                    .any(|device| value.starts_with(device)),
+                _ => true,
+            }
+        });
+        self.add("-no-reboot", None);
+        self.add("-monitor", Some("none"));
+        self.add("-device", Some("virtio-serial-pci"));
+    }
+
+    /// Adds an option.
+    pub fn add(&mut self, name: &str, value: Option<&str>) {
+        self.options
+            .push((name.to_owned(), value.map(str::to_owned)));
+    }
+
+    /// A named port of the guest that ends in a socket of the host.
+    pub fn add_port(&mut self, name: &str, id: &str, socket: &Path) {
+        self.add_socket(id, socket);
+        self.add(
+            "-device",
+            Some(&format!("virtserialport,name={name},chardev={id}")),
+        );
+    }
+
+    /// The serial console, ending in a socket of the host.
+    pub fn add_console(&mut self, id: &str, socket: &Path) {
+        self.add_socket(id, socket);
+        self.add("-serial", Some(&format!("chardev:{id}")));
+    }
+
+    /// The machine for a person: the console on this terminal, and `port` in a file. (Nobody at a
+    /// port would make its writer wait.)
+    pub fn add_terminal(&mut self, port: &str, file: &Path) {
+        self.add("-chardev", Some("stdio,id=console,signal=off"));
+        self.add("-serial", Some("chardev:console"));
+        self.add(
+            "-chardev",
+            Some(&format!("file,id=file,path={}", file.display())),
+        );
+        self.add(
+            "-device",
+            Some(&format!("virtserialport,name={port},chardev=file")),
+        );
+    }
+
+    fn add_socket(&mut self, id: &str, socket: &Path) {
+        self.add(
+            "-chardev",
+            Some(&format!("socket,id={id},path={}", socket.display())),
+        );
+    }
+
+    /// Replaces what virtme-ng tells the kernel by `ours`, but for how to mount the root.
+    pub fn set_kernel_parameters(&mut self, ours: &[String]) {
+        let old = self.options.iter().position(|(name, _)| name == "-append");
+        let old = old.map(|index| self.options.remove(index));
+        let old = old.and_then(|(_, value)| value).unwrap_or_default();
+        let mut words = shlex::split(&old).unwrap_or_default();
+        words.retain(|word| !NOT_OURS.iter().any(|start| word.starts_with(start)));
+        let named = |word: &String| word.split_once('=').map(|(name, _)| name.to_owned());
+        words.retain(|word| {
+            named(word)
+                .is_none_or(|name| !ours.iter().any(|our| named(our).as_ref() == Some(&name)))
+        });
+        words.extend(ours.iter().cloned());
+        self.add("-append", Some(&words.join(" ")));
+    }
+
+    /// The program and its arguments.
+    pub fn words(&self) -> Vec<&str> {
+        let mut words = vec![self.program.as_str()];
+        for (name, value) in &self.options {
+            words.push(name);
+            words.extend(value.as_deref());
+        }
+        words
+    }
+}
+
+/// As one would type it.
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&shlex::try_join(self.words()).unwrap_or_else(|_| self.words().join(" ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What virtme-run 1.42 printed for `Machine::line`.
+    const REAL: &str = include_str!("fixtures/virtme-run.txt");
+
+    #[test]
+    fn the_line_of_virtme_ng_becomes_ours() {
+        let mut line = Line::parse(REAL).unwrap();
+        line.machine_only();
+        line.set_kernel_parameters(&["rootflags=mine".to_owned(), "init=/vminit".to_owned()]);
+        line.add_port("inetcr.out", "out", Path::new("/run/out"));
+        let words = line.words();
+        assert_eq!(words[0], "/usr/bin/qemu-system-x86_64");
+        assert!(words.contains(&"virtio-9p-pci,fsdev=virtfs3,mount_tag=/dev/root"));
+        assert!(
+            !words
+                .iter()
+                .any(|word| word.contains("stdio") || word.contains("/proc/self"))
+        );
+        assert!(words.contains(&"rootfstype=9p ro rootflags=mine init=/vminit"));
+        assert!(words.contains(&"socket,id=out,path=/run/out"));
+        assert!(
+            line.to_string()
+                .contains("-append 'rootfstype=9p ro rootflags=mine")
+        );
+    }
+
+    #[test]
+    fn what_is_no_command_line_is_refused() {
+        assert!(Line::parse("").is_err());
+        assert!(Line::parse("virtme-run: no kernel").is_err());
+        assert!(Line::parse("qemu stray -m 1").is_err());
+    }
+}

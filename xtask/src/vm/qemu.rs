@@ -1,0 +1,69 @@
+//! The process of a virtual machine.
+
+use crate::vm::line::Line;
+use anyhow::{
+    Context,
+    Result, //
+};
+use std::{
+    io::Read as _,
+    path::Path,
+    process::{
+        Child,
+        Command,
+        Stdio, //
+    },
+};
+
+/// The process; it never outlives this value, nor the driver.
+pub struct Qemu(Child);
+
+impl Qemu {
+    /// Starts it.
+    pub fn start(line: &Line) -> Result<Self> {
+        let child = command(line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start QEMU: `cargo xtask doctor` says what is missing")?;
+        Ok(Self(child))
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.0.try_wait()?.is_some())
+    }
+
+    /// Ends it if it lives, and gives what it said.
+    pub fn end(&mut self) -> String {
+        let _ = self.0.kill();
+        let mut messages = String::new();
+        if let Some(mut stderr) = self.0.stderr.take() {
+            let _ = stderr.read_to_string(&mut messages);
+        }
+        let _ = self.0.wait();
+        messages
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// QEMU, told to die with the driver (`setpriv` is part of util-linux).
+pub fn command(line: &Line) -> Command {
+    let words = line.words();
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if setpriv.exists() {
+        let mut command = Command::new(setpriv);
+        command.args(["--pdeathsig", "KILL", "--"]).args(words);
+        return command;
+    }
+    let mut command = Command::new(words.first().copied().unwrap_or_default());
+    command.args(words.iter().skip(1));
+    command
+}

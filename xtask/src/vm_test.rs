@@ -1,0 +1,236 @@
+//! `vm-test`: the tests, in a guest that runs the kernel.
+
+mod screen;
+
+use crate::{
+    ctx::{
+        Ctx,
+        Flavour, //
+    },
+    kunit,
+    report::{
+        self,
+        Folder,
+        Times, //
+    },
+    userspace::Programs,
+    verdict::{
+        self,
+        InKernel,
+        Outcome,
+        Verdict, //
+    },
+    vm::{
+        self, Job, Kernel, Machine,
+        accel::{
+            self,
+            Accel, //
+        },
+        deadlines::Deadlines,
+        guest::{
+            self,
+            Record, //
+        },
+    },
+};
+use anyhow::{
+    Context,
+    Result, //
+};
+use fs_err as fs;
+use screen::Screen;
+use std::{
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::{
+        Command,
+        ExitCode, //
+    },
+    time::Instant,
+};
+
+#[derive(clap::Args)]
+// Each is a switch of the command line.
+#[expect(clippy::struct_excessive_bools)]
+pub struct Args {
+    /// Which configuration of the kernel.
+    #[arg(long, default_value_t, value_enum)]
+    flavour: Flavour,
+    /// Only tests whose name matches this pattern (with * and ?); those in the kernel are named
+    /// `kunit::SUITE::CASE`.
+    #[arg(long, short = 't', value_name = "GLOB")]
+    filter: Option<String>,
+    /// Print the names of the tests that run in userspace and do nothing.
+    #[arg(long)]
+    list: bool,
+    /// Run all of it this many times, each in a fresh guest; stops at the first that fails.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    repeat: usize,
+    /// Run again and again until one fails (or --repeat is reached, if given).
+    #[arg(long)]
+    until_fail: bool,
+    /// Take the kernel and the programs as the last build left them.
+    #[arg(long)]
+    no_build: bool,
+    /// Fail where KVM cannot be used, instead of emulating.
+    #[arg(long)]
+    require_kvm: bool,
+    /// Print the command line of QEMU and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Keep the results folder for ever; without it the last 20 are kept.
+    #[arg(long)]
+    keep: bool,
+    /// Put the results here and not below target/results.
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// More arguments for the program of the tests (see `roundtrip --help`).
+    #[arg(last = true)]
+    extra: Vec<String>,
+}
+
+pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    let mut times = Times::default();
+    let from = Instant::now();
+    if args.list {
+        return list(&vm::programs(ctx, args.no_build)?, args);
+    }
+    let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
+    times.add("build", from.elapsed());
+
+    let accel = accel::choose(ctx, &kernel.image, args.require_kvm)?;
+    let most = if args.until_fail && args.repeat == 1 {
+        usize::MAX
+    } else {
+        args.repeat.max(1)
+    };
+    let mut outcome = Outcome::Passed;
+    for turn in 1..=most {
+        if most > 1 {
+            println!("# run {turn}");
+        }
+        let times = std::mem::take(&mut times);
+        outcome = once(ctx, args, &kernel, &programs, accel, times)?;
+        if outcome != Outcome::Passed {
+            break;
+        }
+    }
+    Ok(outcome.into())
+}
+
+/// The names do not depend on the kernel, so the host can say them.
+fn list(programs: &Programs, args: &Args) -> Result<ExitCode> {
+    let mut command = Command::new(programs.get("roundtrip")?);
+    command.arg("--list");
+    if let Some(filter) = &args.filter {
+        command.args(["--filter", filter]);
+    }
+    let status = command.status().context("cannot run roundtrip")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        Outcome::Infrastructure.into()
+    })
+}
+
+/// One guest from start to verdict.
+fn once(
+    ctx: &Ctx,
+    args: &Args,
+    kernel: &Kernel,
+    programs: &Programs,
+    accel: Accel,
+    mut times: Times,
+) -> Result<Outcome> {
+    let what = format!("vm-test-{}", args.flavour);
+    let folder = Folder::new(ctx, &what, args.results.as_deref(), args.keep)?;
+    let deadlines = Deadlines::new(accel, args.flavour);
+    let mut machine = Machine::new(&kernel.image, programs.get("vminit")?, args.flavour, accel);
+    machine
+        .parameters
+        .extend(kunit::PARAMETERS.map(str::to_owned));
+    let job_file = folder.file("job");
+    job(args, programs, &deadlines)?.write(&job_file)?;
+    let line = machine.line(ctx, &job_file)?;
+    fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
+    fs::copy(&kernel.config, folder.file("config"))?;
+    if args.dry_run {
+        println!("{line}");
+        return Ok(Outcome::Passed);
+    }
+
+    let mut screen = Screen::new(&folder, args.flavour, accel)?;
+    let record = guest::run(line, deadlines, &mut |way, line| screen.take(way, line))?;
+    screen.end();
+    let ran_tests = !only_in_kernel(args);
+    let tests = ran_tests.then(|| screen.parser.finish());
+    times.add("boot", record.boot);
+    times.add("tests", record.job);
+    times.add(
+        "checks",
+        record
+            .total
+            .saturating_sub(record.boot)
+            .saturating_sub(record.job),
+    );
+
+    let in_kernel = in_kernel(ctx, args, kernel, &record)?;
+    let verdict = verdict::judge(&record, tests, in_kernel);
+    folder.finish(&verdict, &record, &times)?;
+    say(&verdict, &record, &times, &folder.path);
+    Ok(verdict.outcome)
+}
+
+/// The results, last of all the line that counts.
+fn say(verdict: &Verdict, record: &Record, times: &Times, folder: &Path) {
+    let in_kernel = verdict
+        .tests
+        .iter()
+        .filter(|case| case.name.starts_with("kunit::"))
+        .count();
+    println!();
+    if in_kernel > 0 {
+        println!("of these in the kernel (KUnit, doctests): {in_kernel}");
+    }
+    print!("{}", report::summary(verdict, record, times, folder));
+    println!("{}", verdict.totals);
+}
+
+fn only_in_kernel(args: &Args) -> bool {
+    args.filter
+        .as_deref()
+        .is_some_and(|filter| filter.starts_with("kunit::"))
+}
+
+fn job(args: &Args, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
+    if only_in_kernel(args) {
+        return Ok(Job::new(Path::new("/bin/true"), Vec::<String>::new()));
+    }
+    let mut arguments = vec!["--ktap".to_owned()];
+    if let Some(filter) = &args.filter {
+        arguments.extend(["--filter".to_owned(), filter.clone()]);
+    }
+    arguments.extend(args.extra.iter().cloned());
+    let mut job = Job::new(programs.get("roundtrip")?, arguments);
+    let set = |name: &str, value: String| (name.to_owned(), value);
+    job.environment = vec![
+        set("PATH", programs.path()),
+        set("INETCR", programs.get("inetcr")?.display().to_string()),
+        set("ROUNDTRIP_TIME_SCALE", deadlines.factor.to_string()),
+        set("RUST_BACKTRACE", "1".to_owned()),
+    ];
+    job.kmemleak = args.flavour == Flavour::Debug;
+    Ok(job)
+}
+
+fn in_kernel(ctx: &Ctx, args: &Args, kernel: &Kernel, record: &Record) -> Result<InKernel> {
+    let config = fs::read_to_string(&kernel.config)?;
+    if !config.lines().any(|line| line == "CONFIG_KUNIT=y") {
+        return Ok(InKernel::Without);
+    }
+    let ours = kunit::Ours::find(ctx)?;
+    let report = kunit::read(record.log(), &ours, args.filter.as_deref());
+    Ok(report.map_or(InKernel::Silent, InKernel::Ran))
+}
