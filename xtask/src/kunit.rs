@@ -24,7 +24,7 @@ pub const PARAMETERS: [&str; 3] = [
 const DOCTESTS: &str = "rust_doctests_kernel";
 
 /// Names of suites that are ours.
-const SUITES: [&str; 4] = ["af_inet_cr*", "rust_netlink*", "rust_socket*", "rust_net_*"];
+const SUITES: [&str; 3] = ["af_inet_cr*", "rust_netlink*", "rust_socket*"];
 
 /// Which of the kernel's tests are ours.
 #[derive(Debug, Default)]

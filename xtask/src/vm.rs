@@ -19,6 +19,8 @@ use crate::{
         Ctx,
         Flavour, //
     },
+    needs::Group,
+    setup,
     tools::{
         self,
         VIRTME_NG, //
@@ -58,6 +60,8 @@ pub struct Kernel {
 
 /// Builds what a VM needs, or takes what the last build left.
 pub fn parts(ctx: &Ctx, flavour: Flavour, no_build: bool) -> Result<(Kernel, Programs)> {
+    // Before the build, which takes long, and not after it.
+    setup::require(ctx, &[Group::Build, Group::Vm])?;
     let kernel = if no_build {
         let dir = ctx.target.join("kernel").join(flavour.name());
         let image = dir.join("bzImage");
