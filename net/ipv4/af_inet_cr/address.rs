@@ -10,8 +10,10 @@ use crate::{
         IP_BIND_ADDRESS_NO_PORT,
         SOL_IP,
         SOL_SOCKET,
+        SO_BINDTOIFINDEX,
         SO_BROADCAST, //
     },
+    filter::Filter,
     internals,
     refusal::Refusal, //
 };
@@ -65,8 +67,10 @@ pub(crate) struct Addresses {
     local_port: Option<u16>,
     /// The peer (`inet_daddr` and `inet_dport`), if the socket is connected.
     peer: Option<SocketAddr>,
-    /// The source address (`inet_saddr`), if the socket is connected, and it is another one than
-    /// the local address.
+    /// The source address (`inet_saddr`), if it is another one than the local address.
+    ///
+    /// A socket that is bound to a multicast or broadcast address gets one when it is connected, and
+    /// keeps it when it is disconnected.
     source: Option<IpAddr>,
     /// Which of local address and port a disconnect keeps (`sk_userlocks`), or [`None`] for "not
     /// saved".
@@ -95,7 +99,7 @@ impl Addresses {
             local_addr: specified(local.into()),
             local_port: (port != 0).then_some(port),
             peer: connected.then(|| SocketAddr::new(inet.daddr().into(), inet.dport())),
-            source: (connected && source != local).then_some(source.into()),
+            source: specified(source.into()).filter(|_| source != local),
             locks: Some(internals::bind_locks(sock)),
         })
     }
@@ -155,17 +159,21 @@ impl Addresses {
             }
         } else if self.peer.is_some() {
             return Err(Refusal::new(EINVAL, "a peer, but not connected").at(attr::PEER_ADDR));
-        } else if self.source.is_some() {
+        } else if self.local_addr.is_none() && self.source.is_some() {
             return Err(
-                Refusal::new(EINVAL, "a source address, but not connected").at(attr::SOURCE_ADDR)
+                Refusal::new(EINVAL, "a source address without a local one").at(attr::SOURCE_ADDR)
+            );
+        } else if self.local_addr.is_some() && self.locks.is_some_and(|it| it & LOCK_ADDR == 0) {
+            // A disconnect would have taken it.
+            return Err(
+                Refusal::new(EINVAL, "an address that nobody chose").at(attr::BIND_LOCKS)
             );
         }
         if locks & !LOCKS != 0 {
             return Err(Refusal::new(EINVAL, "an unknown bind lock").at(attr::BIND_LOCKS));
         }
-        if locks & LOCK_ADDR != 0 && self.local_addr.is_none() {
-            return Err(Refusal::new(EINVAL, "no address to lock").at(attr::BIND_LOCKS));
-        }
+        // An address may be locked that is not there: `bind()` takes back the address when it
+        // cannot get the port, but not the lock.
         if locks & LOCK_PORT != 0 && self.local_port.is_none() {
             return Err(Refusal::new(EINVAL, "no port to lock").at(attr::BIND_LOCKS));
         }
@@ -198,11 +206,14 @@ impl Addresses {
     /// `bind()` and `connect()` do it, with all that they check. Only the locks are written by
     /// hand: what was bound by the kernel must be named to `bind()` here, which takes it for the
     /// owner's choice.
-    pub(crate) fn restore(&self, socket: &mut Socket) -> Result<(), Refusal> {
-        // Between `bind()` and `connect()` everybody can send to the socket. No stranger's datagram
-        // may stay in its queue.
+    ///
+    /// Everybody can send to the socket once it is bound, so that the filter comes before that.
+    pub(crate) fn restore(&self, socket: &mut Socket, filter: &Filter) -> Result<(), Refusal> {
+        // Nothing of a stranger may get in between `bind()` and `connect()`.
         if self.peer.is_some() {
             socket.reject_all()?;
+        } else {
+            filter.restore(socket)?;
         }
 
         let addr = self.local_addr.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
@@ -224,8 +235,17 @@ impl Addresses {
         if let Some(peer) = self.peer {
             connect(socket, &peer)
                 .map_err(|errno| Refusal::new(errno, "cannot connect").at(attr::PEER_ADDR))?;
-            socket.detach_filter()?;
+            socket.settle();
+            if filter.is_some() {
+                filter.restore(socket)?;
+            } else {
+                socket.detach_filter()?;
+            }
             internals::forget_drops(socket);
+        } else if let Some(source) = self.source {
+            adopt_source(socket, source).map_err(|errno| {
+                Refusal::new(errno, "cannot send from the source address").at(attr::SOURCE_ADDR)
+            })?;
         }
         if let Some(locks) = self.locks {
             internals::set_bind_locks(socket, locks);
@@ -250,7 +270,12 @@ impl Addresses {
         if actual.peer != self.peer {
             return other("the peer became another one", attr::PEER_ADDR);
         }
-        if actual.source.or(actual.local_addr) != self.source.or(self.local_addr) {
+        // Only a connected socket always has one.
+        let source = |it: &Addresses| match it.peer {
+            Some(_) => it.source.or(it.local_addr),
+            None => it.source,
+        };
+        if source(&actual) != source(self) {
             return other("the source address became another one", attr::SOURCE_ADDR);
         }
         Ok(())
@@ -262,6 +287,24 @@ fn bind_no_port(socket: &Socket, addr: IpAddr) -> Result {
     socket.setsockopt_int(SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1)?;
     socket.bind(&SocketAddr::new(addr, 0))?;
     socket.setsockopt_int(SOL_IP, IP_BIND_ADDRESS_NO_PORT, 0)
+}
+
+/// Gives a socket that is not connected the source address that an earlier connection left.
+///
+/// The source of what is sent to one of the own addresses is that address.
+fn adopt_source(socket: &Socket, source: IpAddr) -> Result {
+    /// Nothing is sent to it.
+    const PORT: u16 = 9;
+
+    let device = socket.bound_dev_if();
+
+    connect(socket, &SocketAddr::new(source, PORT))?;
+    socket.disconnect()?;
+    // The socket is not bound to the device any more.
+    if device != 0 {
+        socket.setsockopt(SOL_SOCKET, SO_BINDTOIFINDEX, &device.to_ne_bytes())?;
+    }
+    Ok(())
 }
 
 /// Connects a socket to its peer.
@@ -286,9 +329,17 @@ fn specified(addr: IpAddr) -> Option<IpAddr> {
 
 /// Reads an address in a message.
 fn parse_addr(attr: &Attribute<'_>) -> Result<IpAddr, Refusal> {
+    match parse_v4(attr) {
+        Ok(addr) => Ok(addr.into()),
+        Err(refusal) => Err(refusal.at(attr.type_())),
+    }
+}
+
+/// Reads an IPv4 address in an attribute.
+pub(crate) fn parse_v4(attr: &Attribute<'_>) -> Result<Ipv4Addr, Refusal> {
     match <[u8; 4]>::try_from(attr.as_bytes()) {
-        Ok(octets) => Ok(Ipv4Addr::from(octets).into()),
-        Err(_) => Err(Refusal::new(EINVAL, "an IPv4 address has 4 bytes").at(attr.type_())),
+        Ok(octets) => Ok(octets.into()),
+        Err(_) => Err(Refusal::new(EINVAL, "an IPv4 address has 4 bytes")),
     }
 }
 

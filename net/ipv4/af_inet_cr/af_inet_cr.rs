@@ -9,9 +9,11 @@
 //!
 //! What a socket is made of:
 //!
-//! - `options.rs`, the option table, and `codec.rs`, how each shape of option is read, written,
-//!   checked and set; `buffer.rs`, `device.rs` and `time.rs` for those that are not straightforward.
-//! - `address.rs`, the addresses.
+//! - `options.rs`, the option table; `codec.rs`, how each shape of option is read, written, checked
+//!   and set, with `buffer.rs`, `device.rs` and `time.rs` for those that are not straightforward;
+//!   `policy.rs`, the policies that follow from the table.
+//! - `address.rs`, the addresses; `filter.rs`, the classic filter; `membership.rs`, the multicast
+//!   groups.
 //! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not carried.
 //!
 //! What is done with it: `select.rs` finds a socket, `dump.rs` and `restore.rs` are the commands,
@@ -35,8 +37,11 @@ mod codec;
 mod consts;
 mod device;
 mod dump;
+mod filter;
 mod internals;
+mod membership;
 mod options;
+mod policy;
 mod protocol;
 mod refusal;
 mod restore;

@@ -33,6 +33,7 @@ attributes! {
     SOCKOPT_BINDTODEVICE,
     SOCKOPT_REUSEADDR,
     SOCKOPT_RCVBUF_ULOCK,
+    SOCKOPT_FILTER,
     PIDFD,
     COOKIE,
     SOCK_FAMILY,
@@ -45,18 +46,47 @@ attributes! {
     BIND_LOCKS,
     BOUND_IFINDEX,
     FILE_FLAGS,
+    IP,
+    UDP,
+    MEMBERSHIP,
 }
 
-/// The numbers inside `AF_INET_CR_ATTR_SOCKOPT_LINGER`.
-pub(crate) mod linger {
-    use super::{
-        paste,
-        uapi, //
-    };
+/// Declares a module with the numbers inside of a nest.
+macro_rules! nest {
+    ($(#[$meta:meta])* $module:ident $prefix:ident: $($name:ident),* $(,)?) => {
+        $(#[$meta])*
+        pub(crate) mod $module {
+            use super::{
+                paste,
+                uapi, //
+            };
 
-    attributes! {
-        AF_INET_CR_A_LINGER_:
-        ONOFF,
-        TIME,
-    }
+            attributes! { $prefix: $($name),* }
+        }
+    };
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_SOCKOPT_LINGER`.
+    linger AF_INET_CR_A_LINGER_: ONOFF, TIME
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_SOCKOPT_TIMESTAMPING`.
+    timestamping AF_INET_CR_A_TIMESTAMPING_: FLAGS, BIND_PHC, NEW
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_SOCKOPT_TXTIME`.
+    txtime AF_INET_CR_A_TXTIME_: CLOCKID, FLAGS
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_IP` that are not those of a row of the option table.
+    ip AF_INET_CR_A_IP_: MULTICAST_ADDR
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_MEMBERSHIP`.
+    membership AF_INET_CR_A_MEMBERSHIP_: GROUP, IFNAME, ADDRESS, EXCLUDE, SOURCE
 }

@@ -5,21 +5,30 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    address,
     attr,
     buffer,
     consts::{
+        SHUT_RD,
+        SHUT_RDWR,
+        SHUT_WR,
+        SO_TIMESTAMPING_NEW,
+        SO_TIMESTAMPING_OLD,
         SO_TIMESTAMPNS_NEW,
         SO_TIMESTAMPNS_OLD,
         SO_TIMESTAMP_NEW,
         SO_TIMESTAMP_OLD, //
     },
     device,
+    internals,
     options::{
         Access,
+        Nest,
         Shape,
         SocketOption,
-        LINGER_POLICY, //
+        OPTIONS, //
     },
+    policy,
     refusal::Refusal,
     time, //
 };
@@ -28,10 +37,13 @@ use kernel::{
     net::{
         netlink::{
             Attribute,
+            Attributes,
             GenlMsg,
+            Policy,
             Request, //
         },
         sock::{
+            IpOptions,
             Sock,
             SockFlag,
             Timeout, //
@@ -43,49 +55,198 @@ use kernel::{
     uapi, //
 };
 
+use core::net::Ipv4Addr;
+
 /// `SO_REUSEADDR` of a socket that shares its address whatever the others want.
 ///
 /// Only the kernel and `TCP_REPAIR` set it, and `setsockopt()` makes 1 of it.
 const SK_FORCE_REUSE: u32 = 2;
 
+/// `SOF_TIMESTAMPING_BIND_PHC`: the clock of the device that has the number counts.
+const BIND_PHC: u32 = uapi::SOF_TIMESTAMPING_BIND_PHC;
+
 /// The value of an option, as the socket has it.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Value {
-    /// A number, a boolean, an index or a mode.
+    /// A number (also a signed one, by its bits), a boolean, an index or a mode.
     Int(u32),
+    /// A number that has the size of a pointer.
+    Long(usize),
     /// A time.
     Time(Timeout),
     /// Whether a close waits, and for how long it would, in seconds or without limit.
     Linger(bool, Timeout),
+    /// The index of a device, and an address.
+    Multicast(u32, Ipv4Addr),
+    /// Flags, the number of a clock of the device, and whether the new structures are asked for.
+    Timestamping(u32, i32, bool),
+    /// A clock and flags, if it is on.
+    Txtime(Option<(i32, u32)>),
+    /// Options of an IP header.
+    IpOptions(IpOptions),
+    /// The time stamp of the last datagram in nanoseconds, if it is asked for.
+    Stamp(Option<i64>),
+}
+
+/// The attributes of a request, level by level.
+pub(crate) struct Levels<'a> {
+    request: &'a Request<'a>,
+    nests: [Option<Attributes<'a>>; Nest::ALL.len()],
+}
+
+impl<'a> Levels<'a> {
+    /// Opens the nests of a request.
+    pub(crate) fn open(request: &'a Request<'a>) -> Result<Levels<'a>, Refusal> {
+        let mut levels = Levels {
+            request,
+            nests: [None; Nest::ALL.len()],
+        };
+
+        for (nest, open) in Nest::ALL.iter().zip(&mut levels.nests) {
+            if let Some(attr) = nest.attr().and_then(|attr| request.attr(attr)) {
+                *open = Some(open_nest(&attr, nest.policies(), &[])?);
+            }
+        }
+        Ok(levels)
+    }
+
+    /// Returns an attribute of a level.
+    pub(crate) fn get(&self, nest: Nest, ty: u16) -> Option<Attribute<'a>> {
+        match nest {
+            Nest::None => self.request.attr(ty),
+            _ => self.nests.get(nest as usize)?.as_ref()?.get(ty),
+        }
+    }
+
+    /// Returns the network namespace of the request.
+    pub(crate) fn net(&self) -> &'a Net {
+        self.request.net()
+    }
+}
+
+impl Nest {
+    /// Says that an attribute of this level is to blame for a refusal.
+    pub(crate) fn blame(self, refusal: Refusal, ty: u16) -> Refusal {
+        match self.attr() {
+            None => refusal.at(ty),
+            Some(nest) => refusal.inside(nest, ty, self.policies()),
+        }
+    }
+
+    /// Refuses because an attribute of this level is not there.
+    fn missing(self, ty: u16, reason: &'static str) -> Refusal {
+        match self.attr() {
+            None => Refusal::missing(ty, reason),
+            Some(nest) => Refusal::new(EINVAL, reason).missing_inside(nest, ty),
+        }
+    }
+}
+
+/// Writes all options of a socket into a message, each of which is read once.
+pub(crate) fn put_options(sock: &Sock, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+    for nest in Nest::ALL {
+        match nest.attr() {
+            None => put_level(nest, sock, net, msg)?,
+            Some(attr) => msg.nest(attr, |msg| put_level(nest, sock, net, msg))?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes the options of a level into a message.
+fn put_level(nest: Nest, sock: &Sock, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+    let (mut bits, mut saved, mut bits_attr) = (0, 0, 0);
+
+    for option in OPTIONS.iter().filter(|option| option.nest == nest) {
+        let value = option.read(sock)?;
+
+        if option.bit == 0 {
+            option.put(value, net, msg)?;
+            continue;
+        }
+        bits_attr = option.attr;
+        saved |= option.bit;
+        if value == Value::Int(1) {
+            bits |= option.bit;
+        }
+    }
+    if saved != 0 {
+        msg.put_u32(bits_attr, bits)?;
+        msg.put_u32(saved_attr(bits_attr), saved)?;
+    }
+    Ok(())
+}
+
+/// The attribute that says which bits of another one were saved.
+const fn saved_attr(bits_attr: u16) -> u16 {
+    bits_attr.wrapping_add(1)
 }
 
 impl SocketOption {
     /// Reads the option of a socket, once.
-    pub(crate) fn read(&self, sock: &Sock) -> Value {
-        match self.shape {
+    pub(crate) fn read(&self, sock: &Sock) -> Result<Value> {
+        let value = match self.shape {
+            Shape::Bool(get) => Value::Int(get(sock).into()),
             Shape::Flag(flag) => Value::Int(sock.flag(flag).into()),
-            Shape::Int(get, _, _) => Value::Int(get(sock)),
+            Shape::InetFlag(flag) => {
+                Value::Int(sock.inet().is_some_and(|inet| inet.inet_flag(flag)).into())
+            }
+            Shape::UdpFlag(flag) => {
+                Value::Int(sock.udp().is_some_and(|udp| udp.udp_flag(flag)).into())
+            }
+            Shape::Int(get, _, _) | Shape::OneOf(get, _) | Shape::Field(get, _, _) => {
+                Value::Int(get(sock))
+            }
+            // CAST: The same bits.
+            Shape::Signed(get, _, _) => Value::Int(get(sock) as u32),
+            Shape::Long(get) => Value::Long(get(sock)),
             Shape::Time(get) => Value::Time(get(sock)),
             Shape::Linger => Value::Linger(sock.flag(SockFlag::LINGER), sock.lingertime()),
             Shape::Device => Value::Int(sock.bound_dev_if()),
+            Shape::UnicastDevice => Value::Int(device::unicast(sock)),
+            Shape::MulticastDevice => {
+                let (index, addr) = device::multicast(sock);
+                Value::Multicast(index, addr)
+            }
             Shape::Timestamp => Value::Int(timestamp_mode(sock)),
+            Shape::Timestamping => timestamping(sock),
+            Shape::Txtime => Value::Txtime(
+                sock.flag(SockFlag::TXTIME)
+                    .then(|| (sock.clockid().into(), sock.txtime_flags())),
+            ),
             Shape::Size(which) => Value::Int(buffer::size(sock, which).unsigned_abs()),
             Shape::SizeLock(which) => Value::Int(buffer::is_locked(sock, which).into()),
-        }
+            Shape::IpOptions => Value::IpOptions(match sock.inet() {
+                Some(inet) => inet.ip_options()?,
+                None => IpOptions::default(),
+            }),
+            Shape::Shutdown => Value::Int(sock.shutdown().into()),
+            Shape::Stamp => Value::Stamp(sock.flag(SockFlag::TIMESTAMP).then(|| sock.stamp())),
+        };
+        Ok(value)
     }
 
     /// Writes a value into a message.
-    pub(crate) fn put(&self, value: Value, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+    fn put(&self, value: Value, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
         let too_long = || Refusal::new(EOVERFLOW, "is too long for a message").about(self.name);
 
-        match (&self.shape, value) {
-            (Shape::Device, Value::Int(ifindex)) => device::put(ifindex, net, msg)?,
+        match (self.shape, value) {
+            (Shape::Device, Value::Int(ifindex)) => device::put_bound(ifindex, net, msg)?,
+            (Shape::UnicastDevice, Value::Int(ifindex)) => {
+                device::put(self.attr, ifindex, net, msg)
+                    .map_err(|refusal| refusal.about(self.name))?;
+            }
+            // CAST: The same bits.
+            (Shape::Signed(..), Value::Int(value)) => msg.put_s32(self.attr, value as i32)?,
             (_, Value::Int(value)) => {
                 if self.attr == attr::SOCKOPT_REUSEADDR && value == SK_FORCE_REUSE {
                     return Err(force_reuse());
                 }
                 msg.put_u32(self.attr, value)?;
             }
+            // CAST: All bits set is no limit, however many there are.
+            (_, Value::Long(usize::MAX)) => msg.put_uint(self.attr, u64::MAX)?,
+            (_, Value::Long(value)) => msg.put_uint(self.attr, value as u64)?,
             (_, Value::Time(time)) => {
                 msg.put_sint(self.attr, time::to_nanos(time).ok_or_else(too_long)?)?;
             }
@@ -97,25 +258,60 @@ impl SocketOption {
                     nest.put_sint(attr::linger::TIME, time)
                 })?;
             }
+            (_, Value::Multicast(ifindex, addr)) => {
+                device::put(self.attr, ifindex, net, msg)
+                    .map_err(|refusal| refusal.about(self.name))?;
+                msg.put_bytes(attr::ip::MULTICAST_ADDR, &addr.octets())?;
+            }
+            (_, Value::Timestamping(flags, phc, new)) => msg.nest(self.attr, |nest| {
+                nest.put_u32(attr::timestamping::FLAGS, flags)?;
+                nest.put_s32(attr::timestamping::BIND_PHC, phc)?;
+                nest.put_u32(attr::timestamping::NEW, new.into())
+            })?,
+            (_, Value::Txtime(None) | Value::Stamp(None)) => {}
+            (_, Value::Stamp(Some(nanos))) => msg.put_sint(self.attr, nanos)?,
+            (_, Value::Txtime(Some((clock, flags)))) => msg.nest(self.attr, |nest| {
+                nest.put_s32(attr::txtime::CLOCKID, clock)?;
+                nest.put_u32(attr::txtime::FLAGS, flags)
+            })?,
+            (_, Value::IpOptions(options)) => {
+                if !options.as_bytes().is_empty() {
+                    msg.put_bytes(self.attr, options.as_bytes())?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Says that the option's attribute is to blame for a refusal.
+    fn blame(&self, refusal: Refusal) -> Refusal {
+        self.nest.blame(refusal, self.attr)
+    }
+
+    /// Refuses a value that the option cannot have.
+    fn out_of_range(&self) -> Refusal {
+        self.blame(Refusal::new(ERANGE, "is out of range").about(self.name))
     }
 
     /// Reads the value in a message, if it has one.
     ///
     /// What passes can be set, but for privileges.
-    pub(crate) fn parse(&self, request: &Request<'_>) -> Result<Option<Value>, Refusal> {
-        if let Shape::Device = self.shape {
-            return Ok(device::parse(request)?.map(Value::Int));
+    pub(crate) fn parse(&self, levels: &Levels<'_>) -> Result<Option<Value>, Refusal> {
+        if self.bit != 0 {
+            return self.parse_bit(levels);
         }
-        let Some(attr) = request.attr(self.attr) else {
+        match self.shape {
+            Shape::Device => return Ok(device::parse_bound(levels)?.map(Value::Int)),
+            Shape::UnicastDevice => {
+                return Ok(device::parse(levels, self.nest, self.attr)?.map(Value::Int));
+            }
+            Shape::MulticastDevice => return self.parse_multicast(levels),
+            _ => {}
+        }
+        let Some(attr) = levels.get(self.nest, self.attr) else {
             return Ok(None);
         };
-        let range = || {
-            Refusal::new(ERANGE, "is out of range")
-                .about(self.name)
-                .at(self.attr)
-        };
+        let range = || self.out_of_range();
 
         let value = match self.shape {
             Shape::Int(_, min, max) => {
@@ -128,6 +324,32 @@ impl SocketOption {
                 }
                 Value::Int(value)
             }
+            Shape::OneOf(_, values) => {
+                let value = attr.as_u32()?;
+                if !values.contains(&value) {
+                    return Err(range());
+                }
+                Value::Int(value)
+            }
+            Shape::Signed(_, min, max) => {
+                let value = attr.as_s32()?;
+                if !(min..=max).contains(&value) {
+                    return Err(range());
+                }
+                // CAST: The same bits.
+                Value::Int(value as u32)
+            }
+            Shape::Field(_, _, max) => {
+                let value = attr.as_u32()?;
+                if value > max {
+                    return Err(range());
+                }
+                Value::Int(value)
+            }
+            Shape::Long(_) => Value::Long(match attr.as_uint()? {
+                u64::MAX => usize::MAX,
+                value => usize::try_from(value).map_err(|_| range())?,
+            }),
             Shape::Size(_) => {
                 let value = attr.as_u32()?;
                 if value == 0 || c_int::try_from(value).is_err() {
@@ -136,67 +358,165 @@ impl SocketOption {
                 Value::Int(value)
             }
             Shape::Time(_) => Value::Time(time::from_nanos(attr.as_sint()?).ok_or_else(range)?),
+            Shape::Stamp => Value::Stamp(Some(attr.as_sint()?)),
             Shape::Linger => parse_linger(&attr, range)?,
-            Shape::Flag(_) | Shape::SizeLock(_) | Shape::Timestamp | Shape::Device => {
-                Value::Int(attr.as_u32()?)
+            Shape::Timestamping => parse_timestamping(&attr)?,
+            Shape::Txtime => parse_txtime(&attr)?,
+            Shape::IpOptions => {
+                Value::IpOptions(IpOptions::from_bytes(attr.as_bytes()).ok_or_else(range)?)
             }
+            _ => Value::Int(attr.as_u32()?),
         };
         Ok(Some(value))
+    }
+
+    /// Reads one of the bits in an attribute, if it was saved.
+    fn parse_bit(&self, levels: &Levels<'_>) -> Result<Option<Value>, Refusal> {
+        let bits = levels.get(self.nest, self.attr);
+        let saved = levels.get(self.nest, saved_attr(self.attr));
+
+        let (bits, saved) = match (bits, saved) {
+            (None, None) => return Ok(None),
+            (Some(bits), Some(saved)) => (bits.as_u32()?, saved.as_u32()?),
+            (Some(_), None) => {
+                return Err(self
+                    .nest
+                    .missing(saved_attr(self.attr), "bits without which of them were saved"));
+            }
+            (None, Some(_)) => {
+                return Err(self
+                    .nest
+                    .missing(self.attr, "which bits were saved without the bits"));
+            }
+        };
+        if bits & !saved != 0 {
+            return Err(self.blame(Refusal::new(EINVAL, "a bit that was not saved")));
+        }
+        let is_set = bits & self.bit != 0;
+        Ok((saved & self.bit != 0).then(|| Value::Int(is_set.into())))
+    }
+
+    /// Reads the device and the address of `IP_MULTICAST_IF`.
+    fn parse_multicast(&self, levels: &Levels<'_>) -> Result<Option<Value>, Refusal> {
+        let ifindex = device::parse(levels, self.nest, self.attr)?;
+        let addr = levels.get(self.nest, attr::ip::MULTICAST_ADDR);
+        let addr = match addr {
+            Some(addr) => match address::parse_v4(&addr) {
+                Ok(addr) => Some(addr),
+                Err(refusal) => {
+                    return Err(self.nest.blame(refusal, attr::ip::MULTICAST_ADDR));
+                }
+            },
+            None => None,
+        };
+
+        match (ifindex, addr) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(self
+                .nest
+                .missing(self.attr, "a multicast address without its device")),
+            (Some(0), Some(addr)) if !addr.is_unspecified() => Err(self.nest.blame(
+                Refusal::new(EINVAL, "a multicast address without its device"),
+                attr::ip::MULTICAST_ADDR,
+            )),
+            (Some(ifindex), addr) => Ok(Some(Value::Multicast(
+                ifindex,
+                addr.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            ))),
+        }
     }
 
     /// Gives a new socket the value, unless it has it.
     ///
     /// What a new socket has anyway needs no privilege, and asks nobody.
     pub(crate) fn restore(&self, value: Value, socket: &mut Socket) -> Result<(), Refusal> {
-        if self.access == Access::Get || self.read(socket) == value {
+        if self.access == Access::Get || self.read(socket)? == value {
             return Ok(());
         }
-        let result = match (&self.shape, value) {
+        let level = self.nest.level();
+
+        let result = match (self.shape, value) {
             (Shape::Size(which), Value::Int(size)) => {
-                return buffer::restore(*which, size, socket)
-                    .map_err(|refusal| refusal.about(self.name).at(self.attr));
+                return buffer::restore(which, size, socket)
+                    .map_err(|refusal| self.blame(refusal.about(self.name)));
             }
-            (Shape::SizeLock(which), Value::Int(on)) => buffer::set_locked(*which, on != 0, socket),
+            (Shape::SizeLock(which), Value::Int(on)) => buffer::set_locked(which, on != 0, socket),
+            (Shape::Field(_, set, _), Value::Int(value)) => {
+                set(socket, value);
+                Ok(())
+            }
+            (Shape::Shutdown, Value::Int(how)) => shutdown(how, socket),
             (Shape::Timestamp, Value::Int(mode)) => {
                 let (optname, on) = timestamp_option(mode);
-                socket.setsockopt_int(self.level, optname, on)
+                socket.setsockopt_int(level, optname, on)
+            }
+            // In network order.
+            (Shape::UnicastDevice, Value::Int(ifindex)) => {
+                socket.setsockopt(level, self.optname, &ifindex.to_be_bytes())
             }
             // The same bits: `setsockopt()` has an `int` also for what is unsigned.
-            (_, Value::Int(value)) => {
-                socket.setsockopt(self.level, self.optname, &value.to_ne_bytes())
-            }
-            (_, Value::Time(time)) => {
-                socket.setsockopt(self.level, self.optname, &time::timeval(time)?)
-            }
+            (_, Value::Int(value)) => socket.setsockopt(level, self.optname, &value.to_ne_bytes()),
+            (_, Value::Long(value)) => socket.setsockopt(level, self.optname, &value.to_ne_bytes()),
+            (_, Value::Time(time)) => socket.setsockopt(level, self.optname, &time::timeval(time)?),
             (_, Value::Linger(on, time)) => {
                 // Switching it off keeps the time.
                 socket
-                    .setsockopt(self.level, self.optname, &time::linger(true, time)?)
+                    .setsockopt(level, self.optname, &time::linger(true, time)?)
                     .and_then(|()| match on {
                         true => Ok(()),
                         false => {
-                            socket.setsockopt(self.level, self.optname, &time::linger(false, time)?)
+                            socket.setsockopt(level, self.optname, &time::linger(false, time)?)
                         }
                     })
             }
+            (_, Value::Multicast(ifindex, addr)) => {
+                // The group is not looked at.
+                let mreqn = device::mreqn(Ipv4Addr::UNSPECIFIED, addr, ifindex);
+                socket.setsockopt(level, self.optname, &mreqn)
+            }
+            (_, Value::Timestamping(flags, phc, new)) => {
+                let optname = match new {
+                    true => SO_TIMESTAMPING_NEW,
+                    false => SO_TIMESTAMPING_OLD,
+                };
+                // `struct so_timestamping`
+                let set = |flags: u32| {
+                    let bytes: [u8; 8] = time::concat(flags.to_ne_bytes(), phc.to_ne_bytes());
+                    socket.setsockopt(level, optname, &bytes)
+                };
+
+                // The number stays when the flag goes.
+                match phc != socket.bind_phc() && flags & BIND_PHC == 0 {
+                    true => set(flags | BIND_PHC).and_then(|()| set(flags)),
+                    false => set(flags),
+                }
+            }
+            (_, Value::Stamp(Some(nanos))) => {
+                internals::set_stamp(socket, nanos);
+                Ok(())
+            }
+            // They cannot be switched off, and are not on in a new socket.
+            (_, Value::Txtime(None) | Value::Stamp(None)) => Ok(()),
+            (_, Value::Txtime(Some((clock, flags)))) => {
+                // `struct sock_txtime`
+                let bytes: [u8; 8] = time::concat(clock.to_ne_bytes(), flags.to_ne_bytes());
+                socket.setsockopt(level, self.optname, &bytes)
+            }
+            (_, Value::IpOptions(options)) => {
+                socket.setsockopt(level, self.optname, options.as_bytes())
+            }
         };
-        result.map_err(|errno| {
-            Refusal::new(errno, "cannot be set")
-                .about(self.name)
-                .at(self.attr)
-        })
+        result.map_err(|errno| self.blame(Refusal::new(errno, "cannot be set").about(self.name)))
     }
 
     /// Refuses a socket that has not got the value.
     ///
     /// A program of the cgroup may have changed what was set.
     pub(crate) fn verify(&self, value: Value, sock: &Sock) -> Result<(), Refusal> {
-        if self.read(sock) == value {
+        if self.access == Access::Volatile || self.read(sock)? == value {
             return Ok(());
         }
-        Err(Refusal::new(EPERM, "became another value")
-            .about(self.name)
-            .at(self.attr))
+        Err(self.blame(Refusal::new(EPERM, "became another value").about(self.name)))
     }
 }
 
@@ -238,30 +558,97 @@ fn timestamp_option(mode: u32) -> (c_int, c_int) {
     }
 }
 
-/// Reads `AF_INET_CR_ATTR_SOCKOPT_LINGER`.
-fn parse_linger(attr: &Attribute<'_>, range: impl Fn() -> Refusal) -> Result<Value, Refusal> {
-    let nest = attr.nested(&LINGER_POLICY)?;
+/// The state of `SO_TIMESTAMPING`.
+fn timestamping(sock: &Sock) -> Value {
+    Value::Timestamping(
+        sock.tsflags(),
+        sock.bind_phc(),
+        sock.flag(SockFlag::TSTAMP_NEW),
+    )
+}
 
-    if let Some(repeated) = nest.first_repeated() {
-        return Err(Refusal::new(EINVAL, "an attribute is repeated").inside(
+/// Shuts down the directions that a message names.
+fn shutdown(how: u32, socket: &Socket) -> Result {
+    const RCV: u32 = uapi::af_inet_cr_shutdown_AF_INET_CR_SHUTDOWN_RCV;
+    const SEND: u32 = uapi::af_inet_cr_shutdown_AF_INET_CR_SHUTDOWN_SEND;
+
+    let how = match (how & RCV != 0, how & SEND != 0) {
+        (true, true) => SHUT_RDWR,
+        (true, false) => SHUT_RD,
+        (false, true) => SHUT_WR,
+        (false, false) => return Ok(()),
+    };
+    match socket.shutdown(how) {
+        // It is done before this is said.
+        Err(ENOTCONN) => Ok(()),
+        result => result,
+    }
+}
+
+/// Opens a nest in which no attribute is repeated but those in `lists`.
+pub(crate) fn open_nest<'a>(
+    attr: &Attribute<'a>,
+    policies: &'static [Policy],
+    lists: &[u16],
+) -> Result<Attributes<'a>, Refusal> {
+    let nest = attr.nested(policies)?;
+
+    match nest.first_repeated_but(lists) {
+        None => Ok(nest),
+        Some(repeated) => Err(Refusal::new(EINVAL, "an attribute is repeated").inside(
             attr.type_(),
             repeated.type_(),
-            &LINGER_POLICY,
-        ));
+            policies,
+        )),
     }
-    let required = |ty| {
-        nest.get(ty).ok_or(
-            Refusal::new(EINVAL, "SO_LINGER is a switch and a time")
-                .missing_inside(attr.type_(), ty),
-        )
-    };
+}
+
+/// Returns an attribute that a nest must have.
+pub(crate) fn required<'a>(
+    attr: &Attribute<'a>,
+    nest: &Attributes<'a>,
+    ty: u16,
+    reason: &'static str,
+) -> Result<Attribute<'a>, Refusal> {
+    nest.get(ty)
+        .ok_or(Refusal::new(EINVAL, reason).missing_inside(attr.type_(), ty))
+}
+
+/// Reads `AF_INET_CR_ATTR_SOCKOPT_LINGER`.
+fn parse_linger(attr: &Attribute<'_>, range: impl Fn() -> Refusal) -> Result<Value, Refusal> {
+    let nest = open_nest(attr, &policy::LINGER, &[])?;
+    let required = |ty| required(attr, &nest, ty, "SO_LINGER is a switch and a time");
+
     let on = required(attr::linger::ONOFF)?.as_u32()?;
     let time = required(attr::linger::TIME)?.as_sint()?;
 
     // `struct linger` has whole seconds.
     let time = time::from_nanos_in_secs(time)
-        .ok_or_else(|| range().inside(attr.type_(), attr::linger::TIME, &LINGER_POLICY))?;
+        .ok_or_else(|| range().inside(attr.type_(), attr::linger::TIME, &policy::LINGER))?;
     Ok(Value::Linger(on != 0, time))
+}
+
+/// Reads `AF_INET_CR_ATTR_SOCKOPT_TIMESTAMPING`.
+fn parse_timestamping(attr: &Attribute<'_>) -> Result<Value, Refusal> {
+    let nest = open_nest(attr, &policy::TIMESTAMPING, &[])?;
+    let required = |ty| required(attr, &nest, ty, "SO_TIMESTAMPING has three parts");
+
+    Ok(Value::Timestamping(
+        required(attr::timestamping::FLAGS)?.as_u32()?,
+        required(attr::timestamping::BIND_PHC)?.as_s32()?,
+        required(attr::timestamping::NEW)?.as_u32()? != 0,
+    ))
+}
+
+/// Reads `AF_INET_CR_ATTR_SOCKOPT_TXTIME`.
+fn parse_txtime(attr: &Attribute<'_>) -> Result<Value, Refusal> {
+    let nest = open_nest(attr, &policy::TXTIME, &[])?;
+    let required = |ty| required(attr, &nest, ty, "SO_TXTIME is a clock and flags");
+
+    Ok(Value::Txtime(Some((
+        required(attr::txtime::CLOCKID)?.as_s32()?,
+        required(attr::txtime::FLAGS)?.as_u32()?,
+    ))))
 }
 
 #[cfg(CONFIG_AF_INET_CR_KUNIT_TEST)]

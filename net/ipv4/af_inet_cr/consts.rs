@@ -12,6 +12,9 @@ use kernel::{
 pub(crate) use crate::internals::{
     AF_INET,
     AF_INET6,
+    SHUT_RD,
+    SHUT_RDWR,
+    SHUT_WR,
     SOCK_DGRAM,
     SOCK_RAW,
     SOCK_SEQPACKET,
@@ -47,8 +50,12 @@ numbers! {
 
 // Of SOL_SOCKET.
 numbers! {
+    SO_ATTACH_FILTER,
+    SO_BINDTOIFINDEX,
     SO_BROADCAST,
     SO_BUF_LOCK,
+    SO_TIMESTAMPING_NEW,
+    SO_TIMESTAMPING_OLD,
     SO_TIMESTAMPNS_NEW,
     SO_TIMESTAMPNS_OLD,
     SO_TIMESTAMP_NEW,
@@ -58,8 +65,10 @@ numbers! {
 
 // Of SOL_IP.
 numbers! {
+    IP_ADD_MEMBERSHIP,
     IP_BIND_ADDRESS_NO_PORT,
     IP_TOS,
+    MCAST_MSFILTER,
 }
 
 // Of SOL_UDP.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device that a socket is bound to.
+//! The devices that a socket is bound to, or sends by.
 //!
 //! A socket has the index of a device, which means nothing in another namespace or after a reboot,
 //! hence a message has the name. A device that has gone leaves nothing but its index.
@@ -9,70 +9,120 @@
 
 use crate::{
     attr,
+    codec::Levels,
+    options::Nest,
     refusal::Refusal, //
 };
 
 use kernel::{
     net::{
-        netlink::{
-            GenlMsg,
-            Request, //
-        },
+        netlink::GenlMsg,
+        sock::Sock,
         Net, //
     },
     prelude::*, //
 };
 
+use core::net::Ipv4Addr;
+
+/// Returns the index of the device for unicast packets, 0 if any.
+pub(crate) fn unicast(sock: &Sock) -> u32 {
+    sock.inet().map_or(0, |inet| inet.uc_index().unsigned_abs())
+}
+
+/// Returns the index of the device for multicast packets, 0 if any, and their source address.
+pub(crate) fn multicast(sock: &Sock) -> (u32, Ipv4Addr) {
+    sock.inet().map_or((0, Ipv4Addr::UNSPECIFIED), |inet| {
+        (inet.mc_index().unsigned_abs(), inet.mc_addr())
+    })
+}
+
+/// Returns a `struct ip_mreqn`: a group, an address of a device, and the index of the device.
+pub(crate) fn mreqn(group: Ipv4Addr, addr: Ipv4Addr, ifindex: u32) -> [u8; 12] {
+    let [g, h, i, j] = group.octets();
+    let [a, b, c, d] = addr.octets();
+    let [k, l, m, n] = ifindex.to_ne_bytes();
+
+    [g, h, i, j, a, b, c, d, k, l, m, n]
+}
+
 /// Writes the device that a socket is bound to: its name, or its index where it has gone.
 ///
 /// The empty name says that it is bound to none.
-pub(crate) fn put(ifindex: u32, net: &Net, msg: &mut GenlMsg) -> Result {
-    if ifindex == 0 {
-        return msg.put_string(attr::SOCKOPT_BINDTODEVICE, c"");
-    }
-    match net.device_name(ifindex) {
-        Ok(name) => msg.put_string(attr::SOCKOPT_BINDTODEVICE, name.as_c_str()),
+pub(crate) fn put_bound(ifindex: u32, net: &Net, msg: &mut GenlMsg) -> Result {
+    match put_name(attr::SOCKOPT_BINDTODEVICE, ifindex, net, msg) {
         Err(ENODEV) => msg.put_u32(attr::BOUND_IFINDEX, ifindex),
-        Err(errno) => Err(errno),
+        result => result,
+    }
+}
+
+/// Writes the name of a device, which is empty where there is none.
+///
+/// No option can name a device that has gone, so that such a socket is not carried.
+pub(crate) fn put(ty: u16, ifindex: u32, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+    put_name(ty, ifindex, net, msg).map_err(|errno| match errno {
+        ENODEV => Refusal::new(EOPNOTSUPP, "names a device that is gone"),
+        errno => errno.into(),
+    })
+}
+
+/// Writes the name of a device, which is empty where there is none.
+fn put_name(ty: u16, ifindex: u32, net: &Net, msg: &mut GenlMsg) -> Result {
+    if ifindex == 0 {
+        return msg.put_string(ty, c"");
+    }
+    msg.put_string(ty, net.device_name(ifindex)?.as_c_str())
+}
+
+/// Reads the name of a device, as an index, which is 0 where there is none.
+pub(crate) fn parse(levels: &Levels<'_>, nest: Nest, ty: u16) -> Result<Option<u32>, Refusal> {
+    let Some(name) = levels.get(nest, ty) else {
+        return Ok(None);
+    };
+    match name.as_str()? {
+        name if name.is_empty() => Ok(Some(0)),
+        name => match levels.net().device_index(name) {
+            Some(ifindex) => Ok(Some(ifindex)),
+            None => Err(nest.blame(Refusal::new(ENODEV, "no device has this name"), ty)),
+        },
     }
 }
 
 /// Reads the device that a socket is to be bound to, as an index.
-pub(crate) fn parse(request: &Request<'_>) -> Result<Option<u32>, Refusal> {
-    let name = request.attr(attr::SOCKOPT_BINDTODEVICE);
-    let index = request.attr(attr::BOUND_IFINDEX);
-
-    let ifindex = match (name, index) {
-        (None, None) => return Ok(None),
-        (Some(_), Some(_)) => {
-            return Err(
-                Refusal::new(EINVAL, "a device by name and by index").at(attr::BOUND_IFINDEX)
-            )
-        }
-        (Some(name), None) => match name.as_str()? {
-            name if name.is_empty() => 0,
-            name => request.net().device_index(name).ok_or(
-                Refusal::new(ENODEV, "no device has this name").at(attr::SOCKOPT_BINDTODEVICE),
-            )?,
-        },
-        (None, Some(index)) => {
-            let index = index.as_u32()?;
-
-            if index == 0 || c_int::try_from(index).is_err() {
-                return Err(
-                    Refusal::new(ERANGE, "no device can have this index").at(attr::BOUND_IFINDEX)
-                );
-            }
-            // It would be bound to something else than it was.
-            if request.net().device_name(index).is_ok() {
-                return Err(Refusal::new(
-                    EEXIST,
-                    "a device has the index of the one that has gone",
-                )
-                .at(attr::BOUND_IFINDEX));
-            }
-            index
-        }
+pub(crate) fn parse_bound(levels: &Levels<'_>) -> Result<Option<u32>, Refusal> {
+    let name = parse(levels, Nest::None, attr::SOCKOPT_BINDTODEVICE)?;
+    let Some(index) = levels.get(Nest::None, attr::BOUND_IFINDEX) else {
+        return Ok(name);
     };
-    Ok(Some(ifindex))
+    let refuse = |errno, reason| Err(Refusal::new(errno, reason).at(attr::BOUND_IFINDEX));
+
+    if name.is_some() {
+        return refuse(EINVAL, "a device by name and by index");
+    }
+    let index = index.as_u32()?;
+    if index == 0 || c_int::try_from(index).is_err() {
+        return refuse(ERANGE, "no device can have this index");
+    }
+    // It would be bound to something else than it was.
+    if levels.net().device_name(index).is_ok() {
+        return refuse(EEXIST, "a device has the index of the one that has gone");
+    }
+    Ok(Some(index))
+}
+
+#[cfg(CONFIG_AF_INET_CR_KUNIT_TEST)]
+#[kernel::macros::kunit_tests(af_inet_cr_device)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_for_multicast_has_its_parts_in_order() {
+        let index = 0x0102_0304_u32.to_ne_bytes();
+        let group = Ipv4Addr::new(224, 1, 2, 3);
+        let mreqn = mreqn(group, Ipv4Addr::new(10, 11, 12, 13), 0x0102_0304);
+
+        assert_eq!(mreqn[..4], [224, 1, 2, 3]);
+        assert_eq!(mreqn[4..8], [10, 11, 12, 13]);
+        assert_eq!(mreqn[8..], index);
+    }
 }

@@ -5,13 +5,14 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    address::Addresses,
-    attr,
-    codec::Value,
-    options::{
-        COUNT,
-        OPTIONS, //
+    address::{
+        self,
+        Addresses, //
     },
+    attr,
+    codec,
+    filter,
+    membership,
     protocol::Protocol,
     refusal::{
         self,
@@ -31,7 +32,10 @@ use kernel::{
             Request,
             GENLMSG_DEFAULT_SIZE, //
         },
-        socket::SocketFile,
+        socket::{
+            LockedSocket,
+            SocketFile, //
+        },
         Net, //
     },
     prelude::*,
@@ -57,80 +61,70 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
     refusal::repeated(request)?;
 
     let file = select::select(request)?;
-    let snapshot = Snapshot::take(&file)?;
+    let protocol = Protocol::of(&file)?;
 
-    let mut reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
-    snapshot.put(request.net(), &mut reply)?;
+    let sock = match request.is_last() {
+        true => file.lock_soon(),
+        false => file.try_lock(),
+    };
+    let sock = sock.map_err(|errno| match errno {
+        EBUSY => Refusal::new(EBUSY, "a sender keeps the socket locked, freeze its owner"),
+        errno => errno.into(),
+    })?;
+    if sock.is_dead() {
+        return Err(Refusal::new(ENOENT, "the socket is being closed"));
+    }
+    permit(protocol, &sock)?;
+    for level in protocol.uncovered {
+        level.check(&file, &sock)?;
+    }
+
+    let room = GENLMSG_DEFAULT_SIZE
+        .saturating_add(filter::room(&sock)?)
+        .saturating_add(membership::room(&sock));
+    let mut reply = request.reply(room)?;
+    put(&file, &sock, request.net(), &mut reply)?;
+    drop(sock);
     Ok(reply.send()?)
 }
 
-/// What a socket was at one moment.
-struct Snapshot {
-    /// `sk_ino`.
-    inode: u64,
-    /// `sk_cookie`.
-    cookie: u64,
-    /// `sk_state`.
-    state: u32,
-    /// The flags of the open file, in the bits of the interface.
-    file_flags: u32,
-    /// Addresses and ports.
-    addresses: Addresses,
-    /// The options, in the order of their table.
-    values: [Value; COUNT],
+/// Writes a socket into a message.
+///
+/// All of it is read with the socket's lock held. The lock keeps away `bind()`, `connect()`, and
+/// what else takes it; the options that are set without it are each read once.
+fn put(
+    file: &SocketFile,
+    sock: &LockedSocket<'_>,
+    net: &Net,
+    msg: &mut GenlMsg,
+) -> Result<(), Refusal> {
+    msg.put_uint(attr::INODE, sock.ino())?;
+    msg.put_uint(attr::COOKIE, sock.cookie())?;
+    msg.put_u32(attr::SOCK_STATE, sock.state().into())?;
+    msg.put_u32(
+        attr::FILE_FLAGS,
+        match file.file_flags() & flags::O_NONBLOCK {
+            0 => 0,
+            _ => uapi::af_inet_cr_file_flag_AF_INET_CR_FILE_FLAG_NONBLOCK,
+        },
+    )?;
+    Addresses::read(sock)?.put(msg)?;
+    filter::put(sock, msg)?;
+    membership::put(sock, net, msg)?;
+    codec::put_options(sock, net, msg)
 }
 
-impl Snapshot {
-    /// Takes a snapshot of a socket that can be dumped as a whole.
-    ///
-    /// All of it is read with the socket's lock held. The lock keeps away `bind()`, `connect()`, and
-    /// what else takes it; the options that are set without it are each read once.
-    fn take(file: &SocketFile) -> Result<Snapshot, Refusal> {
-        let protocol = Protocol::of(file)?;
+/// Asks the security module whether the requester may see the socket, as the calls that show it
+/// would.
+fn permit(protocol: &Protocol, sock: &LockedSocket<'_>) -> Result<(), Refusal> {
+    let refused = |errno| Refusal::new(errno, "the security module refuses the addresses");
 
-        let sock = file.try_lock().map_err(|errno| match errno {
-            EBUSY => Refusal::new(EBUSY, "a sender keeps the socket locked, freeze its owner"),
-            errno => errno.into(),
-        })?;
-        if sock.is_dead() {
-            return Err(Refusal::new(ENOENT, "the socket is being closed"));
-        }
-        for level in protocol.uncovered {
-            level.permit(&sock)?;
-        }
-        for level in protocol.uncovered {
-            level.check(file, &sock)?;
-        }
-
-        let mut values = [Value::Int(0); COUNT];
-        for (option, value) in OPTIONS.iter().zip(&mut values) {
-            *value = option.read(&sock);
-        }
-
-        Ok(Snapshot {
-            inode: sock.ino(),
-            cookie: sock.cookie(),
-            state: sock.state().into(),
-            file_flags: match file.file_flags() & flags::O_NONBLOCK {
-                0 => 0,
-                _ => uapi::af_inet_cr_file_flag_AF_INET_CR_FILE_FLAG_NONBLOCK,
-            },
-            addresses: Addresses::read(&sock)?,
-            values,
-        })
+    for level in protocol.uncovered {
+        level.permit(sock)?;
     }
-
-    /// Writes the snapshot into a message.
-    fn put(&self, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
-        msg.put_uint(attr::INODE, self.inode)?;
-        msg.put_uint(attr::COOKIE, self.cookie)?;
-        msg.put_u32(attr::SOCK_STATE, self.state)?;
-        msg.put_u32(attr::FILE_FLAGS, self.file_flags)?;
-        self.addresses.put(msg)?;
-
-        for (option, value) in OPTIONS.iter().zip(self.values) {
-            option.put(value, net, msg)?;
-        }
-        Ok(())
+    sock.security_getsockname().map_err(refused)?;
+    if u32::from(sock.state()) == address::ESTABLISHED {
+        sock.security_getpeername().map_err(refused)?;
     }
+    Ok(())
 }

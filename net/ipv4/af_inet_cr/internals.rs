@@ -41,6 +41,15 @@ pub(crate) const SOCK_SEQPACKET: c_int = bindings::sock_type_SOCK_SEQPACKET as c
 /// `SOCK_RAW`
 pub(crate) const SOCK_RAW: c_int = bindings::sock_type_SOCK_RAW as c_int;
 
+/// `SHUT_RD`
+pub(crate) const SHUT_RD: c_int = bindings::sock_shutdown_cmd_SHUT_RD as c_int;
+
+/// `SHUT_WR`
+pub(crate) const SHUT_WR: c_int = bindings::sock_shutdown_cmd_SHUT_WR as c_int;
+
+/// `SHUT_RDWR`
+pub(crate) const SHUT_RDWR: c_int = bindings::sock_shutdown_cmd_SHUT_RDWR as c_int;
+
 /// How far the bits of `sk_userlocks` for address and port are from those of the interface.
 const BIND_LOCK_SHIFT: u32 = 2;
 
@@ -129,33 +138,60 @@ pub(crate) fn forget_drops(socket: &mut Socket) {
     unsafe { bindings::sk_drops_reset(sock.as_ptr()) };
 }
 
-/// Returns what `SO_BUSY_POLL` is on a new socket.
+/// Sets the number of the next time stamp that is asked for (`SOF_TIMESTAMPING_OPT_ID`).
 ///
-/// Mirrors `sock_init_data_uid()`: it is `net.core.busy_read`.
-pub(crate) fn fresh_busy_poll() -> u32 {
-    #[cfg(CONFIG_NET_RX_BUSY_POLL)]
-    // SAFETY: The sysctl is a plain integer that may change at any time.
-    return unsafe { (&raw const bindings::sysctl_net_busy_read).read_volatile() };
+/// `SO_TIMESTAMPING` starts to count at 0 when it gets the flag.
+pub(crate) fn set_tskey(socket: &mut Socket, key: u32) {
+    let sock = socket.lock();
 
-    #[cfg(not(CONFIG_NET_RX_BUSY_POLL))]
-    0
+    // CAST: The same bits: it is a counter that wraps around.
+    // SAFETY: The pointer is valid as long as `sock`. The counter is atomic, and nothing is sent
+    // yet that would count.
+    unsafe { (&raw mut (*sock.as_ptr()).sk_tskey.counter).write_volatile(key as c_int) };
 }
 
-/// Returns what `IP_MTU_DISCOVER` is on a new socket.
+/// Sets the number of the next `MSG_ZEROCOPY` send.
 ///
-/// Mirrors `inet_create()`: `net.ipv4.ip_no_pmtu_disc` of the namespace decides.
-pub(crate) fn fresh_pmtudisc(sock: &Sock) -> u8 {
-    let off = sock.net().is_some_and(|net| {
-        let net = net.as_ptr();
+/// The completions that the error queue reports have these numbers.
+pub(crate) fn set_zckey(socket: &mut Socket, key: u32) {
+    let sock = socket.lock();
 
-        // SAFETY: The namespace is valid as long as `sock`, and the sysctl is a plain integer that
-        // may change at any time.
-        unsafe { (&raw const (*net).ipv4.sysctl_ip_no_pmtu_disc).read_volatile() != 0 }
-    });
+    // CAST: The same bits: it is a counter that wraps around.
+    // SAFETY: As in `set_tskey`.
+    unsafe { (&raw mut (*sock.as_ptr()).sk_zckey.counter).write_volatile(key as c_int) };
+}
 
-    if off {
-        bindings::IP_PMTUDISC_DONT as u8
-    } else {
-        bindings::IP_PMTUDISC_WANT as u8
+/// Sets the pending error, which the next call returns and clears, as an error from the network.
+///
+/// Mirrors `udp_err()`, but that nobody is there to be told. `errno` is at most `MAX_ERRNO`.
+pub(crate) fn set_err(socket: &mut Socket, errno: u32) {
+    let sock = socket.lock();
+
+    // CAST: A small number.
+    // SAFETY: The pointer is valid as long as `sock`. The field is read and written without the
+    // lock everywhere.
+    unsafe { (&raw mut (*sock.as_ptr()).sk_err).write_volatile(errno as c_int) };
+}
+
+/// Sets the pending error that is not fatal. As [`set_err`].
+pub(crate) fn set_err_soft(socket: &mut Socket, errno: u32) {
+    let sock = socket.lock();
+
+    // CAST: A small number.
+    // SAFETY: As in `set_err`.
+    unsafe { (&raw mut (*sock.as_ptr()).sk_err_soft).write_volatile(errno as c_int) };
+}
+
+/// Sets the time stamp of the last datagram, in nanoseconds, and that it is asked for.
+///
+/// Mirrors `sock_gettstamp()`, which switches time stamps on, and `sock_recv_cmsgs()`.
+pub(crate) fn set_stamp(socket: &mut Socket, nanos: i64) {
+    let sock = socket.lock();
+    let sk = sock.as_ptr();
+
+    // SAFETY: The pointer is valid as long as `sock`, which holds its lock.
+    unsafe {
+        bindings::sock_enable_timestamp(sk, bindings::sock_flags_SOCK_TIMESTAMP);
+        bindings::sock_write_timestamp(sk, nanos);
     }
 }

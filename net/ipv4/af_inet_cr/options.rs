@@ -2,29 +2,39 @@
 
 //! The option table.
 //!
-//! One row for each option that is carried. The rows drive the dump, the restore, the policy of the
-//! restore, and the tests; an option is added by adding a row. What an option with a new shape
-//! takes is a variant of [`Shape`], and its arms in `codec.rs`.
+//! One row for each option that is carried. The rows drive the dump, the restore, and the policy of
+//! the restore; an option is added by adding a row. What an option with a new shape takes is a
+//! variant of [`Shape`], and its arms in `codec.rs`.
 //!
-//! The options of a level that have an attribute in a nest will be a table like this one, which a
-//! row of this table holds; boolean options that share an attribute, one bit each, will be rows
-//! with the same attribute and a shape that names the bit.
+//! The options of `SOL_SOCKET` are attributes of the message, those of the other levels are in a
+//! [`Nest`] each. Most of the boolean ones of a level share an attribute, one bit each, and the
+//! attribute behind it says which of the bits were saved.
 
 #![forbid(unsafe_code)]
 
 use crate::{
-    attr,
-    consts::SOL_SOCKET, //
+    consts::{
+        SOL_IP,
+        SOL_SOCKET,
+        SOL_UDP, //
+    },
+    internals,
+    policy, //
 };
 
 use kernel::{
     net::{
         netlink::Policy,
         sock::{
+            InetFlag,
+            InetSock,
             Sock,
             SockFlag,
-            Timeout, //
+            Timeout,
+            UdpFlag,
+            UdpSock, //
         },
+        socket::Socket, //
     },
     prelude::*,
     uapi, //
@@ -37,6 +47,8 @@ pub(crate) enum Access {
     Get,
     /// It is dumped and restored.
     Both,
+    /// It is dumped and restored, and traffic may change it at any time.
+    Volatile,
 }
 
 /// When an option is restored. The table is sorted by it.
@@ -44,9 +56,10 @@ pub(crate) enum Access {
 pub(crate) enum Phase {
     /// By making the socket.
     Create,
-    /// What `bind()` and `connect()` look at, or must hold for the first datagram.
+    /// What `bind()` and `connect()` look at, and devices, which must go with the one that the
+    /// socket is bound to.
     BeforeBind,
-    /// The device that the socket is bound to, which those of the phase before may depend on.
+    /// The device that the socket is bound to, and what must hold for the first datagram.
     BoundDevice,
     /// What must not stand in the way of `bind()` and `connect()`.
     AfterConnect,
@@ -54,8 +67,10 @@ pub(crate) enum Phase {
     Buffers,
     /// Whether the sizes are the owner's choice, which setting them changes.
     BufferLocks,
-    /// What depends on the sizes of buffers, or only on itself.
+    /// What depends on the sizes of buffers or on other options, or only on itself.
     Limits,
+    /// What would stand in the way of all that is done before.
+    Last,
 }
 
 /// One of the two buffers of a socket.
@@ -97,33 +112,89 @@ impl Buffer {
 }
 
 /// What an option looks like in the socket, in a message, and to `setsockopt()`.
+#[derive(Clone, Copy)]
 pub(crate) enum Shape {
+    /// A boolean that the function reads.
+    Bool(fn(&Sock) -> bool),
     /// A boolean in `sk_flags`.
     Flag(SockFlag),
+    /// A boolean in `inet_flags`.
+    InetFlag(InetFlag),
+    /// A boolean in `udp_flags`.
+    UdpFlag(UdpFlag),
     /// An integer that the function reads, between these two.
     Int(fn(&Sock) -> u32, u32, u32),
+    /// An integer that the function reads, one of these.
+    OneOf(fn(&Sock) -> u32, &'static [u32]),
+    /// A signed integer that the function reads, between these two.
+    Signed(fn(&Sock) -> i32, i32, i32),
+    /// An unsigned `long` that the function reads.
+    Long(fn(&Sock) -> usize),
+    /// A number that the first function reads, and that no option but the second function sets.
+    Field(fn(&Sock) -> u32, fn(&mut Socket, u32), u32),
     /// A time in jiffies that the function reads.
     Time(fn(&Sock) -> Timeout),
     /// `struct linger`.
     Linger,
     /// `sk_bound_dev_if`: the name of a device, or the index where it has gone.
     Device,
+    /// `uc_index`: the name of a device.
+    UnicastDevice,
+    /// `mc_index` and `mc_addr`: the name of a device, and an address.
+    MulticastDevice,
     /// Which of the four options for time stamps is on.
     Timestamp,
+    /// `struct so_timestamping`.
+    Timestamping,
+    /// `struct sock_txtime`, if it is on, which cannot be undone.
+    Txtime,
     /// The size of a buffer, exactly.
     Size(Buffer),
     /// Whether the size of a buffer is the owner's choice.
     SizeLock(Buffer),
+    /// The options of an IP header.
+    IpOptions,
+    /// The directions that are shut down.
+    Shutdown,
+    /// The time stamp of the last datagram, if it is asked for.
+    Stamp,
+}
+
+/// Where a message has the options of a level.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Nest {
+    /// `SOL_SOCKET`: in no nest.
+    None,
+    /// `SOL_IP`: in `AF_INET_CR_ATTR_IP`.
+    Ip,
+    /// `SOL_UDP`: in `AF_INET_CR_ATTR_UDP`.
+    Udp,
+}
+
+impl Nest {
+    /// All of them.
+    pub(crate) const ALL: [Nest; 3] = [Nest::None, Nest::Ip, Nest::Udp];
+
+    /// The level of the options.
+    pub(crate) const fn level(self) -> c_int {
+        match self {
+            Nest::None => SOL_SOCKET,
+            Nest::Ip => SOL_IP,
+            Nest::Udp => SOL_UDP,
+        }
+    }
 }
 
 /// An option of a socket.
 pub(crate) struct SocketOption {
+    /// Its level.
+    pub(crate) nest: Nest,
     /// The attribute that carries it.
     pub(crate) attr: u16,
+    /// Its bit in the attribute, or 0 if the attribute carries nothing else.
+    pub(crate) bit: u32,
     /// Its name, for users.
     pub(crate) name: &'static str,
-    /// Its level.
-    pub(crate) level: c_int,
     /// Its number, which sets it.
     pub(crate) optname: c_int,
     /// What can be done with it.
@@ -137,8 +208,21 @@ pub(crate) struct SocketOption {
 /// The largest value of what the kernel has in an `int`.
 const INT_MAX: u32 = c_int::MAX as u32;
 
-/// Makes a row of level `SOL_SOCKET`.
+/// The largest value of a byte.
+const U8_MAX: u32 = u8::MAX as u32;
+
+/// The largest value of two bytes.
+const U16_MAX: u32 = u16::MAX as u32;
+
+/// The largest error number.
+const MAX_ERRNO: u32 = 4095;
+
+/// The encapsulations that the kernel leaves to user space.
+pub(crate) const ENCAPS: &[u32] = &[0, uapi::UDP_ENCAP_L2TPINUDP];
+
+/// Makes a row of an option that has an attribute to itself.
 const fn row(
+    nest: Nest,
     attr: u32,
     name: &'static str,
     optname: u32,
@@ -148,14 +232,106 @@ const fn row(
 ) -> SocketOption {
     // CAST: Attributes have 14 bits, and options are small numbers.
     SocketOption {
+        nest,
         attr: attr as u16,
+        bit: 0,
         name,
-        level: SOL_SOCKET,
         optname: optname as c_int,
         access,
         phase,
         shape,
     }
+}
+
+/// Makes a row of an attribute of the message.
+const fn socket(
+    attr: u32,
+    name: &'static str,
+    optname: u32,
+    access: Access,
+    phase: Phase,
+    shape: Shape,
+) -> SocketOption {
+    row(Nest::None, attr, name, optname, access, phase, shape)
+}
+
+/// Makes a row of a bit of `AF_INET_CR_ATTR_SOCKOPT_FLAGS`.
+const fn socket_flag(
+    bit: u32,
+    name: &'static str,
+    optname: u32,
+    phase: Phase,
+    shape: Shape,
+) -> SocketOption {
+    let attr = uapi::AF_INET_CR_ATTR_SOCKOPT_FLAGS;
+
+    SocketOption {
+        bit,
+        ..row(Nest::None, attr, name, optname, Both, phase, shape)
+    }
+}
+
+/// Makes a row of an attribute in `AF_INET_CR_ATTR_IP`.
+const fn ip(
+    attr: u32,
+    name: &'static str,
+    optname: u32,
+    phase: Phase,
+    shape: Shape,
+) -> SocketOption {
+    row(Nest::Ip, attr, name, optname, Both, phase, shape)
+}
+
+/// Makes a row of a bit of `AF_INET_CR_A_IP_FLAGS`.
+const fn ip_flag(
+    bit: u32,
+    name: &'static str,
+    optname: u32,
+    phase: Phase,
+    flag: InetFlag,
+) -> SocketOption {
+    SocketOption {
+        bit,
+        ..ip(
+            uapi::AF_INET_CR_A_IP_FLAGS,
+            name,
+            optname,
+            phase,
+            Shape::InetFlag(flag),
+        )
+    }
+}
+
+/// Makes a row of an attribute in `AF_INET_CR_ATTR_UDP`.
+const fn udp(attr: u32, name: &'static str, optname: u32, shape: Shape) -> SocketOption {
+    row(Nest::Udp, attr, name, optname, Both, AfterConnect, shape)
+}
+
+/// Makes a row of a bit of `AF_INET_CR_A_UDP_FLAGS`.
+const fn udp_flag(
+    bit: u32,
+    name: &'static str,
+    optname: u32,
+    phase: Phase,
+    flag: UdpFlag,
+) -> SocketOption {
+    let attr = uapi::AF_INET_CR_A_UDP_FLAGS;
+    let shape = Shape::UdpFlag(flag);
+
+    SocketOption {
+        bit,
+        ..row(Nest::Udp, attr, name, optname, Both, phase, shape)
+    }
+}
+
+/// Reads a number of an IP socket.
+fn of_ip<T: Default>(sock: &Sock, read: fn(&InetSock) -> T) -> T {
+    sock.inet().map(read).unwrap_or_default()
+}
+
+/// Reads a number of a UDP socket.
+fn of_udp<T: Default>(sock: &Sock, read: fn(&UdpSock) -> T) -> T {
+    sock.udp().map(read).unwrap_or_default()
 }
 
 use Access::*;
@@ -165,85 +341,211 @@ use Shape::*;
 /// All options that are carried, in the order in which they are restored.
 #[rustfmt::skip]
 pub(crate) static OPTIONS: &[SocketOption] = &[
-    row(uapi::AF_INET_CR_ATTR_SOCK_FAMILY, "SO_DOMAIN", uapi::SO_DOMAIN,
+    socket(uapi::AF_INET_CR_ATTR_SOCK_FAMILY, "SO_DOMAIN", uapi::SO_DOMAIN,
         Get, Create, Int(|sock| sock.family().into(), 0, u32::MAX)),
-    row(uapi::AF_INET_CR_ATTR_SOCK_TYPE, "SO_TYPE", uapi::SO_TYPE,
+    socket(uapi::AF_INET_CR_ATTR_SOCK_TYPE, "SO_TYPE", uapi::SO_TYPE,
         Get, Create, Int(|sock| sock.type_().into(), 0, u32::MAX)),
-    row(uapi::AF_INET_CR_ATTR_SOCK_PROTOCOL, "SO_PROTOCOL", uapi::SO_PROTOCOL,
+    socket(uapi::AF_INET_CR_ATTR_SOCK_PROTOCOL, "SO_PROTOCOL", uapi::SO_PROTOCOL,
         Get, Create, Int(|sock| sock.protocol().into(), 0, u32::MAX)),
 
     // Whether an address is in use, and which addresses are allowed.
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_REUSEADDR, "SO_REUSEADDR", uapi::SO_REUSEADDR,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_REUSEADDR, "SO_REUSEADDR", uapi::SO_REUSEADDR,
         Both, BeforeBind, Int(|sock| sock.reuse().into(), 0, 2)),
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_BROADCAST, "SO_BROADCAST", uapi::SO_BROADCAST,
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_REUSEPORT,
+        "SO_REUSEPORT", uapi::SO_REUSEPORT, BeforeBind, Bool(Sock::reuseport)),
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_BROADCAST, "SO_BROADCAST", uapi::SO_BROADCAST,
         Both, BeforeBind, Flag(SockFlag::BROADCAST)),
-    // The first datagram must have a time stamp.
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_TIMESTAMP, "SO_TIMESTAMP", uapi::SO_TIMESTAMP_OLD,
-        Both, BeforeBind, Timestamp),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_FREEBIND,
+        "IP_FREEBIND", uapi::IP_FREEBIND, BeforeBind, InetFlag::FREEBIND),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_TRANSPARENT,
+        "IP_TRANSPARENT", uapi::IP_TRANSPARENT, BeforeBind, InetFlag::TRANSPARENT),
+    // What the route to a peer depends on.
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_MARK, "SO_MARK", uapi::SO_MARK,
+        Both, BeforeBind, Int(Sock::mark, 0, u32::MAX)),
+    ip(uapi::AF_INET_CR_A_IP_TOS, "IP_TOS", uapi::IP_TOS,
+        BeforeBind, Int(|sock| of_ip(sock, |inet| inet.tos().into()), 0, U8_MAX)),
+    ip(uapi::AF_INET_CR_A_IP_UNICAST_IFNAME, "IP_UNICAST_IF", uapi::IP_UNICAST_IF,
+        BeforeBind, UnicastDevice),
+    ip(uapi::AF_INET_CR_A_IP_MULTICAST_IFNAME, "IP_MULTICAST_IF", uapi::IP_MULTICAST_IF,
+        BeforeBind, MulticastDevice),
 
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_BINDTODEVICE, "SO_BINDTODEVICE", uapi::SO_BINDTOIFINDEX,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_BINDTODEVICE, "SO_BINDTODEVICE", uapi::SO_BINDTOIFINDEX,
         Both, BoundDevice, Device),
+    // It may name a clock of the device. The other options for time stamps share a flag with it.
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_TIMESTAMPING, "SO_TIMESTAMPING",
+        uapi::SO_TIMESTAMPING_OLD, Both, BoundDevice, Timestamping),
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_TIMESTAMP, "SO_TIMESTAMP", uapi::SO_TIMESTAMP_OLD,
+        Both, BoundDevice, Timestamp),
 
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_DEBUG, "SO_DEBUG", uapi::SO_DEBUG,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_DEBUG, "SO_DEBUG", uapi::SO_DEBUG,
         Both, AfterConnect, Flag(SockFlag::DBG)),
     // It may have been set on a socket that could not have been connected with it.
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_DONTROUTE, "SO_DONTROUTE", uapi::SO_DONTROUTE,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_DONTROUTE, "SO_DONTROUTE", uapi::SO_DONTROUTE,
         Both, AfterConnect, Flag(SockFlag::LOCALROUTE)),
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_KEEPALIVE, "SO_KEEPALIVE", uapi::SO_KEEPALIVE,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_KEEPALIVE, "SO_KEEPALIVE", uapi::SO_KEEPALIVE,
         Both, AfterConnect, Flag(SockFlag::KEEPOPEN)),
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_OOBINLINE, "SO_OOBINLINE", uapi::SO_OOBINLINE,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_OOBINLINE, "SO_OOBINLINE", uapi::SO_OOBINLINE,
         Both, AfterConnect, Flag(SockFlag::URGINLINE)),
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_LINGER, "SO_LINGER", uapi::SO_LINGER,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_LINGER, "SO_LINGER", uapi::SO_LINGER,
         Both, AfterConnect, Linger),
     // IP_TOS sets the priority, too: it goes before this.
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_PRIORITY, "SO_PRIORITY", uapi::SO_PRIORITY,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_PRIORITY, "SO_PRIORITY", uapi::SO_PRIORITY,
         Both, AfterConnect, Int(Sock::priority, 0, u32::MAX)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_NO_CHECK,
+        "SO_NO_CHECK", uapi::SO_NO_CHECK, AfterConnect, Bool(Sock::no_check_tx)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_RXQ_OVFL,
+        "SO_RXQ_OVFL", uapi::SO_RXQ_OVFL, AfterConnect, Flag(SockFlag::RXQ_OVFL)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_WIFI_STATUS,
+        "SO_WIFI_STATUS", uapi::SO_WIFI_STATUS, AfterConnect, Flag(SockFlag::WIFI_STATUS)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_NOFCS,
+        "SO_NOFCS", uapi::SO_NOFCS, AfterConnect, Flag(SockFlag::NOFCS)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_SELECT_ERR_QUEUE,
+        "SO_SELECT_ERR_QUEUE", uapi::SO_SELECT_ERR_QUEUE,
+        AfterConnect, Flag(SockFlag::SELECT_ERR_QUEUE)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_ZEROCOPY,
+        "SO_ZEROCOPY", uapi::SO_ZEROCOPY, AfterConnect, Flag(SockFlag::ZEROCOPY)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_PREFER_BUSY_POLL,
+        "SO_PREFER_BUSY_POLL", uapi::SO_PREFER_BUSY_POLL,
+        AfterConnect, Bool(Sock::prefer_busy_poll)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_RCVMARK,
+        "SO_RCVMARK", uapi::SO_RCVMARK, AfterConnect, Flag(SockFlag::RCVMARK)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_RCVPRIORITY,
+        "SO_RCVPRIORITY", uapi::SO_RCVPRIORITY, AfterConnect, Flag(SockFlag::RCVPRIORITY)),
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_BUSY_POLL, "SO_BUSY_POLL", uapi::SO_BUSY_POLL,
+        Both, AfterConnect, Int(Sock::busy_poll_usec, 0, INT_MAX)),
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_BUSY_POLL_BUDGET, "SO_BUSY_POLL_BUDGET",
+        uapi::SO_BUSY_POLL_BUDGET,
+        Both, AfterConnect, Int(|sock| sock.busy_poll_budget().into(), 0, U16_MAX)),
+    // The option lowers both, and raises the maximum only.
+    socket(uapi::AF_INET_CR_ATTR_PACING_RATE, "SO_MAX_PACING_RATE", uapi::SO_MAX_PACING_RATE,
+        Both, AfterConnect, Long(Sock::pacing_rate)),
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_MAX_PACING_RATE, "SO_MAX_PACING_RATE",
+        uapi::SO_MAX_PACING_RATE, Both, AfterConnect, Long(Sock::max_pacing_rate)),
+    // Each datagram to a connected socket overwrites it.
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_INCOMING_CPU, "SO_INCOMING_CPU", uapi::SO_INCOMING_CPU,
+        Volatile, AfterConnect, Signed(Sock::incoming_cpu, i32::MIN, i32::MAX)),
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_TXTIME, "SO_TXTIME", uapi::SO_TXTIME,
+        Both, AfterConnect, Txtime),
 
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_SNDBUF, "SO_SNDBUF", uapi::SO_SNDBUF,
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVOPTS,
+        "IP_RECVOPTS", uapi::IP_RECVOPTS, AfterConnect, InetFlag::RECVOPTS),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RETOPTS,
+        "IP_RETOPTS", uapi::IP_RETOPTS, AfterConnect, InetFlag::RETOPTS),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_PKTINFO,
+        "IP_PKTINFO", uapi::IP_PKTINFO, AfterConnect, InetFlag::PKTINFO),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVERR,
+        "IP_RECVERR", uapi::IP_RECVERR, AfterConnect, InetFlag::RECVERR),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVTTL,
+        "IP_RECVTTL", uapi::IP_RECVTTL, AfterConnect, InetFlag::TTL),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVTOS,
+        "IP_RECVTOS", uapi::IP_RECVTOS, AfterConnect, InetFlag::TOS),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_PASSSEC,
+        "IP_PASSSEC", uapi::IP_PASSSEC, AfterConnect, InetFlag::PASSSEC),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVORIGDSTADDR,
+        "IP_RECVORIGDSTADDR", uapi::IP_RECVORIGDSTADDR, AfterConnect, InetFlag::ORIGDSTADDR),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_CHECKSUM,
+        "IP_CHECKSUM", uapi::IP_CHECKSUM, AfterConnect, InetFlag::CHECKSUM),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_BIND_ADDRESS_NO_PORT,
+        "IP_BIND_ADDRESS_NO_PORT", uapi::IP_BIND_ADDRESS_NO_PORT,
+        AfterConnect, InetFlag::BIND_ADDRESS_NO_PORT),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVFRAGSIZE,
+        "IP_RECVFRAGSIZE", uapi::IP_RECVFRAGSIZE, AfterConnect, InetFlag::RECVFRAGSIZE),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVERR_RFC4884,
+        "IP_RECVERR_RFC4884", uapi::IP_RECVERR_RFC4884, AfterConnect, InetFlag::RECVERR_RFC4884),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_MULTICAST_LOOP,
+        "IP_MULTICAST_LOOP", uapi::IP_MULTICAST_LOOP, AfterConnect, InetFlag::MC_LOOP),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_MULTICAST_ALL,
+        "IP_MULTICAST_ALL", uapi::IP_MULTICAST_ALL, AfterConnect, InetFlag::MC_ALL),
+    ip(uapi::AF_INET_CR_A_IP_TTL, "IP_TTL", uapi::IP_TTL,
+        AfterConnect, Signed(|sock| of_ip(sock, |inet| inet.ttl().into()), -1, 255)),
+    ip(uapi::AF_INET_CR_A_IP_MIN_TTL, "IP_MINTTL", uapi::IP_MINTTL,
+        AfterConnect, Int(|sock| of_ip(sock, |inet| inet.min_ttl().into()), 0, U8_MAX)),
+    ip(uapi::AF_INET_CR_A_IP_OPTIONS, "IP_OPTIONS", uapi::IP_OPTIONS, AfterConnect, IpOptions),
+    ip(uapi::AF_INET_CR_A_IP_MTU_DISCOVER, "IP_MTU_DISCOVER", uapi::IP_MTU_DISCOVER,
+        AfterConnect, Int(|sock| of_ip(sock, |inet| inet.pmtudisc().into()),
+            0, uapi::IP_PMTUDISC_OMIT)),
+    ip(uapi::AF_INET_CR_A_IP_MULTICAST_TTL, "IP_MULTICAST_TTL", uapi::IP_MULTICAST_TTL,
+        AfterConnect, Int(|sock| of_ip(sock, |inet| inet.mc_ttl().into()), 0, U8_MAX)),
+    ip(uapi::AF_INET_CR_A_IP_LOCAL_PORT_RANGE, "IP_LOCAL_PORT_RANGE", uapi::IP_LOCAL_PORT_RANGE,
+        AfterConnect, Int(|sock| of_ip(sock, InetSock::local_port_range), 0, u32::MAX)),
+
+    udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_NO_CHECK6_TX,
+        "UDP_NO_CHECK6_TX", uapi::UDP_NO_CHECK6_TX, AfterConnect, UdpFlag::NO_CHECK6_TX),
+    udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_NO_CHECK6_RX,
+        "UDP_NO_CHECK6_RX", uapi::UDP_NO_CHECK6_RX, AfterConnect, UdpFlag::NO_CHECK6_RX),
+    udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_GRO,
+        "UDP_GRO", uapi::UDP_GRO, AfterConnect, UdpFlag::GRO_ENABLED),
+    udp(uapi::AF_INET_CR_A_UDP_ENCAP, "UDP_ENCAP", uapi::UDP_ENCAP,
+        OneOf(|sock| of_udp(sock, |udp| udp.encap_type().into()), ENCAPS)),
+    udp(uapi::AF_INET_CR_A_UDP_SEGMENT, "UDP_SEGMENT", uapi::UDP_SEGMENT,
+        Int(|sock| of_udp(sock, |udp| udp.gso_size().into()), 0, U16_MAX)),
+
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_SNDBUF, "SO_SNDBUF", uapi::SO_SNDBUF,
         Both, Buffers, Size(Buffer::Send)),
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_RCVBUF, "SO_RCVBUF", uapi::SO_RCVBUF,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_RCVBUF, "SO_RCVBUF", uapi::SO_RCVBUF,
         Both, Buffers, Size(Buffer::Receive)),
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_SNDBUF_ULOCK, "SO_BUF_LOCK", uapi::SO_BUF_LOCK,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_SNDBUF_ULOCK, "SO_BUF_LOCK", uapi::SO_BUF_LOCK,
         Both, BufferLocks, SizeLock(Buffer::Send)),
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_RCVBUF_ULOCK, "SO_BUF_LOCK", uapi::SO_BUF_LOCK,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_RCVBUF_ULOCK, "SO_BUF_LOCK", uapi::SO_BUF_LOCK,
         Both, BufferLocks, SizeLock(Buffer::Receive)),
 
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_RCVLOWAT, "SO_RCVLOWAT", uapi::SO_RCVLOWAT,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_RCVLOWAT, "SO_RCVLOWAT", uapi::SO_RCVLOWAT,
         Both, Limits, Int(|sock| sock.rcvlowat().unsigned_abs(), 1, INT_MAX)),
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_RCVTIMEO, "SO_RCVTIMEO", uapi::SO_RCVTIMEO_NEW,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_PEEK_OFF, "SO_PEEK_OFF", uapi::SO_PEEK_OFF,
+        Both, Limits, Signed(Sock::peek_off, i32::MIN, i32::MAX)),
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_RCVTIMEO, "SO_RCVTIMEO", uapi::SO_RCVTIMEO_NEW,
         Both, Limits, Time(Sock::rcvtimeo)),
-    row(uapi::AF_INET_CR_ATTR_SOCKOPT_SNDTIMEO, "SO_SNDTIMEO", uapi::SO_SNDTIMEO_NEW,
+    socket(uapi::AF_INET_CR_ATTR_SOCKOPT_SNDTIMEO, "SO_SNDTIMEO", uapi::SO_SNDTIMEO_NEW,
         Both, Limits, Time(Sock::sndtimeo)),
+    socket(uapi::AF_INET_CR_ATTR_STAMP, "SIOCGSTAMP", 0, Both, Limits, Stamp),
+    // SO_TIMESTAMPING starts to count anew.
+    socket(uapi::AF_INET_CR_ATTR_TSKEY, "SOF_TIMESTAMPING_OPT_ID", 0,
+        Both, Limits, Field(Sock::tskey, internals::set_tskey, u32::MAX)),
+    socket(uapi::AF_INET_CR_ATTR_ZCKEY, "MSG_ZEROCOPY", 0,
+        Both, Limits, Field(Sock::zckey, internals::set_zckey, u32::MAX)),
+
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_LOCK_FILTER,
+        "SO_LOCK_FILTER", uapi::SO_LOCK_FILTER, Last, Flag(SockFlag::FILTER_LOCKED)),
+    udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_CORK,
+        "UDP_CORK", uapi::UDP_CORK, Last, UdpFlag::CORK),
+    socket(uapi::AF_INET_CR_ATTR_SHUTDOWN, "shutdown()", 0, Both, Last, Shutdown),
+    // What comes from the network, or from a shutdown, changes them.
+    socket(uapi::AF_INET_CR_ATTR_ERROR, "SO_ERROR", 0, Volatile, Last,
+        Field(|sock| sock.err().unsigned_abs(), internals::set_err, MAX_ERRNO)),
+    socket(uapi::AF_INET_CR_ATTR_SOFT_ERROR, "a soft error", 0, Volatile, Last,
+        Field(|sock| sock.err_soft().unsigned_abs(), internals::set_err_soft, MAX_ERRNO)),
 ];
 
 /// The number of options.
 pub(crate) const COUNT: usize = OPTIONS.len();
 
-/// The policies of what is in `AF_INET_CR_ATTR_SOCKOPT_LINGER`.
-pub(crate) static LINGER_POLICY: [Policy; 3] = {
-    let mut table = [Policy::rejected(); 3];
-    table[attr::linger::ONOFF as usize] = Policy::u32_range(0, 1);
-    table[attr::linger::TIME as usize] = Policy::sint();
-    table
-};
-
 impl SocketOption {
-    /// The policy of the attribute.
+    /// The policy of the attribute, unless the option shares it.
     ///
     /// It is the one that the YNL specification says. What it cannot say, or what depends on the
     /// kernel, `codec.rs` checks.
     pub(crate) const fn policy(&self) -> Policy {
         match self.shape {
-            Flag(_) | SizeLock(_) => Policy::u32_range(0, 1),
+            Bool(_) | Flag(_) | InetFlag(_) | UdpFlag(_) | SizeLock(_) => Policy::u32_range(0, 1),
             // CAST: The limit was checked.
             Int(_, min, max) if max <= i16::MAX as u32 => Policy::u32_range(min as i16, max as i16),
-            Int(..) | Size(_) => Policy::u32(),
-            Time(_) => Policy::sint(),
-            Linger => Policy::nested(&LINGER_POLICY),
-            Device => Policy::nul_string(15),
+            Int(..) | OneOf(..) | Size(_) | Field(..) => Policy::u32(),
+            Signed(..) => Policy::s32(),
+            Long(_) => Policy::uint(),
+            Time(_) | Stamp => Policy::sint(),
+            Linger => Policy::nested(&policy::LINGER),
+            Timestamping => Policy::nested(&policy::TIMESTAMPING),
+            Txtime => Policy::nested(&policy::TXTIME),
+            Device | UnicastDevice | MulticastDevice => Policy::nul_string(15),
             Timestamp => Policy::u32_range(
                 0,
                 uapi::af_inet_cr_timestamp_AF_INET_CR_TIMESTAMP_NS_NEW as i16,
+            ),
+            // CAST: A small number.
+            IpOptions => Policy::binary_max(kernel::net::sock::IpOptions::MAX as u16),
+            Shutdown => Policy::u32_mask(
+                uapi::af_inet_cr_shutdown_AF_INET_CR_SHUTDOWN_RCV
+                    | uapi::af_inet_cr_shutdown_AF_INET_CR_SHUTDOWN_SEND,
             ),
         }
     }
@@ -253,6 +555,7 @@ impl SocketOption {
 #[kernel::macros::kunit_tests(af_inet_cr_options)]
 mod tests {
     use super::*;
+    use crate::attr;
 
     /// The attributes of the RFC that are no options: identity, and the state.
     const NO_OPTIONS: [u16; 3] = [attr::INODE, attr::SOCK_STATE, attr::SOCK_FD];
@@ -260,10 +563,21 @@ mod tests {
     /// `SO_PASSCRED`, which no socket of IP has. The number stays unused.
     const PASSCRED: u16 = uapi::AF_INET_CR_ATTR_SOCKOPT_PASSCRED as u16;
 
+    /// All pairs of rows.
+    fn pairs() -> impl Iterator<Item = (&'static SocketOption, &'static SocketOption)> {
+        OPTIONS
+            .iter()
+            .enumerate()
+            .flat_map(|(index, row)| OPTIONS.iter().take(index).map(move |other| (row, other)))
+    }
+
     #[test]
     fn the_rfc_is_carried() {
         for number in 1..=attr::SOCKOPT_RCVBUF_ULOCK {
-            let rows = OPTIONS.iter().filter(|row| row.attr == number).count();
+            let rows = OPTIONS
+                .iter()
+                .filter(|row| row.nest == Nest::None && row.attr == number)
+                .count();
             let named = NO_OPTIONS.contains(&number) || number == PASSCRED;
 
             assert_eq!(rows, usize::from(!named));
@@ -273,38 +587,44 @@ mod tests {
     #[test]
     fn the_numbers_are_those_of_the_rfc() {
         assert_eq!(attr::INODE, 1);
-        assert_eq!(attr::SOCK_STATE, 2);
-        assert_eq!(attr::SOCK_TYPE, 3);
         assert_eq!(attr::SOCK_FD, 4);
         assert_eq!(attr::SOCKOPT_BINDTODEVICE, 5);
         assert_eq!(PASSCRED, 12);
+        assert_eq!(attr::SOCKOPT_REUSEADDR, 18);
         assert_eq!(attr::SOCKOPT_RCVBUF_ULOCK, 22);
-        assert_eq!(attr::PIDFD, 23);
-        assert_eq!(attr::COOKIE, 24);
     }
 
     #[test]
-    fn each_attribute_has_one_row() {
-        for (index, row) in OPTIONS.iter().enumerate() {
-            assert!(!OPTIONS
-                .iter()
-                .take(index)
-                .any(|other| other.attr == row.attr));
+    fn each_attribute_or_bit_has_one_row() {
+        for (row, other) in pairs() {
+            if (row.nest, row.attr) == (other.nest, other.attr) {
+                assert!(row.bit != 0 && other.bit != 0);
+                assert!(row.bit & other.bit == 0);
+            }
+        }
+        for row in OPTIONS {
+            assert!(row.bit == 0 || row.bit.is_power_of_two());
+        }
+    }
+
+    #[test]
+    fn the_bits_of_a_level_share_one_attribute() {
+        for (row, other) in pairs() {
+            if row.bit != 0 && other.bit != 0 && row.nest == other.nest {
+                assert_eq!(row.attr, other.attr);
+            }
         }
     }
 
     #[test]
     fn each_option_has_one_row() {
-        for (index, row) in OPTIONS.iter().enumerate() {
-            // Two bits of one option.
-            let bit = matches!(row.shape, SizeLock(_));
+        for (row, other) in pairs() {
+            // Two bits of one option, and two numbers that one option sets.
+            let two = matches!(row.shape, SizeLock(_) | Long(_));
+            let same = row.optname != 0
+                && (row.nest, row.optname) == (other.nest, other.optname);
 
-            assert!(
-                bit || !OPTIONS
-                    .iter()
-                    .take(index)
-                    .any(|other| (other.level, other.optname) == (row.level, row.optname))
-            );
+            assert!(two || !same);
         }
     }
 

@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::attr;
+
 use kernel::{
     alloc::AllocError,
     net::netlink::{
@@ -147,11 +149,14 @@ impl From<AllocError> for Refusal {
     }
 }
 
+/// The attributes that a request may have several times.
+const LISTS: [u16; 1] = [attr::MEMBERSHIP];
+
 /// Refuses a request that has an attribute more than once.
 ///
 /// The parser of netlink keeps the last of them without a word.
 pub(crate) fn repeated(request: &Request<'_>) -> Result<(), Refusal> {
-    match request.first_repeated() {
+    match request.attributes().first_repeated_but(&LISTS) {
         Some(attr) => Err(Refusal::new(EINVAL, "an attribute is repeated").at(attr.type_())),
         None => Ok(()),
     }

@@ -13,12 +13,22 @@ use crate::{
         Addresses, //
     },
     attr,
-    codec::Value,
+    codec::{
+        Levels,
+        Value, //
+    },
+    filter::{
+        self,
+        Filter, //
+    },
+    membership::Membership,
     options::{
+        Nest,
         Phase,
         COUNT,
         OPTIONS, //
     },
+    policy,
     protocol::Protocol,
     refusal::{
         self,
@@ -52,29 +62,44 @@ const NONBLOCK: u32 = uapi::af_inet_cr_file_flag_AF_INET_CR_FILE_FLAG_NONBLOCK;
 /// The bit of `AF_INET_CR_ATTR_FILE_FLAGS` for `O_ASYNC`.
 const ASYNC: u32 = uapi::af_inet_cr_file_flag_AF_INET_CR_FILE_FLAG_ASYNC;
 
-/// The policy: that of the option table, and of what is no option.
-pub(crate) static POLICY: [Policy; attr::FILE_FLAGS as usize + 1] = {
-    let mut table = [Policy::rejected(); attr::FILE_FLAGS as usize + 1];
+/// The highest number of an attribute that a request may have.
+const LAST: usize = {
+    let last = policy::last(Nest::None);
+    let others = [attr::FILE_FLAGS, attr::IP, attr::UDP, attr::MEMBERSHIP];
+    let mut max = last;
     let mut i = 0;
 
-    while i < COUNT {
-        table[OPTIONS[i].attr as usize] = OPTIONS[i].policy();
+    while i < others.len() {
+        if others[i] as usize > max {
+            max = others[i] as usize;
+        }
         i += 1;
     }
+    max
+};
+
+/// The policy: that of the option table, and of what is no option.
+pub(crate) static POLICY: [Policy; LAST + 1] = {
+    let mut table = policy::of_options::<{ LAST + 1 }>(Nest::None);
+
     table[attr::INODE as usize] = Policy::uint();
     table[attr::SOCK_FD as usize] = Policy::u32();
     table[attr::COOKIE as usize] = Policy::uint();
     // CAST: Small numbers.
     table[attr::SOCK_STATE as usize] =
         Policy::u32_range(address::ESTABLISHED as i16, address::CLOSE as i16);
+    table[attr::SOCKOPT_FILTER as usize] = filter::policy();
     table[attr::FILE_FLAGS as usize] = Policy::u32_mask(NONBLOCK | ASYNC);
-    table[attr::LOCAL_ADDR as usize] = Policy::binary_max(16);
+    table[attr::LOCAL_ADDR as usize] = policy::addr();
     table[attr::LOCAL_PORT as usize] = Policy::be16();
-    table[attr::PEER_ADDR as usize] = Policy::binary_max(16);
+    table[attr::PEER_ADDR as usize] = policy::addr();
     table[attr::PEER_PORT as usize] = Policy::be16();
-    table[attr::SOURCE_ADDR as usize] = Policy::binary_max(16);
+    table[attr::SOURCE_ADDR as usize] = policy::addr();
     table[attr::BIND_LOCKS as usize] = Policy::u32_mask(address::LOCKS);
     table[attr::BOUND_IFINDEX as usize] = Policy::u32();
+    table[attr::IP as usize] = Policy::nested(Nest::Ip.policies());
+    table[attr::UDP as usize] = Policy::nested(Nest::Udp.policies());
+    table[attr::MEMBERSHIP as usize] = Policy::nested(&policy::MEMBERSHIP);
     table
 };
 
@@ -122,8 +147,12 @@ struct Image {
     file_flags: u32,
     /// Addresses and ports.
     addresses: Addresses,
+    /// The classic filter.
+    filter: Filter,
+    /// The multicast groups.
+    memberships: KVec<Membership>,
     /// The options, in the order of their table; [`None`] for those that were not saved.
-    values: [Option<Value>; COUNT],
+    values: KVec<Option<Value>>,
 }
 
 impl Image {
@@ -156,9 +185,10 @@ impl Image {
                 .at(attr::FILE_FLAGS));
         }
 
-        let mut values = [None; COUNT];
-        for (option, value) in OPTIONS.iter().zip(&mut values) {
-            *value = option.parse(request)?;
+        let levels = Levels::open(request)?;
+        let mut values = KVec::with_capacity(COUNT, GFP_KERNEL)?;
+        for option in OPTIONS {
+            values.push(option.parse(&levels)?, GFP_KERNEL)?;
         }
 
         Ok(Image {
@@ -168,6 +198,8 @@ impl Image {
                 _ => flags::O_NONBLOCK,
             },
             addresses: Addresses::parse(request, state)?,
+            filter: Filter::parse(request)?,
+            memberships: Membership::parse_all(request)?,
             values,
         })
     }
@@ -186,14 +218,17 @@ impl Image {
         let saved = || {
             OPTIONS
                 .iter()
-                .zip(self.values)
-                .filter_map(|(option, value)| Some((option, value?)))
+                .zip(&self.values)
+                .filter_map(|(option, value)| Some((option, (*value)?)))
         };
 
         for (option, value) in saved().filter(|(option, _)| option.phase < Phase::AfterConnect) {
             option.restore(value, &mut socket)?;
         }
-        self.addresses.restore(&mut socket)?;
+        self.addresses.restore(&mut socket, &self.filter)?;
+        for membership in &self.memberships {
+            membership.restore(&mut socket)?;
+        }
         for (option, value) in saved().filter(|(option, _)| option.phase >= Phase::AfterConnect) {
             option.restore(value, &mut socket)?;
         }

@@ -15,7 +15,10 @@ use kernel::{
             Policy,
             Request, //
         },
-        socket::SocketFile, //
+        socket::{
+            is_pidfd,
+            SocketFile, //
+        }, //
     },
     prelude::*, //
 };
@@ -87,6 +90,7 @@ impl Selector {
                 match errno {
                     EBADF => "not an open descriptor",
                     ENOTSOCK => "not a socket",
+                    EBUSY => "the process is in an execve",
                     EPERM => "not allowed to attach to the process",
                     ESRCH => "the process is gone",
                     E2BIG => "too many open files to search, use pidfd and sock-fd",
@@ -99,9 +103,20 @@ impl Selector {
         match self {
             // Sockets that are closed have the number 0.
             Selector::Inode(0) => Err(self.not_found()),
-            Selector::Inode(inode) => {
+            Selector::Inode(inode) if request.is_last() => {
                 SocketFile::find_ino(request.net(), inode).map_err(|errno| match errno {
                     ENOENT => self.not_found(),
+                    errno => refused(errno, attr::INODE),
+                })
+            }
+            // The search among the open files takes too long for many of them.
+            Selector::Inode(inode) => {
+                SocketFile::find_bound_ino(request.net(), inode).map_err(|errno| match errno {
+                    ENOENT => Refusal::new(
+                        EBUSY,
+                        "no bound socket has this number, others are found by the last request",
+                    )
+                    .at(attr::INODE),
                     errno => refused(errno, attr::INODE),
                 })
             }
@@ -110,7 +125,10 @@ impl Selector {
             }
             Selector::PidFd(pidfd, fd) => {
                 SocketFile::from_pidfd(pidfd, fd).map_err(|errno| match errno {
-                    EPERM | ESRCH => refused(errno, attr::PIDFD),
+                    EBADF if !is_pidfd(pidfd) => {
+                        Refusal::new(EBADF, "not an open pidfd").at(attr::PIDFD)
+                    }
+                    EBUSY | EPERM | ESRCH => refused(errno, attr::PIDFD),
                     errno => refused(errno, attr::SOCK_FD),
                 })
             }

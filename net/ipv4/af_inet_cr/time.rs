@@ -90,7 +90,7 @@ fn linger_secs(time: Timeout, hz: c_long) -> Option<c_int> {
 }
 
 /// Puts one number behind the other.
-fn concat<const N: usize, const M: usize>(first: [u8; N], second: [u8; N]) -> [u8; M] {
+pub(crate) fn concat<const N: usize, const M: usize>(first: [u8; N], second: [u8; N]) -> [u8; M] {
     let mut bytes = [0; M];
     let both = Iterator::chain(first.into_iter(), second);
 

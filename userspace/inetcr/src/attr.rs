@@ -48,6 +48,11 @@ impl RawAttr {
         Self::new(kind, value.to_ne_bytes())
     }
 
+    /// An attribute of type `s32`.
+    pub fn s32(kind: u16, value: i32) -> Self {
+        Self::new(kind, value.to_ne_bytes())
+    }
+
     /// An attribute of type `uint`: 4 bytes if the value fits, else 8.
     pub fn uint(kind: u16, value: u64) -> Self {
         match u32::try_from(value) {

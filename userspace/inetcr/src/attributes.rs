@@ -5,13 +5,14 @@
 /// Defines an attribute set.
 ///
 /// Each row of `fields` is `number field "name" role: type`, and becomes an optional field; its
-/// type on the wire follows from the Rust type, by [`Value`](crate::value::Value). Each row of
-/// `kept` is `number "name" kind`: a number that the set has and the structure does not carry.
+/// type on the wire follows from the Rust type, by [`Value`](crate::value::Value). A function
+/// behind `as` says how people read it, where that is not what the type says. Each row of `kept`
+/// is `number "name" kind`: a number that the set has and the structure does not carry.
 macro_rules! attributes {
     (
         $(#[$meta:meta])*
         pub struct $name:ident, $table:ident;
-        fields { $($(#[$field_meta:meta])* $number:literal $field:ident $text:literal $role:ident: $type:ty;)* }
+        fields { $($(#[$field_meta:meta])* $number:literal $field:ident $text:literal $role:ident: $type:ty $(as $human:ident)?;)* }
         kept { $($kept:literal $kept_text:literal $kept_kind:expr;)* }
     ) => {
         $(#[$meta])*
@@ -72,14 +73,16 @@ macro_rules! attributes {
                 Ok(set)
             }
 
-            /// Names of the attributes that are present, with their values as people read them.
-            pub fn describe(&self) -> Vec<(&'static crate::table::AttributeInfo, String)> {
+            /// The attributes that are present, with their values as people read them. Those of
+            /// a nest with many stand for it.
+            pub fn describe(&self) -> Vec<crate::Described> {
                 let mut rows = Vec::new();
                 let mut table = $table.iter();
                 $({
                     let row = table.next();
                     if let (Some(row), Some(value)) = (row, &self.$field) {
-                        rows.push((row, crate::value::Value::human(value)));
+                        let human = || crate::attributes::human!(value $($human)?);
+                        rows.extend(crate::attributes::described(row, value, human));
                     }
                 })*
                 rows
@@ -89,7 +92,110 @@ macro_rules! attributes {
 }
 pub(crate) use attributes;
 
+/// Makes a [`Value`] of an attribute set that is a nest in another one.
+///
+/// It is read attribute by attribute, or in one line that a function makes.
+macro_rules! nest {
+    ($name:ident $set:literal $table:ident $(in one line: $line:ident)?) => {
+        impl crate::value::Value for $name {
+            const KIND: crate::table::Kind = crate::table::Kind::Nest($set, $table);
+
+            fn encode(&self, number: u16) -> crate::RawAttr {
+                crate::RawAttr::nested(number, &self.to_attrs())
+            }
+            fn decode(payload: &[u8]) -> Result<Self, String> {
+                crate::RawAttr::decode_all(payload)
+                    .and_then(|attrs| Self::from_attrs(&attrs))
+                    .map_err(|error| format!("holds something wrong: {error}"))
+            }
+            fn to_json(&self) -> Result<serde_json::Value, String> {
+                serde_json::to_value(self).map_err(|error| error.to_string())
+            }
+            fn from_json(json: serde_json::Value) -> Result<Self, String> {
+                serde_json::from_value(json).map_err(|error| error.to_string())
+            }
+            crate::attributes::nest!(human $($line)?);
+        }
+    };
+    (human $line:ident) => {
+        fn human(&self) -> String {
+            $line(self)
+        }
+    };
+    (human) => {
+        fn human(&self) -> String {
+            "empty".to_owned()
+        }
+        fn inside(&self) -> Vec<crate::Described> {
+            self.describe()
+        }
+    };
+}
+pub(crate) use nest;
+
+/// How people read a value.
+macro_rules! human {
+    ($value:ident) => {
+        crate::value::Value::human($value)
+    };
+    ($value:ident $human:ident) => {
+        crate::human::$human(*$value)
+    };
+}
+pub(crate) use human;
+
+use crate::attr::RawAttr;
+use crate::table::AttributeInfo;
 use crate::value::Value;
+
+/// An attribute that is present, and its value as people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// The attribute, in the nests that it is in: outermost first, itself last.
+    path: Vec<&'static AttributeInfo>,
+    /// The value.
+    pub value: String,
+    /// The value as it is on the wire, to compare it with others.
+    pub(crate) wire: RawAttr,
+}
+
+impl Described {
+    /// The outermost attribute: itself, or the nest that it is in.
+    pub fn outermost(&self) -> Option<&'static AttributeInfo> {
+        self.path.first().copied()
+    }
+
+    /// The attribute itself.
+    pub fn attribute(&self) -> Option<&'static AttributeInfo> {
+        self.path.last().copied()
+    }
+
+    /// Its name, behind those of the nests that it is in: `ip.tos`.
+    pub fn name(&self) -> String {
+        let names: Vec<_> = self.path.iter().map(|row| row.name).collect();
+        names.join(".")
+    }
+}
+
+/// What is to be read of one attribute.
+pub(crate) fn described<T: Value>(
+    row: &'static AttributeInfo,
+    value: &T,
+    human: impl FnOnce() -> String,
+) -> Vec<Described> {
+    let mut inside = value.inside();
+    if inside.is_empty() {
+        return vec![Described {
+            path: vec![row],
+            value: human(),
+            wire: value.encode(row.number),
+        }];
+    }
+    for one in &mut inside {
+        one.path.insert(0, row);
+    }
+    inside
+}
 
 /// Decodes a payload into its field.
 pub(crate) fn fill<T: Value>(field: &mut Option<T>, payload: &[u8]) -> Result<(), String> {

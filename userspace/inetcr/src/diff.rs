@@ -4,23 +4,33 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::state::{SOCKET, State};
+use bitflags::Flags;
+
+use crate::attributes::Described;
+use crate::nests::{Ip, Udp};
+use crate::state::State;
 use crate::table::{AttributeInfo, Role};
 
 /// One attribute in which two states differ.
 ///
 /// ```
-/// use inetcr::{State, Time};
+/// use inetcr::{Ip, State, Time};
 ///
 /// let left = State { sockopt_rcvtimeo: Some(Time::INFINITE), ..State::default() };
 /// let right = State { sockopt_rcvtimeo: Some(Time::ZERO), ..State::default() };
 /// let differences = left.differences(&right);
 /// assert_eq!(differences[0].to_string(), "sockopt-rcvtimeo: infinite, 0s");
+///
+/// let tos = |tos| State { ip: Some(Ip { tos, ..Ip::default() }), ..State::default() };
+/// let differences = tos(Some(16)).differences(&tos(None));
+/// assert_eq!(differences[0].to_string(), "ip.tos: 0x10, absent");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// Which attribute.
     pub attribute: &'static AttributeInfo,
+    /// Its name, behind those of the nests that it is in.
+    pub name: String,
     /// The value in the one state, `None` if it has none.
     pub left: Option<String>,
     /// The value in the other state.
@@ -31,7 +41,7 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
         let (left, right) = (side(&self.left), side(&self.right));
-        write!(f, "{}: {left}, {right}", self.attribute.name)
+        write!(f, "{}: {left}, {right}", self.name)
     }
 }
 
@@ -39,32 +49,40 @@ impl State {
     /// All attributes in which two states differ, except for the identity of the sockets. An
     /// address or a port of zeroes is as good as none.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
-        let (left, right) = (self.places().to_attrs(), other.places().to_attrs());
-        let bytes = |attrs: &[crate::RawAttr], number| {
-            attrs.iter().find(|attr| attr.number() == number).cloned()
-        };
-        let differs = |row: &&AttributeInfo| bytes(&left, row.number) != bytes(&right, row.number);
-        SOCKET
-            .iter()
-            .filter(|row| matches!(row.role, Role::Place | Role::State))
-            .filter(differs)
-            .map(|row| Difference {
-                attribute: row,
-                left: self.value_of(row),
-                right: other.value_of(row),
-            })
-            .collect()
+        let (left, right) = (self.places(), other.places());
+        let (left_rows, right_rows) = (left.describe(), right.describe());
+        let mut differences = Vec::<Difference>::new();
+        for row in left_rows.iter().chain(&right_rows) {
+            let Some(attribute) = row.attribute() else {
+                continue;
+            };
+            let name = row.name();
+            let find = |rows: &[Described]| rows.iter().find(|row| row.name() == name).cloned();
+            let (left, right) = (find(&left_rows), find(&right_rows));
+            let wire = |row: &Option<Described>| row.as_ref().map(|row| row.wire.clone());
+            let seen = differences.iter().any(|one| one.name == name);
+            if !seen && wire(&left) != wire(&right) && attribute.role != Role::Identity {
+                differences.push(Difference {
+                    attribute,
+                    name,
+                    left: left.map(|row| row.value),
+                    right: right.map(|row| row.value),
+                });
+            }
+        }
+        differences
     }
 
     /// What a restored socket has otherwise than the state that it was made of: the differences
     /// between that state and a dump of the socket, without what the state leaves open.
     pub fn unmet_by(&self, restored: &Self) -> Vec<Difference> {
-        let mut differences = self.differences(restored);
+        let mut differences = self.differences(&restored.with_masks_of(self));
         differences.retain(|one| one.left.is_some() || one.attribute.role == Role::Place);
         differences
     }
 
-    /// The same state without zeroes as addresses and ports.
+    /// The same state without zeroes as addresses and ports, and without nests in which nothing
+    /// was saved.
     fn places(&self) -> Self {
         let specified = |address: Option<IpAddr>| address.filter(|one| !one.is_unspecified());
         Self {
@@ -73,22 +91,61 @@ impl State {
             source_addr: specified(self.source_addr),
             local_port: self.local_port.filter(|port| *port != 0),
             peer_port: self.peer_port.filter(|port| *port != 0),
+            sockopt_timestamping: saved(self.sockopt_timestamping.clone()),
+            ip: saved(self.ip.clone().map(|ip| Ip {
+                multicast_addr: specified(ip.multicast_addr),
+                ..ip
+            })),
+            udp: saved(self.udp.clone()),
             ..self.clone()
         }
     }
 
-    fn value_of(&self, row: &AttributeInfo) -> Option<String> {
-        let mut values = self.describe().into_iter();
-        values
-            .find(|(one, _)| one.number == row.number)
-            .map(|(_, value)| value)
+    /// The same state with no more flags than another one has saved.
+    fn with_masks_of(&self, image: &Self) -> Self {
+        let mut state = self.clone();
+        let flags = (&mut state.sockopt_flags, &mut state.sockopt_flags_mask);
+        limit(flags, image.sockopt_flags_mask);
+        if let (
+            Some(Ip {
+                flags, flags_mask, ..
+            }),
+            Some(image),
+        ) = (&mut state.ip, &image.ip)
+        {
+            limit((flags, flags_mask), image.flags_mask);
+        }
+        if let (
+            Some(Udp {
+                flags, flags_mask, ..
+            }),
+            Some(image),
+        ) = (&mut state.udp, &image.udp)
+        {
+            limit((flags, flags_mask), image.flags_mask);
+        }
+        state
+    }
+}
+
+/// A nest in which there is something.
+fn saved<T: Default + PartialEq>(nest: Option<T>) -> Option<T> {
+    nest.filter(|nest| *nest != T::default())
+}
+
+/// Takes out flags, and what is known of them, that are not in a mask.
+fn limit<F: Flags + Copy>((flags, mask): (&mut Option<F>, &mut Option<F>), to: Option<F>) {
+    if let Some(to) = to {
+        for set in [flags, mask] {
+            *set = set.map(|set| set.intersection(to));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Time;
+    use crate::types::{Time, UdpFlags};
 
     #[test]
     fn identity_is_no_difference_and_what_was_not_saved_is_not_unmet() {
@@ -116,5 +173,35 @@ mod tests {
             ..restored
         };
         assert_eq!(image.unmet_by(&elsewhere)[0].attribute.name, "local-port");
+    }
+
+    #[test]
+    fn a_flag_that_was_not_saved_is_not_unmet() {
+        let state = |flags, mask| State {
+            udp: Some(Udp {
+                flags: Some(flags),
+                flags_mask: Some(mask),
+                ..Udp::default()
+            }),
+            ..State::default()
+        };
+        let image = state(UdpFlags::CORK, UdpFlags::CORK);
+        assert_eq!(image.unmet_by(&state(UdpFlags::all(), UdpFlags::all())), []);
+        let unmet = image.unmet_by(&state(UdpFlags::GRO, UdpFlags::all()));
+        assert_eq!(unmet.len(), 1);
+        assert_eq!(unmet[0].to_string(), "udp.flags: cork, none");
+    }
+
+    #[test]
+    fn what_was_absent_is_unmet_if_that_is_a_value() {
+        let state = |options| State {
+            ip: Some(Ip {
+                options,
+                ..Ip::default()
+            }),
+            ..State::default()
+        };
+        let unmet = state(None).unmet_by(&state(Some(vec![1, 1])));
+        assert_eq!(unmet[0].to_string(), "ip.options: absent, 0101");
     }
 }

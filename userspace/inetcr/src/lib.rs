@@ -42,7 +42,10 @@ mod client;
 mod diff;
 mod error;
 mod extack;
+mod flags;
+mod human;
 mod image;
+mod nests;
 mod state;
 pub mod table;
 mod transport;
@@ -50,9 +53,14 @@ mod types;
 mod value;
 
 pub use attr::{NLA_F_NESTED, RawAttr};
+pub use attributes::Described;
 pub use client::{Client, Restored, Selector, Target};
 pub use diff::Difference;
 pub use error::{DecodeError, Error, KernelError, Policy};
 pub use image::{Image, ImageError};
-pub use state::{LINGER, Linger, State};
-pub use types::{BindLocks, DeviceName, FileFlags, SockState, Time, Timestamp};
+pub use nests::{IP, Ip, LINGER, Linger, TIMESTAMPING, TXTIME, Timestamping, Txtime, UDP, Udp};
+pub use state::State;
+pub use types::{
+    BindLocks, DeviceName, FileFlags, IpFlags, Shutdown, SockState, SockoptFlags, Time, Timestamp,
+    UdpFlags,
+};

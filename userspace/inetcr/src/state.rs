@@ -3,25 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use serde_json::Value as Json;
-
-use crate::attr::RawAttr;
 use crate::attributes::attributes;
+use crate::nests::{Ip, Linger, Timestamping, Txtime, Udp};
 use crate::table::Kind;
-use crate::types::{BindLocks, DeviceName, FileFlags, SockState, Time, Timestamp};
-use crate::value::Value;
-
-attributes! {
-    /// `SO_LINGER`.
-    pub struct Linger, LINGER;
-    fields {
-        /// Whether close(2) waits.
-        1 onoff "onoff" State: bool;
-        /// How long it waits. The socket keeps it while `onoff` is off.
-        2 time "time" State: Time;
-    }
-    kept {}
-}
+use crate::types::{
+    BindLocks, DeviceName, FileFlags, Shutdown, SockState, SockoptFlags, Time, Timestamp,
+};
 
 attributes! {
     /// The state of a socket, as `DUMP` returns it and `RESTORE` takes it.
@@ -107,35 +94,58 @@ attributes! {
         33 bound_ifindex "bound-ifindex" Place: u32;
         /// Status flags of the open file.
         34 file_flags "file-flags" State: FileFlags;
+        /// Boolean options of level `SOL_SOCKET` that have no attribute of their own.
+        35 sockopt_flags "sockopt-flags" State: SockoptFlags;
+        /// Which bits of `sockopt_flags` were saved.
+        36 sockopt_flags_mask "sockopt-flags-mask" State: SockoptFlags as mask;
+        /// `SO_MARK`.
+        37 sockopt_mark "sockopt-mark" State: u32 as hex;
+        /// `SO_TIMESTAMPING`.
+        38 sockopt_timestamping "sockopt-timestamping" State: Timestamping;
+        /// `SO_PEEK_OFF`, -1 if it is off.
+        39 sockopt_peek_off "sockopt-peek-off" State: i32 as or_off;
+        /// `SO_BUSY_POLL`, in microseconds.
+        40 sockopt_busy_poll "sockopt-busy-poll" State: u32;
+        /// `SO_BUSY_POLL_BUDGET`, in packets.
+        41 sockopt_busy_poll_budget "sockopt-busy-poll-budget" State: u32;
+        /// `SO_MAX_PACING_RATE`, in bytes per second, all ones without limit.
+        42 sockopt_max_pacing_rate "sockopt-max-pacing-rate" State: u64 as rate;
+        /// `SO_INCOMING_CPU`, -1 if none.
+        43 sockopt_incoming_cpu "sockopt-incoming-cpu" State: i32 as or_none;
+        /// `SO_TXTIME`, absent if it is off.
+        44 sockopt_txtime "sockopt-txtime" Place: Txtime;
+        /// Classic BPF filter of `SO_ATTACH_FILTER`, an array of `struct sock_filter`. Absent if
+        /// there is none.
+        45 sockopt_filter "sockopt-filter" Place: Vec<u8>;
+        /// Directions that were shut down.
+        46 shutdown "shutdown" State: Shutdown;
+        /// Pending error, which `SO_ERROR` would return and clear.
+        47 error "error" State: u32;
+        /// Pending soft error.
+        48 soft_error "soft-error" State: u32;
+        /// Time stamp of the last datagram, in nanoseconds of the wall clock, minus one second if
+        /// there was none yet. Absent if nobody has asked for time stamps.
+        49 stamp "stamp" State: i64 as stamp;
+        /// Next identifier of `SOF_TIMESTAMPING_OPT_ID`.
+        50 tskey "tskey" State: u32;
+        /// Next identifier of `MSG_ZEROCOPY`.
+        51 zckey "zckey" State: u32;
+        /// State of level `SOL_IP`.
+        58 ip "ip" State: Ip;
+        /// State of level `SOL_UDP`.
+        59 udp "udp" State: Udp;
+        /// Rate that the socket is paced at, in bytes per second, all ones without limit.
+        69 pacing_rate "pacing-rate" State: u64 as rate;
     }
     kept {
         12 "sockopt-passcred" Kind::Unused;
         23 "pidfd" Kind::U32;
-        35 "sockopt-flags" Kind::Flags("sockopt-flag");
-        36 "sockopt-flags-mask" Kind::Flags("sockopt-flag");
-        37 "sockopt-mark" Kind::U32;
-        38 "sockopt-timestamping" Kind::Nest("timestamping", &[]);
-        39 "sockopt-peek-off" Kind::S32;
-        40 "sockopt-busy-poll" Kind::U32;
-        41 "sockopt-busy-poll-budget" Kind::U32;
-        42 "sockopt-max-pacing-rate" Kind::Uint;
-        43 "sockopt-incoming-cpu" Kind::S32;
-        44 "sockopt-txtime" Kind::Nest("txtime", &[]);
-        45 "sockopt-filter" Kind::Binary;
-        46 "shutdown" Kind::Flags("shutdown");
-        47 "error" Kind::U32;
-        48 "soft-error" Kind::U32;
-        49 "stamp" Kind::Sint;
-        50 "tskey" Kind::U32;
-        51 "zckey" Kind::U32;
         52 "drops" Kind::U32;
         53 "uid" Kind::U32;
         54 "owner" Kind::Nest("owner", &[]);
         55 "cgroup" Kind::Uint;
         56 "reuseport-group" Kind::Uint;
         57 "reuseport-filter" Kind::Binary;
-        58 "ip" Kind::Nest("ip", &[]);
-        59 "udp" Kind::Nest("udp", &[]);
         60 "membership" Kind::Nest("membership", &[]);
         61 "datagram" Kind::Nest("datagram", &[]);
         62 "payload" Kind::Binary;
@@ -184,30 +194,4 @@ fn endpoint(address: Option<IpAddr>, port: Option<u16>) -> Option<SocketAddr> {
         address.unwrap_or(any),
         port.unwrap_or_default(),
     ))
-}
-
-impl Value for Linger {
-    const KIND: Kind = Kind::Nest("linger", LINGER);
-
-    fn encode(&self, number: u16) -> RawAttr {
-        RawAttr::nested(number, &self.to_attrs())
-    }
-    fn decode(payload: &[u8]) -> Result<Self, String> {
-        RawAttr::decode_all(payload)
-            .and_then(|attrs| Self::from_attrs(&attrs))
-            .map_err(|error| format!("holds something wrong: {error}"))
-    }
-    fn to_json(&self) -> Result<Json, String> {
-        serde_json::to_value(self).map_err(|error| error.to_string())
-    }
-    fn from_json(json: Json) -> Result<Self, String> {
-        serde_json::from_value(json).map_err(|error| error.to_string())
-    }
-    fn human(&self) -> String {
-        let onoff = self.onoff.map_or("not saved".to_owned(), |on| on.human());
-        match self.time {
-            Some(time) => format!("{onoff}, {time}"),
-            None => onoff,
-        }
-    }
 }

@@ -6,5 +6,7 @@ mod named;
 mod time;
 
 pub use device::DeviceName;
-pub use named::{BindLocks, FileFlags, SockState, Timestamp};
+pub use named::{
+    BindLocks, FileFlags, IpFlags, Shutdown, SockState, SockoptFlags, Timestamp, UdpFlags,
+};
 pub use time::Time;

@@ -3,10 +3,11 @@
 
 use std::net::IpAddr;
 
-use bitflags::Flags;
 use serde_json::Value as Json;
 
 use crate::attr::RawAttr;
+use crate::attributes::Described;
+use crate::human;
 use crate::table::Kind;
 
 /// A value of an attribute. The Rust type decides the type on the wire.
@@ -20,6 +21,11 @@ pub(crate) trait Value: Sized {
     fn to_json(&self) -> Result<Json, String>;
     fn from_json(json: Json) -> Result<Self, String>;
     fn human(&self) -> String;
+
+    /// The attributes of a nest that is read attribute by attribute.
+    fn inside(&self) -> Vec<Described> {
+        Vec::new()
+    }
 }
 
 /// An integer of exactly its size.
@@ -50,6 +56,11 @@ pub(crate) fn sint(payload: &[u8]) -> Result<i64, String> {
 fn unsigned_json(json: &Json) -> Result<u64, String> {
     json.as_u64()
         .ok_or_else(|| format!("{json} is not an unsigned number"))
+}
+
+fn signed_json(json: &Json) -> Result<i64, String> {
+    json.as_i64()
+        .ok_or_else(|| format!("{json} is not a number of 64 bits"))
 }
 
 impl Value for u64 {
@@ -91,6 +102,83 @@ impl Value for u32 {
     fn human(&self) -> String {
         self.to_string()
     }
+}
+
+impl Value for i32 {
+    const KIND: Kind = Kind::S32;
+
+    fn encode(&self, number: u16) -> RawAttr {
+        RawAttr::s32(number, *self)
+    }
+    fn decode(payload: &[u8]) -> Result<Self, String> {
+        exact(payload).map(Self::from_ne_bytes)
+    }
+    fn to_json(&self) -> Result<Json, String> {
+        Ok(Json::from(*self))
+    }
+    fn from_json(json: Json) -> Result<Self, String> {
+        let value = signed_json(&json)?;
+        Self::try_from(value).map_err(|_| format!("{value} does not fit in 32 bits"))
+    }
+    fn human(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for i64 {
+    const KIND: Kind = Kind::Sint;
+
+    fn encode(&self, number: u16) -> RawAttr {
+        RawAttr::sint(number, *self)
+    }
+    fn decode(payload: &[u8]) -> Result<Self, String> {
+        sint(payload)
+    }
+    fn to_json(&self) -> Result<Json, String> {
+        Ok(Json::from(*self))
+    }
+    fn from_json(json: Json) -> Result<Self, String> {
+        signed_json(&json)
+    }
+    fn human(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Any bytes. In JSON they are text of hexadecimal digits, as the kernel's own YNL client prints
+/// what it has no hint for.
+impl Value for Vec<u8> {
+    const KIND: Kind = Kind::Binary;
+
+    fn encode(&self, number: u16) -> RawAttr {
+        RawAttr::new(number, self.as_slice())
+    }
+    fn decode(payload: &[u8]) -> Result<Self, String> {
+        Ok(payload.to_vec())
+    }
+    fn to_json(&self) -> Result<Json, String> {
+        Ok(Json::from(human::digits(self)))
+    }
+    fn from_json(json: Json) -> Result<Self, String> {
+        json.as_str()
+            .and_then(bytes_of_digits)
+            .ok_or_else(|| format!("{json} is not a text of pairs of hexadecimal digits"))
+    }
+    fn human(&self) -> String {
+        human::bytes(self)
+    }
+}
+
+fn bytes_of_digits(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<char> = text.chars().collect();
+    let pairs = digits.chunks(2).map(|pair| match pair {
+        [high, low] => {
+            let byte = high.to_digit(16)? * 16 + low.to_digit(16)?;
+            u8::try_from(byte).ok()
+        }
+        _ => None,
+    });
+    pairs.collect()
 }
 
 /// Every 16-bit attribute of the family is a port.
@@ -172,56 +260,6 @@ impl Value for IpAddr {
     fn human(&self) -> String {
         self.to_string()
     }
-}
-
-/// Name of a flag in the specification.
-fn flag_name(constant: &str) -> String {
-    constant.to_ascii_lowercase().replace('_', "-")
-}
-
-/// Names of the flags that are set.
-pub(crate) fn flag_names<F: Flags<Bits = u32> + Copy>(flags: F) -> Vec<String> {
-    flags
-        .iter_names()
-        .map(|(name, _)| flag_name(name))
-        .collect()
-}
-
-/// The bits of a flags attribute. A bit that has no name is an error: nothing is dropped silently.
-pub(crate) fn decode_flags<F: Flags<Bits = u32>>(payload: &[u8]) -> Result<F, String> {
-    let bits = u32::decode(payload)?;
-    F::from_bits(bits).ok_or_else(|| {
-        let unknown = bits & !F::all().bits();
-        format!("has the bits {unknown:#x}, which this version does not know")
-    })
-}
-
-/// A list of names, as the kernel's own YNL client has it.
-pub(crate) fn flags_to_json<F: Flags<Bits = u32> + Copy>(flags: F) -> Result<Json, String> {
-    if flags.contains_unknown_bits() {
-        return Err(format!("bits {:#x} have no names", flags.bits()));
-    }
-    Ok(Json::from(flag_names(flags)))
-}
-
-pub(crate) fn flags_from_json<F: Flags<Bits = u32>>(json: &Json) -> Result<F, String> {
-    let names = json
-        .as_array()
-        .ok_or_else(|| format!("{json} is not a list of names"))?;
-    let mut flags = F::empty();
-    for name in names {
-        let flag = F::FLAGS
-            .iter()
-            .find(|flag| Some(flag_name(flag.name()).as_str()) == name.as_str())
-            .ok_or_else(|| format!("{name} is not one of the names {}", all_names::<F>()))?;
-        flags.insert(F::from_bits_retain(flag.value().bits()));
-    }
-    Ok(flags)
-}
-
-fn all_names<F: Flags<Bits = u32>>() -> String {
-    let names: Vec<_> = F::FLAGS.iter().map(|flag| flag_name(flag.name())).collect();
-    names.join(", ")
 }
 
 /// For `#[serde(with)]` on the optional fields of an attribute set.

@@ -38,10 +38,10 @@ macro_rules! options {
 /// All that can be read without changing the socket.
 ///
 /// Left out: `SO_ERROR` (reading clears it), `SO_COOKIE` (identity),
-/// `SO_PEERPIDFD` (opens a descriptor), `SO_INCOMING_NAPI_ID` and
-/// `SO_INCOMING_CPU` (of the last packet), `IP_MTU` (of a cached route: it is there
-/// or not, and comes back with the next datagram), the multicast source filters
-/// (need a group) and the options of netfilter, which are not the socket's.
+/// `SO_PEERPIDFD` (opens a descriptor), `SO_INCOMING_NAPI_ID` (of the last
+/// packet), `IP_MTU` (of a cached route: it is there or not, and comes back with
+/// the next datagram), the multicast source filters (need a group) and the
+/// options of netfilter, which are not the socket's.
 const OPTIONS: &[Option_] = options! {
     SOL_SOCKET {
         1 SO_DEBUG 4,
@@ -85,6 +85,7 @@ const OPTIONS: &[Option_] = options! {
         46 SO_BUSY_POLL 4,
         47 SO_MAX_PACING_RATE 8,
         48 SO_BPF_EXTENSIONS 4,
+        49 SO_INCOMING_CPU 4,
         55 SO_MEMINFO 36,
         59 SO_PEERGROUPS 64,
         60 SO_ZEROCOPY 4,
@@ -218,6 +219,8 @@ pub fn observe(fd: &impl AsRawFd) -> Observation {
         "TIOCOUTQ".into(),
         number(socket::ioctl_int(fd, libc::TIOCOUTQ)),
     );
+    // Shows what was shut down, too.
+    seen.insert("poll".into(), number(socket::events(fd).map(i32::from)));
     for (name, value) in table_row(fd) {
         seen.insert(format!("/proc/net/udp {name}"), value);
     }

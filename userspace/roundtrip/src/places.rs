@@ -33,6 +33,15 @@ const fn local(port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
 }
 
+/// `shutdown(2)`, which also works on a socket that is not connected, and says
+/// that it does not.
+pub fn shut(socket: &UdpSocket, how: i32) -> io::Result<()> {
+    match socket::shutdown(socket, how) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Ok(()),
+        other => other,
+    }
+}
+
 macro_rules! places {
     ($($name:ident = $go:expr;)*) => {
         &[$(Place { name: stringify!($name), go: $go },)*]
@@ -65,6 +74,20 @@ pub const PLACES: &[Place] = places! {
         socket::bind(s, local(0))?;
         socket::connect(s, PEER)?;
         socket::disconnect(s)
+    };
+    // It goes, too, if a second bind(2) fails, but not that it was chosen.
+    addr_taken_back = |s| {
+        const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
+        let other = socket::udp()?;
+        socket::bind(&other, local(PORT))?;
+        socket::set_int(s, libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1)?;
+        socket::bind(s, local(0))?;
+        socket::set_int(s, libc::SOL_IP, IP_BIND_ADDRESS_NO_PORT, 0)?;
+        match socket::bind(s, local(PORT)) {
+            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => Err(io::Error::other("two sockets have one port")),
+        }
     };
     connected_any_port = |s| {
         socket::bind(s, any(PORT))?;
@@ -108,6 +131,26 @@ pub const PLACES: &[Place] = places! {
         socket::bind(s, SocketAddrV4::new(GROUP, PORT))?;
         socket::connect(s, PEER)
     };
+    // And goes on to do so.
+    multicast_disconnected = |s| {
+        socket::bind(s, SocketAddrV4::new(GROUP, PORT))?;
+        socket::connect(s, PEER)?;
+        socket::disconnect(s)
+    };
+    broadcast_connected = |s| {
+        socket::bind(s, SocketAddrV4::new(BROADCAST, PORT))?;
+        socket::connect(s, PEER)
+    };
+    broadcast_disconnected = |s| {
+        socket::bind(s, SocketAddrV4::new(BROADCAST, PORT))?;
+        socket::connect(s, SocketAddrV4::new(OTHER, 7002))?;
+        socket::disconnect(s)
+    };
+    all_ones_disconnected = |s| {
+        socket::bind(s, SocketAddrV4::new(Ipv4Addr::BROADCAST, PORT))?;
+        socket::connect(s, PEER)?;
+        socket::disconnect(s)
+    };
     reconnected = |s| {
         socket::connect(s, SocketAddrV4::new(OTHER, 7002))?;
         socket::connect(s, PEER)
@@ -124,6 +167,32 @@ pub const PLACES: &[Place] = places! {
     addr_port_disconnected = |s| {
         socket::bind(s, local(PORT))?;
         socket::connect(s, PEER)?;
+        socket::disconnect(s)
+    };
+    shut_rcv = |s| shut(s, libc::SHUT_RD);
+    shut_send = |s| shut(s, libc::SHUT_WR);
+    shut_both = |s| shut(s, libc::SHUT_RDWR);
+    addr_port_shut_both = |s| {
+        socket::bind(s, local(PORT))?;
+        shut(s, libc::SHUT_RDWR)
+    };
+    connected_shut_rcv = |s| {
+        socket::connect(s, PEER)?;
+        socket::shutdown(s, libc::SHUT_RD)
+    };
+    connected_shut_send = |s| {
+        socket::bind(s, local(PORT))?;
+        socket::connect(s, PEER)?;
+        socket::shutdown(s, libc::SHUT_WR)
+    };
+    connected_shut_both = |s| {
+        socket::connect(s, PEER)?;
+        socket::shutdown(s, libc::SHUT_RDWR)
+    };
+    // Which does not open it again.
+    shut_and_disconnected = |s| {
+        socket::connect(s, PEER)?;
+        socket::shutdown(s, libc::SHUT_RDWR)?;
         socket::disconnect(s)
     };
 };

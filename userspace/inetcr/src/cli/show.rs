@@ -7,7 +7,8 @@ use super::{files, text};
 
 /// Show what is in an image.
 ///
-/// Reads a file and asks the kernel nothing: works on any machine, for any user.
+/// Reads a file and asks the kernel nothing: works on any machine, for any user. The table leaves
+/// out what nearly every socket has alike; --json has all.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Image that `inetcr dump` wrote, `-` for the standard input.

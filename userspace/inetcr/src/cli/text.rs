@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
-use inetcr::table::{AttributeInfo, Role};
-use inetcr::{Image, State};
+use inetcr::table::Role;
+use inetcr::{Described, Image, State};
 
 /// Prints to the standard output.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -22,18 +22,21 @@ pub(crate) fn sockets(image: &Image) -> String {
     sockets.join("\n")
 }
 
-/// One socket: a line that says which it is, then a line for each of the other attributes.
+/// One socket: a line that says which it is, then a line for each of the other attributes, but
+/// for those of which nearly every socket has the same value.
 fn socket(state: &State) -> String {
     let mut text = headline(state);
     text.push('\n');
     let rows = state.describe();
-    let rows = rows.iter().filter(|(row, _)| !in_headline(row));
-    let width = rows.clone().map(|(row, _)| row.name.len()).max();
-    for (row, value) in rows {
+    let rows = rows.iter().filter(|row| !in_headline(row));
+    let rows = rows.map(|row| (row.name(), row.value.as_str()));
+    let rows = rows.filter(|(name, value)| !USUAL.contains(&(name.as_str(), *value)));
+    let width = rows.clone().map(|(name, _)| name.len()).max();
+    for (name, value) in rows {
         let width = width.unwrap_or_default();
-        let unit = unit(row.name);
+        let unit = unit(&name);
         // Writing to a string does not fail.
-        let _ = writeln!(text, "    {:width$}  {value}{unit}", row.name);
+        let _ = writeln!(text, "    {name:width$}  {value}{unit}");
     }
     text
 }
@@ -71,7 +74,7 @@ fn endpoint(address: Option<SocketAddr>) -> String {
 }
 
 /// Whether [`headline`] has it.
-fn in_headline(row: &AttributeInfo) -> bool {
+fn in_headline(row: &Described) -> bool {
     let named = [
         "sock-family",
         "sock-protocol",
@@ -82,8 +85,46 @@ fn in_headline(row: &AttributeInfo) -> bool {
         "peer-addr",
         "peer-port",
     ];
-    row.role == Role::Identity || named.contains(&row.name)
+    row.outermost()
+        .is_some_and(|row| row.role == Role::Identity || named.contains(&row.name))
 }
+
+/// Values that are not worth a line: a new socket has them, and hardly any program changes them.
+const USUAL: &[(&str, &str)] = &[
+    ("sockopt-flags", "none"),
+    ("sockopt-flags-mask", "all"),
+    ("sockopt-mark", "0x0"),
+    ("sockopt-timestamping.flags", "0x0"),
+    ("sockopt-timestamping.bind-phc", "0"),
+    ("sockopt-timestamping.new", "off"),
+    ("sockopt-peek-off", "off"),
+    ("sockopt-busy-poll", "0"),
+    ("sockopt-busy-poll-budget", "0"),
+    ("sockopt-max-pacing-rate", "unlimited"),
+    ("sockopt-incoming-cpu", "none"),
+    ("shutdown", "none"),
+    ("error", "0"),
+    ("soft-error", "0"),
+    ("stamp", "none yet"),
+    ("tskey", "0"),
+    ("zckey", "0"),
+    ("ip.flags", "multicast-loop,multicast-all"),
+    ("ip.flags-mask", "all"),
+    ("ip.tos", "0x0"),
+    ("ip.ttl", "default"),
+    ("ip.min-ttl", "0"),
+    ("ip.mtu-discover", "want"),
+    ("ip.multicast-ttl", "1"),
+    ("ip.multicast-ifname", "none"),
+    ("ip.multicast-addr", "0.0.0.0"),
+    ("ip.unicast-ifname", "none"),
+    ("ip.local-port-range", "default"),
+    ("udp.flags", "none"),
+    ("udp.flags-mask", "all"),
+    ("udp.encap", "none"),
+    ("udp.segment", "0"),
+    ("pacing-rate", "unlimited"),
+];
 
 fn unit(name: &str) -> &'static str {
     match name {
@@ -96,6 +137,36 @@ fn unit(name: &str) -> &'static str {
 mod tests {
     use super::*;
 
+    fn shown(json: &str) -> String {
+        sockets(&Image::new(vec![serde_json::from_str(json).unwrap()]))
+    }
+
+    #[test]
+    fn what_is_usual_is_left_out_and_nests_have_a_line_for_each_attribute() {
+        let json = r#"{
+            "sockopt-flags": [], "sockopt-mark": 16, "sockopt-peek-off": -1,
+            "sockopt-max-pacing-rate": 18446744073709551615,
+            "ip": {
+                "flags": ["pktinfo", "recvttl"], "flags-mask": ["pktinfo", "recvttl"],
+                "tos": 16, "ttl": -1, "mtu-discover": 2, "options": "01010101",
+                "multicast-ifname": "", "local-port-range": 2097184000
+            },
+            "udp": { "flags": ["cork"], "flags-mask": ["cork", "no-check6-tx", "no-check6-rx", "gro"] }
+        }"#;
+        let expected = "\
+family ? protocol ? type ? ? *:* *:*
+    sockopt-mark         0x10
+    ip.flags             pktinfo,recvttl
+    ip.flags-mask        pktinfo,recvttl
+    ip.tos               0x10
+    ip.options           01010101
+    ip.mtu-discover      do
+    ip.local-port-range  32000 to 32000
+    udp.flags            cork
+";
+        assert_eq!(shown(json), expected);
+    }
+
     #[test]
     fn a_socket_is_one_line_and_a_table() {
         let json = r#"{
@@ -104,7 +175,6 @@ mod tests {
             "sockopt-broadcast": 1, "sockopt-linger": { "onoff": 0, "time": 5000000000 },
             "sockopt-rcvtimeo": -1, "sockopt-rcvbuf": 212992, "bind-locks": ["addr", "port"]
         }"#;
-        let image = Image::new(vec![serde_json::from_str(json).unwrap()]);
         let expected = "\
 udp dgram UNCONN 127.0.0.1:4000 *:* ino:4242 cookie:7
     sockopt-broadcast  on
@@ -113,6 +183,6 @@ udp dgram UNCONN 127.0.0.1:4000 *:* ino:4242 cookie:7
     sockopt-rcvbuf     212992 bytes
     bind-locks         addr,port
 ";
-        assert_eq!(sockets(&image), expected);
+        assert_eq!(shown(json), expected);
     }
 }

@@ -5,8 +5,9 @@ use bitflags::bitflags;
 use serde_json::Value as Json;
 
 use crate::attr::RawAttr;
+use crate::flags;
 use crate::table::Kind;
-use crate::value::{self, Value};
+use crate::value::Value;
 
 macro_rules! flags {
     ($name:ident $spec:literal) => {
@@ -17,19 +18,19 @@ macro_rules! flags {
                 RawAttr::u32(number, self.bits())
             }
             fn decode(payload: &[u8]) -> Result<Self, String> {
-                value::decode_flags(payload)
+                flags::decode(payload)
             }
             fn to_json(&self) -> Result<Json, String> {
-                value::flags_to_json(*self)
+                flags::to_json(*self)
             }
             fn from_json(json: Json) -> Result<Self, String> {
-                value::flags_from_json(&json)
+                flags::from_json(&json)
             }
             fn human(&self) -> String {
                 if self.is_empty() {
                     return "none".to_owned();
                 }
-                value::flag_names(*self).join(",")
+                flags::names(*self).join(",")
             }
         }
     };
@@ -58,6 +59,104 @@ bitflags! {
     }
 }
 flags!(FileFlags "file-flag");
+
+bitflags! {
+    /// Boolean options of level `SOL_SOCKET` that have no attribute of their own.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct SockoptFlags: u32 {
+        /// `SO_NO_CHECK`.
+        const NO_CHECK = 1;
+        /// `SO_REUSEPORT`.
+        const REUSEPORT = 1 << 1;
+        /// `SO_RXQ_OVFL`.
+        const RXQ_OVFL = 1 << 2;
+        /// `SO_WIFI_STATUS`.
+        const WIFI_STATUS = 1 << 3;
+        /// `SO_NOFCS`.
+        const NOFCS = 1 << 4;
+        /// `SO_SELECT_ERR_QUEUE`.
+        const SELECT_ERR_QUEUE = 1 << 5;
+        /// `SO_LOCK_FILTER`.
+        const LOCK_FILTER = 1 << 6;
+        /// `SO_ZEROCOPY`.
+        const ZEROCOPY = 1 << 7;
+        /// `SO_PREFER_BUSY_POLL`.
+        const PREFER_BUSY_POLL = 1 << 8;
+        /// `SO_RCVMARK`.
+        const RCVMARK = 1 << 9;
+        /// `SO_RCVPRIORITY`.
+        const RCVPRIORITY = 1 << 10;
+    }
+}
+flags!(SockoptFlags "sockopt-flag");
+
+bitflags! {
+    /// Boolean options of level `SOL_IP`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct IpFlags: u32 {
+        /// `IP_RECVOPTS`.
+        const RECVOPTS = 1;
+        /// `IP_RETOPTS`.
+        const RETOPTS = 1 << 1;
+        /// `IP_PKTINFO`.
+        const PKTINFO = 1 << 2;
+        /// `IP_RECVERR`.
+        const RECVERR = 1 << 3;
+        /// `IP_RECVTTL`.
+        const RECVTTL = 1 << 4;
+        /// `IP_RECVTOS`.
+        const RECVTOS = 1 << 5;
+        /// `IP_FREEBIND`.
+        const FREEBIND = 1 << 6;
+        /// `IP_PASSSEC`.
+        const PASSSEC = 1 << 7;
+        /// `IP_TRANSPARENT`.
+        const TRANSPARENT = 1 << 8;
+        /// `IP_RECVORIGDSTADDR`.
+        const RECVORIGDSTADDR = 1 << 9;
+        /// `IP_CHECKSUM`.
+        const CHECKSUM = 1 << 10;
+        /// `IP_BIND_ADDRESS_NO_PORT`.
+        const BIND_ADDRESS_NO_PORT = 1 << 11;
+        /// `IP_RECVFRAGSIZE`.
+        const RECVFRAGSIZE = 1 << 12;
+        /// `IP_RECVERR_RFC4884`.
+        const RECVERR_RFC4884 = 1 << 13;
+        /// `IP_MULTICAST_LOOP`.
+        const MULTICAST_LOOP = 1 << 14;
+        /// `IP_MULTICAST_ALL`.
+        const MULTICAST_ALL = 1 << 15;
+    }
+}
+flags!(IpFlags "ip-flag");
+
+bitflags! {
+    /// Boolean options of level `SOL_UDP`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct UdpFlags: u32 {
+        /// `UDP_CORK`.
+        const CORK = 1;
+        /// `UDP_NO_CHECK6_TX`.
+        const NO_CHECK6_TX = 1 << 1;
+        /// `UDP_NO_CHECK6_RX`.
+        const NO_CHECK6_RX = 1 << 2;
+        /// `UDP_GRO`.
+        const GRO = 1 << 3;
+    }
+}
+flags!(UdpFlags "udp-flag");
+
+bitflags! {
+    /// Directions that were shut down by shutdown(2).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Shutdown: u32 {
+        /// Receiving.
+        const RCV = 1;
+        /// Sending.
+        const SEND = 2;
+    }
+}
+flags!(Shutdown "shutdown");
 
 macro_rules! enumeration {
     (

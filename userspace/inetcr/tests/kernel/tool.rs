@@ -37,6 +37,7 @@ pub fn socket() -> UdpSocket {
     socket.set_broadcast(true).unwrap();
     let timeout = std::time::Duration::from_secs(3);
     socket.set_read_timeout(Some(timeout)).unwrap();
+    rustix::net::sockopt::set_ip_tos(&socket, 0x10).unwrap();
     socket
 }
 

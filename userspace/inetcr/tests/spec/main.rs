@@ -4,7 +4,10 @@
 mod schema;
 
 use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, SOCKET, lookup};
-use inetcr::{BindLocks, FileFlags, LINGER, SockState, Timestamp};
+use inetcr::{
+    BindLocks, FileFlags, IP, IpFlags, LINGER, Shutdown, SockState, SockoptFlags, TIMESTAMPING,
+    TXTIME, Timestamp, UDP, UdpFlags,
+};
 
 use schema::{header, kind_of, spec};
 
@@ -28,6 +31,10 @@ fn compare(set: &str, table: &'static [AttributeInfo]) {
 fn the_tables_have_the_rows_of_the_specification() {
     compare("socket", SOCKET);
     compare("linger", LINGER);
+    compare("timestamping", TIMESTAMPING);
+    compare("txtime", TXTIME);
+    compare("ip", IP);
+    compare("udp", UDP);
 }
 
 /// Values and names of flags.
@@ -61,6 +68,10 @@ fn names_and_numbers_of_values_are_those_of_the_specification() {
     };
     assert_eq!(bits::<BindLocks>(), named("bind-lock"));
     assert_eq!(bits::<FileFlags>(), named("file-flag"));
+    assert_eq!(bits::<SockoptFlags>(), named("sockopt-flag"));
+    assert_eq!(bits::<IpFlags>(), named("ip-flag"));
+    assert_eq!(bits::<UdpFlags>(), named("udp-flag"));
+    assert_eq!(bits::<Shutdown>(), named("shutdown"));
 }
 
 #[test]
@@ -82,6 +93,19 @@ fn the_commands_are_those_of_the_specification() {
         .map(|one| (one.number(), one.name()))
         .collect();
     assert_eq!(ours, listed);
+}
+
+/// A nest that is carried is carried whole, so that nothing in it is refused as unknown.
+#[test]
+fn a_carried_nest_has_all_rows_of_its_set() {
+    let carried = SOCKET
+        .iter()
+        .filter(|row| row.role != inetcr::table::Role::Other);
+    for row in carried {
+        if let Kind::Nest(set, children) = row.kind {
+            compare(set, children);
+        }
+    }
 }
 
 /// What a dump may hold is a field of `State`, and what a restore takes too.

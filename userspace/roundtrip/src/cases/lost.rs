@@ -4,9 +4,11 @@
 //! refused, one of both. That it comes back without is what must not be.
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use libc::SOL_SOCKET;
 
 use crate::cr::{self, Expected, Gone};
@@ -17,13 +19,22 @@ use crate::sys::{link, socket};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("lost::extended_attribute", extended_attribute),
         Test::new("lost::incoming_cpu", incoming_cpu),
         Test::new("lost::incoming_cpu_of_traffic", incoming_cpu_of_traffic),
         Test::new("lost::source_address", source_address),
         Test::new("lost::sysctl_of_pmtu_discovery", sysctl_of_pmtu_discovery),
-        Test::new("lost::pacing_rate", pacing_rate),
-        Test::new("lost::device_after_connect", device_after_connect),
+        Test::new("lost::pending_error", pending_error),
+        Test::new("lost::device_after_connect", || {
+            after_connect(|socket| {
+                socket::set(socket, SOL_SOCKET, libc::SO_BINDTODEVICE, b"dummy0")
+            })
+        }),
+        Test::new("lost::unicast_device_after_connect", || {
+            after_connect(|socket| {
+                let index = link::index("dummy0")?.to_be_bytes();
+                socket::set(socket, libc::SOL_IP, libc::IP_UNICAST_IF, &index)
+            })
+        }),
     ]
 }
 
@@ -41,20 +52,6 @@ fn unless_refused(original: UdpSocket) -> Result<Option<Gone>> {
     }
 }
 
-/// `user.*` attributes of the socket's inode.
-fn extended_attribute() -> Result<()> {
-    const NAME: &std::ffi::CStr = c"user.bpf_test";
-    let original = socket::udp()?;
-    socket::set_attribute(&original, NAME, b"value").context("fsetxattr")?;
-    let Some(gone) = unless_refused(original)? else {
-        return Ok(());
-    };
-    let copy = cr::resurrect(&mut cr::client()?, &gone)?;
-    let value = socket::get_attribute(&copy, NAME).context("fgetxattr")?;
-    ensure!(value == b"value", "the attribute is {value:?}");
-    Ok(())
-}
-
 const SO_INCOMING_CPU: i32 = 49;
 
 /// Of a connected socket, where datagrams overwrite it.
@@ -62,10 +59,7 @@ fn incoming_cpu() -> Result<()> {
     let original = socket::udp()?;
     socket::connect(&original, PEER)?;
     socket::set_int(&original, SOL_SOCKET, SO_INCOMING_CPU, 0)?;
-    let Some(gone) = unless_refused(original)? else {
-        return Ok(());
-    };
-    let copy = cr::resurrect(&mut cr::client()?, &gone)?;
+    let copy = cr::round_trip(&mut cr::client()?, original)?;
     let value = socket::get_int(&copy, SOL_SOCKET, SO_INCOMING_CPU)?;
     ensure!(value == 0, "SO_INCOMING_CPU is {value}");
     Ok(())
@@ -103,10 +97,7 @@ fn source_address() -> Result<()> {
     };
     let expected = source(&original)?;
     ensure!(expected.ip() == here, "the original sends from {expected}");
-    let Some(gone) = unless_refused(original)? else {
-        return Ok(());
-    };
-    let copy = cr::resurrect(&mut cr::client()?, &gone)?;
+    let copy = cr::round_trip(&mut cr::client()?, original)?;
     let found = source(&copy)?;
     ensure!(
         found == expected,
@@ -122,57 +113,41 @@ fn sysctl_of_pmtu_discovery() -> Result<()> {
     for (there, here) in [("1", "0"), ("0", "1")] {
         fs::write(SYSCTL, there)?;
         let original = socket::udp()?;
-        let gone = unless_refused(original)?;
-        fs::write(SYSCTL, here)?;
-        let Some(gone) = gone else {
-            continue;
-        };
         let mut client = cr::client()?;
-        match cr::restore(&mut client, &gone.dump) {
-            Ok(copy) => same(
-                "original != copy",
-                &gone.seen,
-                &crate::observe::observe(&copy),
-            )?,
-            Err(error) => {
-                let expected = Expected::errno(&[libc::EPERM, libc::EOPNOTSUPP]);
-                cr::refused::<()>(Err(error), expected)?;
-            }
-        }
+        let gone = cr::checkpoint(&mut client, original)?;
+        fs::write(SYSCTL, here)?;
+        cr::resurrect(&mut client, &gone)?;
     }
     Ok(())
 }
 
-/// Taking `SO_MAX_PACING_RATE` back does not end the pacing.
-fn pacing_rate() -> Result<()> {
-    const SO_MAX_PACING_RATE: i32 = 47;
+/// An error that nobody has asked for yet: the next call gets it.
+fn pending_error() -> Result<()> {
     let original = socket::udp()?;
-    let set = |rate: u64| {
-        socket::set(
-            &original,
-            SOL_SOCKET,
-            SO_MAX_PACING_RATE,
-            &rate.to_ne_bytes(),
-        )
+    socket::connect(&original, PEER)?;
+    // Nobody is there: the answer is an ICMP error.
+    socket::send(&original, b"x", 0)?;
+    let mut tries = 0..1000;
+    while tries.next().is_some() && !socket::readable(&original, Duration::from_millis(1))? {}
+    let Some(gone) = unless_refused(original)? else {
+        return Ok(());
     };
-    set(1_000_000)?;
-    set(u64::MAX)?;
-    // No option reads what is left: it can only be refused.
-    ensure!(
-        unless_refused(original)?.is_none(),
-        "a socket that is paced for ever was dumped as one that is not"
-    );
+    let mut client = cr::client()?;
+    let copy = cr::restore(&mut client, &gone.dump)?;
+    cr::same_dump(&gone.dump, &cr::dump(&mut client, &copy)?)?;
+    let error = socket::get_int(&copy, SOL_SOCKET, libc::SO_ERROR)?;
+    ensure!(error == libc::ECONNREFUSED, "SO_ERROR is {error}");
     Ok(())
 }
 
-/// Bound to a device that does not lead to the peer, after it was connected:
-/// nothing can be sent any more. It comes back so, or not at all.
-fn device_after_connect() -> Result<()> {
+/// Led to a device that does not lead to the peer, after it was connected: nothing
+/// can be sent any more. It comes back so, or not at all.
+fn after_connect(lead: fn(&UdpSocket) -> io::Result<()>) -> Result<()> {
     link::add_dummy("dummy0")?;
     let original = socket::udp()?;
     socket::bind(&original, SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT))?;
     socket::connect(&original, PEER)?;
-    socket::set(&original, SOL_SOCKET, libc::SO_BINDTODEVICE, b"dummy0")?;
+    lead(&original)?;
     let Some(gone) = unless_refused(original)? else {
         return Ok(());
     };

@@ -3,7 +3,6 @@
 //! The tests.
 
 mod addresses;
-mod devices;
 mod faults;
 mod lifetime;
 mod lost;
@@ -13,6 +12,7 @@ mod random;
 mod refusals;
 mod selectors;
 mod selfcheck;
+mod shutdown;
 mod usage;
 
 use crate::runner::Test;
@@ -28,7 +28,7 @@ pub fn all(random: Random) -> Vec<Test> {
         selectors::tests(),
         not_found::tests(),
         usage::tests(),
-        devices::tests(),
+        shutdown::tests(),
         lost::tests(),
         refusals::tests(),
         lifetime::tests(),

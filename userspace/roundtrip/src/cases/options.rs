@@ -2,19 +2,18 @@
 
 //! One test for each row and case of the option table.
 
-use std::net::UdpSocket;
-
 use anyhow::{Context, Result, ensure};
-use inetcr::RawAttr;
+use inetcr::table::{AttributeInfo, AttributePath, Kind, Role, SOCKET};
+use inetcr::{IpFlags, SockoptFlags, UdpFlags};
 
 use crate::cr::{self, Dump, attr};
-use crate::options::{Case, Row, Set, TABLE, Wire, socket_with};
+use crate::options::{Case, Row, Set, apply, rows, socket_with};
 use crate::runner::Test;
 use crate::sys::socket;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
-    for row in TABLE {
+    for row in rows() {
         for case in row.cases {
             tests.push(Test::new(
                 format!("options::{}::{}", row.name, case.name),
@@ -23,6 +22,10 @@ pub fn tests() -> Vec<Test> {
         }
     }
     tests.push(Test::new("options::all_together", all_together));
+    tests.push(Test::new(
+        "options::everything_is_saved",
+        everything_is_saved,
+    ));
     tests.push(Test::new("options::absent_is_left_alone", absent));
     tests
 }
@@ -33,42 +36,10 @@ fn one(row: &Row, case: &Case) -> Result<()> {
     let mut client = cr::client()?;
     let gone = cr::checkpoint(&mut client, original)?;
     let copy = cr::resurrect(&mut client, &gone)?;
-    on_the_wire(row, case, &gone.dump, &copy)
-}
-
-/// The dump says what the encoding rules of the family say.
-fn on_the_wire(row: &Row, case: &Case, dump: &Dump, copy: &UdpSocket) -> Result<()> {
-    let found = dump.0.iter().find(|a| a.number() == row.attribute);
-    let expected = match case.wire {
-        Wire::Any => {
-            ensure!(found.is_some(), "attribute {} is absent", row.attribute);
-            return Ok(());
-        }
-        Wire::Absent => None,
-        Wire::U32(value) => Some(RawAttr::u32(row.attribute, value)),
-        Wire::AsOption => {
-            let value = socket::get_int(copy, libc::SOL_SOCKET, row.number)?;
-            Some(RawAttr::u32(row.attribute, value.cast_unsigned()))
-        }
-        Wire::Sint(value) => Some(RawAttr::sint(row.attribute, value)),
-        Wire::Linger(on, time) => Some(RawAttr::nested(
-            row.attribute,
-            &[RawAttr::u32(1, on), RawAttr::sint(2, time)],
-        )),
-        Wire::Name(name) => Some(RawAttr::new(
-            row.attribute,
-            [name.as_bytes(), &[0]].concat(),
-        )),
-    };
-    ensure!(
-        found.map(|a| &a.payload) == expected.as_ref().map(|a| &a.payload),
-        "dumped as {:02x?}, expected {:02x?}",
-        found.map(|a| &a.payload),
-        expected.map(|a| a.payload)
-    );
+    case.wire.check(row, &gone.dump, &copy)?;
     if let Set::DeviceGone = case.set {
         ensure!(
-            dump.u32(attr::BOUND_IFINDEX).is_some(),
+            gone.dump.u32(attr::BOUND_IFINDEX).is_some(),
             "no index of the device that is gone"
         );
     }
@@ -78,16 +49,53 @@ fn on_the_wire(row: &Row, case: &Case, dump: &Dump, copy: &UdpSocket) -> Result<
 /// The last case of each row, on one socket.
 fn all_together() -> Result<()> {
     let original = socket::udp()?;
-    for row in TABLE {
+    for row in rows() {
         let case = row
             .cases
             .iter()
             .rfind(|case| !matches!(case.set, Set::Default(..) | Set::DeviceGone))
             .context("a row without cases")?;
-        crate::options::apply(&original, row, case)
-            .with_context(|| format!("{} {}", row.name, case.name))?;
+        apply(&original, row, case).with_context(|| format!("{} {}", row.name, case.name))?;
     }
     cr::round_trip(&mut cr::client()?, original)?;
+    Ok(())
+}
+
+/// What is not a place is in every dump, and so is every bit of the flags: "off"
+/// and "not saved" differ.
+fn everything_is_saved() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = cr::dump(&mut client, &socket::udp()?)?;
+    // Asked for by an option that is off.
+    let not_asked_for = ["stamp"];
+    let table = SOCKET
+        .iter()
+        .filter(|row| !not_asked_for.contains(&row.name));
+    all_present(&dump, table, &[])?;
+    for (path, bits) in [
+        (&[36][..], SockoptFlags::all().bits()),
+        (&[58, 2], IpFlags::all().bits()),
+        (&[59, 2], UdpFlags::all().bits()),
+    ] {
+        let saved = dump.u32_at(path);
+        ensure!(saved == Some(bits), "{path:?}: {saved:02x?}, not {bits:#x}");
+    }
+    Ok(())
+}
+
+fn all_present(
+    dump: &Dump,
+    table: impl Iterator<Item = &'static AttributeInfo>,
+    nests: &[u16],
+) -> Result<()> {
+    for row in table.filter(|row| row.role == Role::State) {
+        let path = [nests, &[row.number]].concat();
+        let name = AttributePath::new(&path);
+        ensure!(dump.at(&path).is_some(), "{name} is not saved");
+        if let Kind::Nest(_, inside) = row.kind {
+            all_present(dump, inside.iter(), &path)?;
+        }
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, bail, ensure};
+use inetcr::table::AttributePath;
 use inetcr::{Client, Error, KernelError, Selector};
 
 use super::{Dump, dump_by, open_files, restore};
@@ -16,8 +17,10 @@ use crate::sys::errno_name;
 pub struct Expected<'a> {
     /// Any of these error numbers.
     pub errno: &'a [i32],
-    /// The attribute that is to blame, or that is missing.
+    /// The attribute that is to blame, or that is missing, or the nest that it is in.
     pub attribute: Option<u16>,
+    /// The same with the nests that it is in, outermost first: any of these.
+    pub paths: &'a [&'a [u16]],
     /// A word of the message.
     pub word: &'a str,
 }
@@ -27,12 +30,18 @@ impl<'a> Expected<'a> {
         Self {
             errno,
             attribute: None,
+            paths: &[],
             word: "",
         }
     }
 
     pub fn attribute(mut self, number: u16) -> Self {
         self.attribute = Some(number);
+        self
+    }
+
+    pub fn paths(mut self, paths: &'a [&'a [u16]]) -> Self {
+        self.paths = paths;
         self
     }
 
@@ -64,8 +73,16 @@ pub fn refused<T>(result: Result<T, Error>, expected: Expected<'_>) -> Result<Ke
         "the message does not say {:?}: {error}",
         expected.word
     );
+    let blamed = error.attribute.as_ref().or(error.missing.as_ref());
+    if !expected.paths.is_empty() {
+        let path = blamed.map(AttributePath::numbers);
+        ensure!(
+            path.is_some_and(|path| expected.paths.contains(&path)),
+            "none of {:?} is blamed: {error}",
+            expected.paths
+        );
+    }
     if let Some(number) = expected.attribute {
-        let blamed = error.attribute.as_ref().or(error.missing.as_ref());
         let outermost = blamed.and_then(|path| path.numbers().first().copied());
         ensure!(
             outermost == Some(number),

@@ -1,35 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a row of the option table is, and how an option is set.
+//! THE option table: every option that the family carries, and the values that
+//! it is tried with.
+//!
+//! To test another option, add a row to the file of its kind. Each case becomes
+//! a test of its own (`options::NAME::CASE`) and is drawn by the random ones.
 
-mod table;
+mod flags;
+mod ip;
+mod set;
+mod socket;
+mod traffic;
+mod udp;
+mod wire;
 
-use std::fs;
-use std::io;
 use std::net::UdpSocket;
 
 use anyhow::{Context, Result};
-use libc::SOL_SOCKET;
+use inetcr::RawAttr;
 
-use crate::sys::{link, namespace::Network, socket};
-pub use table::TABLE;
-
-/// What the dump says of an option, by the family's encoding rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wire {
-    /// Not there.
-    Absent,
-    U32(u32),
-    /// Nanoseconds; -1 without limit.
-    Sint(i64),
-    /// Nest: on, nanoseconds.
-    Linger(u32, i64),
-    Name(&'static str),
-    /// There, with the value that `getsockopt(2)` reads.
-    AsOption,
-    /// There, with a value that the test does not predict.
-    Any,
-}
+use crate::cr::Dump;
+use crate::sys::{link, socket as sys};
+pub use set::{Set, apply};
+pub use wire::Wire;
 
 /// One way of setting an option, and how it is to be dumped.
 #[derive(Clone, Copy)]
@@ -39,110 +32,126 @@ pub struct Case {
     pub wire: Wire,
 }
 
-/// How an option is set.
-#[derive(Clone, Copy)]
-pub enum Set {
-    /// Left as it is.
-    Nothing,
-    /// An int of `SOL_SOCKET`, by the row's number.
-    Int(i32),
-    /// As before, by another number.
-    IntOf(i32, i32),
-    /// Seconds and microseconds.
-    Time(i64, i64),
-    /// On, seconds.
-    Pair(i32, i32),
-    /// On and seconds, then off.
-    PairThenOff(i32, i32),
-    /// A dummy device of that name, made for it.
-    Device(&'static str),
-    /// A device that exists.
-    Existing(&'static str),
-    /// A dummy device that is gone again.
-    DeviceGone,
-    /// The default for new sockets, by the name of a sysctl: the socket is made
-    /// while it has this value.
-    Default(&'static str, i32),
+const fn case(name: &'static str, set: Set, wire: Wire) -> Case {
+    Case { name, set, wire }
 }
 
 /// An option.
 pub struct Row {
-    /// As in `SO_NAME`, lower case.
+    /// As in `SO_NAME`, `IP_NAME` (with `ip_`) and `UDP_NAME` (with `udp_`), lower
+    /// case.
     pub name: &'static str,
-    /// Number of its attribute.
-    pub attribute: u16,
-    /// Number at level `SOL_SOCKET`.
+    /// Where a dump has it: number of its attribute, behind those of the nests
+    /// that it is in.
+    pub path: &'static [u16],
+    /// Which of the bits of the attribute it is, where options share one. The
+    /// attribute after it has a mask of those that were saved.
+    pub bit: Option<u32>,
+    pub level: i32,
+    /// Number at its level.
     pub number: i32,
+    /// Whether plain calls tell its values apart. If not, the dump is the only
+    /// witness.
+    pub seen: bool,
     pub cases: &'static [Case],
 }
 
-/// A sysctl that has another value until this is dropped.
-pub struct Sysctl {
-    path: String,
-    old: String,
-    home: Network,
-}
-
-impl Sysctl {
-    /// Sets `net.core.NAME`, which only the first network namespace may.
-    pub fn core(name: &str, value: i32) -> Result<Self> {
-        let home = Network::of(1)?;
-        let path = format!("/proc/sys/net/core/{name}");
-        let here = Network::current()?;
-        home.enter()?;
-        let old = fs::read_to_string(&path).with_context(|| path.clone())?;
-        let written = fs::write(&path, value.to_string());
-        here.enter()?;
-        written?;
-        Ok(Self { path, old, home })
+impl Row {
+    /// A row of an attribute of its own that plain calls see.
+    const fn new(
+        name: &'static str,
+        path: &'static [u16],
+        level: i32,
+        number: i32,
+        cases: &'static [Case],
+    ) -> Self {
+        Self {
+            name,
+            path,
+            bit: None,
+            level,
+            number,
+            seen: true,
+            cases,
+        }
     }
-}
 
-impl Drop for Sysctl {
-    fn drop(&mut self) {
-        let Ok(here) = Network::current() else {
-            return;
+    /// An option that no plain call reads.
+    const fn unseen(mut self) -> Self {
+        self.seen = false;
+        self
+    }
+
+    /// The nests around its attribute.
+    fn nests(&self) -> &'static [u16] {
+        self.path.split_last().map_or(&[], |(_, nests)| nests)
+    }
+
+    /// Number of its attribute, without the nests.
+    fn attribute(&self) -> u16 {
+        self.path.last().copied().unwrap_or_default()
+    }
+
+    /// What a dump has of it.
+    pub fn found_in(&self, dump: &Dump) -> Option<Vec<u8>> {
+        let Some(bit) = self.bit else {
+            return dump.at(self.path);
         };
-        let _ = self.home.enter();
-        let _ = fs::write(&self.path, self.old.trim());
-        let _ = here.enter();
+        let mask = [self.nests(), &[self.attribute() + 1]].concat();
+        let saved = dump.u32_at(&mask)? & bit != 0;
+        let on = dump.u32_at(self.path)? & bit != 0;
+        saved.then(|| u32::from(on).to_ne_bytes().to_vec())
     }
+
+    /// The dump as if the option had not been saved.
+    pub fn lost_from(&self, dump: Dump) -> Dump {
+        let Some(bit) = self.bit else {
+            return dump.without_at(self.path);
+        };
+        let mut dump = dump;
+        for number in [self.attribute(), self.attribute() + 1] {
+            let path = [self.nests(), &[number]].concat();
+            let bits = dump.u32_at(&path).unwrap_or_default() & !bit;
+            dump = dump.with_at(self.nests(), RawAttr::u32(number, bits));
+        }
+        dump
+    }
+}
+
+/// Every row. What names a device comes before what binds to another one, what
+/// changes another option before that one, and what forbids one behind it.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    let tables = [ip::TABLE, udp::TABLE, traffic::TABLE, flags::TABLE];
+    tables.into_iter().flatten().chain(socket::TABLE)
 }
 
 /// A socket with the option set. It is not bound.
 pub fn socket_with(row: &Row, case: &Case) -> Result<UdpSocket> {
     if let Set::Default(sysctl, value) = case.set {
-        let _guard = Sysctl::core(sysctl, value)?;
-        return Ok(socket::udp()?);
+        let _guard = set::Sysctl::core(sysctl, value)?;
+        return Ok(sys::udp()?);
     }
-    let fd = socket::udp()?;
+    let fd = sys::udp()?;
     apply(&fd, row, case).with_context(|| format!("setting {} to {}", row.name, case.name))?;
     Ok(fd)
 }
 
-/// Sets the option on a socket; a default for new sockets is left alone.
-pub fn apply(fd: &UdpSocket, row: &Row, case: &Case) -> io::Result<()> {
-    match case.set {
-        Set::Nothing | Set::Default(..) => Ok(()),
-        Set::Int(value) => socket::set_int(fd, SOL_SOCKET, row.number, value),
-        Set::IntOf(number, value) => socket::set_int(fd, SOL_SOCKET, number, value),
-        Set::Time(seconds, microseconds) => {
-            socket::set_timeval(fd, row.number, seconds, microseconds)
-        }
-        Set::Pair(on, seconds) => socket::set_pair(fd, row.number, on, seconds),
-        Set::PairThenOff(on, seconds) => {
-            socket::set_pair(fd, row.number, on, seconds)?;
-            socket::set_pair(fd, row.number, 0, 0)
-        }
-        Set::Device(name) => {
-            link::add_dummy(name)?;
-            socket::set(fd, SOL_SOCKET, row.number, name.as_bytes())
-        }
-        Set::Existing(name) => socket::set(fd, SOL_SOCKET, row.number, name.as_bytes()),
-        Set::DeviceGone => {
-            link::add_dummy("gone0")?;
-            socket::set(fd, SOL_SOCKET, row.number, b"gone0")?;
-            link::remove("gone0")
-        }
+/// Removes the devices that cases have made.
+pub fn remove_devices() {
+    for name in ["dummy0", "fifteen-letters", "gone0"] {
+        let _ = link::remove(name);
     }
 }
+
+/// Cases of an option that is on or off.
+macro_rules! boolean {
+    () => {
+        &[
+            case("default", Set::Nothing, Wire::U32(0)),
+            case("on", Set::Int(1), Wire::U32(1)),
+            case("off_again", Set::Int(0), Wire::U32(0)),
+            case("any_int_is_on", Set::Int(i32::MIN), Wire::U32(1)),
+        ]
+    };
+}
+use boolean;

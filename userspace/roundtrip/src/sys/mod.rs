@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod filter;
 pub mod link;
 mod message;
 pub mod namespace;

@@ -191,6 +191,18 @@ pub fn readable(fd: &impl AsRawFd, wait: Duration) -> io::Result<bool> {
     Ok(ready > 0 && poll.revents & libc::POLLIN != 0)
 }
 
+/// What `poll(2)` says of a socket now, but for room to write.
+pub fn events(fd: &impl AsRawFd) -> io::Result<i16> {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN | libc::POLLPRI | libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: one pollfd.
+    check(unsafe { libc::poll(&raw mut poll, 1, 0) })?;
+    Ok(poll.revents)
+}
+
 /// `fcntl(2)` without a pointer.
 pub fn fcntl(fd: &impl AsRawFd, command: i32, argument: i32) -> io::Result<i32> {
     // SAFETY: the commands used here take an int.
@@ -223,31 +235,6 @@ pub fn cookie(fd: &impl AsRawFd) -> io::Result<u64> {
     Ok(u64::from_ne_bytes(value))
 }
 
-/// Attaches a classic filter of one instruction that takes everything.
-pub fn attach_filter(fd: &impl AsRawFd) -> io::Result<()> {
-    let mut program = [libc::sock_filter {
-        code: 0x06, // BPF_RET | BPF_K
-        jt: 0,
-        jf: 0,
-        k: u32::MAX,
-    }];
-    let program = libc::sock_fprog {
-        len: 1,
-        filter: program.as_mut_ptr(),
-    };
-    // SAFETY: the kernel reads one sock_fprog and the program it points to.
-    check(unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            (&raw const program).cast(),
-            socklen::<libc::sock_fprog>(),
-        )
-    })?;
-    Ok(())
-}
-
 /// `fsetxattr(2)`.
 pub fn set_attribute(fd: &impl AsRawFd, name: &std::ffi::CStr, value: &[u8]) -> io::Result<()> {
     // SAFETY: a C string, and a value of the given length.
@@ -261,21 +248,4 @@ pub fn set_attribute(fd: &impl AsRawFd, name: &std::ffi::CStr, value: &[u8]) -> 
         )
     })?;
     Ok(())
-}
-
-/// `fgetxattr(2)`.
-pub fn get_attribute(fd: &impl AsRawFd, name: &std::ffi::CStr) -> io::Result<Vec<u8>> {
-    let mut value = vec![0_u8; 256];
-    // SAFETY: a C string, and a buffer of the given length.
-    let len = unsafe {
-        libc::fgetxattr(
-            fd.as_raw_fd(),
-            name.as_ptr(),
-            value.as_mut_ptr().cast(),
-            value.len(),
-        )
-    };
-    let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
-    value.truncate(len);
-    Ok(value)
 }

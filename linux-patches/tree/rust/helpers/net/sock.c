@@ -5,6 +5,7 @@
 #include <linux/sock_diag.h>
 #include <linux/sockptr.h>
 #include <net/sock.h>
+#include <net/sock_reuseport.h>
 
 #ifdef CONFIG_NET
 
@@ -26,6 +27,19 @@ __rust_helper int rust_helper_sk_drops_read(const struct sock *sk)
 __rust_helper void rust_helper_sk_drops_reset(struct sock *sk)
 {
 	sk_drops_reset(sk);
+}
+
+__rust_helper bool rust_helper_sk_has_reuseport_prog(const struct sock *sk)
+{
+	struct sock_reuseport *reuse;
+	bool has;
+
+	rcu_read_lock();
+	reuse = rcu_dereference(sk->sk_reuseport_cb);
+	has = reuse && rcu_access_pointer(reuse->prog);
+	rcu_read_unlock();
+
+	return has;
 }
 
 __rust_helper u64 rust_helper_sock_gen_cookie(struct sock *sk)
@@ -53,6 +67,12 @@ __rust_helper ktime_t rust_helper_sock_read_timestamp(struct sock *sk)
 	return sock_read_timestamp(sk);
 }
 
+__rust_helper
+void rust_helper_sock_write_timestamp(struct sock *sk, ktime_t kt)
+{
+	sock_write_timestamp(sk, kt);
+}
+
 /*
  * Whether a thread has the file table of its process. Not by the bindings, since
  * bindgen does not see the alignment of an empty member of struct task_struct.
@@ -71,6 +91,13 @@ __rust_helper int rust_helper_security_socket_getsockopt(struct socket *sock,
 							 int optname)
 {
 	return security_socket_getsockopt(sock, level, optname);
+}
+
+__rust_helper int rust_helper_security_socket_setsockopt(struct socket *sock,
+							 int level,
+							 int optname)
+{
+	return security_socket_setsockopt(sock, level, optname);
 }
 
 __rust_helper int rust_helper_security_socket_getsockname(struct socket *sock)

@@ -41,7 +41,8 @@ mod udp;
 pub use self::{
     inet::{
         InetFlag,
-        InetSock, //
+        InetSock,
+        IpOptions, //
     },
     timeout::Timeout,
     udp::{
@@ -302,6 +303,10 @@ impl Sock {
         /// Returns the highest rate to send at, in bytes per second (`SO_MAX_PACING_RATE`).
         /// All bits set is no limit.
         pub fn max_pacing_rate() -> usize = sk_max_pacing_rate;
+        /// Returns the rate to send at, in bytes per second. All bits set is no limit.
+        ///
+        /// `SO_MAX_PACING_RATE` lowers it and does not raise it again.
+        pub fn pacing_rate() -> usize = sk_pacing_rate;
         /// Returns the memory that is set aside for the socket (`SO_RESERVE_MEM`).
         pub fn reserved_mem() -> u32 = sk_reserved_mem;
         /// Returns the clock of `SO_TXTIME`, which means something if [`SockFlag::TXTIME`] is set.
@@ -313,6 +318,10 @@ impl Sock {
         /// [cookie](Self::cookie) is unique.
         pub fn ino() -> u64 = sk_ino;
 
+        /// Returns `sk_tskey`.
+        fn sk_tskey() -> c_int = sk_tskey.counter;
+        /// Returns `sk_zckey`.
+        fn sk_zckey() -> c_int = sk_zckey.counter;
         /// Returns `sk_flags`.
         fn sk_flags() -> c_ulong = __sk_common.__bindgen_anon_5.skc_flags;
         /// Returns `sk_bound_dev_if`, which is not negative.
@@ -340,9 +349,6 @@ impl Sock {
     pointer_getters! {
         /// Tells whether a filter is attached, classic or not (`SO_ATTACH_FILTER`).
         pub fn has_filter() = sk_filter;
-        /// Tells whether the socket shares its port with others by `SO_REUSEPORT`, or has a program
-        /// that would choose among them.
-        pub fn has_reuseport_group() = sk_reuseport_cb;
         /// Tells whether some part of the kernel uses the socket for itself: a tunnel, a BPF map.
         pub fn has_user_data() = sk_user_data;
     }
@@ -421,10 +427,53 @@ impl Sock {
         unsafe { bindings::sock::sk_no_check_rx_raw(self.as_ptr()) != 0 }
     }
 
+    /// Tells whether a program chooses among the sockets that share the port
+    /// (`SO_ATTACH_REUSEPORT_CBPF`, `SO_ATTACH_REUSEPORT_EBPF`).
+    #[inline]
+    pub fn has_reuseport_prog(&self) -> bool {
+        // SAFETY: By the type invariants, the pointer is valid.
+        unsafe { bindings::sk_has_reuseport_prog(self.as_ptr()) }
+    }
+
+    /// Returns the number of the next time stamp that is asked for
+    /// (`SOF_TIMESTAMPING_OPT_ID`).
+    #[inline]
+    pub fn tskey(&self) -> u32 {
+        // CAST: The same bits: it is a counter that wraps around.
+        self.sk_tskey() as u32
+    }
+
+    /// Returns the number of the next `MSG_ZEROCOPY` send.
+    #[inline]
+    pub fn zckey(&self) -> u32 {
+        // CAST: The same bits: it is a counter that wraps around.
+        self.sk_zckey() as u32
+    }
+
+    /// Returns the flags of `SO_TXTIME`, `SOF_TXTIME_*`, which mean something if
+    /// [`SockFlag::TXTIME`] is set.
+    #[inline]
+    pub fn txtime_flags(&self) -> u32 {
+        let sk = self.as_ptr();
+        // SAFETY: By the type invariants, the pointer is valid. The byte that has the bits is read
+        // without the lock by the C code as well (`SO_TXTIME` in `sk_getsockopt`).
+        let (deadline, report) = unsafe {
+            (
+                bindings::sock::sk_txtime_deadline_mode_raw(sk) != 0,
+                bindings::sock::sk_txtime_report_errors_raw(sk) != 0,
+            )
+        };
+        let flag = |on, flag| if on { flag } else { 0 };
+
+        flag(deadline, bindings::txtime_flags_SOF_TXTIME_DEADLINE_MODE)
+            | flag(report, bindings::txtime_flags_SOF_TXTIME_REPORT_ERRORS)
+    }
+
     /// Returns the index of the device that the socket is bound to, 0 if none (`SO_BINDTODEVICE`).
     #[inline]
     pub fn bound_dev_if(&self) -> u32 {
-        self.sk_bound_dev_if().cast_unsigned()
+        // CAST: It is not negative.
+        self.sk_bound_dev_if() as u32
     }
 
     /// Returns how long to wait for something to receive (`SO_RCVTIMEO_NEW`).
@@ -458,8 +507,9 @@ impl Sock {
     /// Returns how many packets were dropped.
     #[inline]
     pub fn drops(&self) -> u32 {
+        // CAST: The same bits: it is a counter that wraps around.
         // SAFETY: By the type invariants, the pointer is valid.
-        unsafe { bindings::sk_drops_read(self.as_ptr()) }.cast_unsigned()
+        unsafe { bindings::sk_drops_read(self.as_ptr()) as u32 }
     }
 
     /// Returns the socket's unique number, which it gets when first asked (`SO_COOKIE`).

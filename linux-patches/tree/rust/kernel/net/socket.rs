@@ -53,6 +53,7 @@ mod file;
 mod filter;
 mod find;
 mod lock;
+mod multicast;
 mod option;
 mod owned;
 
@@ -63,6 +64,10 @@ pub use self::{
     },
     filter::FilterInsn,
     lock::LockedSocket,
+    multicast::{
+        Membership,
+        Memberships, //
+    },
     owned::Socket, //
 };
 
@@ -71,6 +76,7 @@ pub use super::sock::{
     consts,
     InetFlag,
     InetSock,
+    IpOptions,
     Sock,
     SockFlag,
     Timeout,

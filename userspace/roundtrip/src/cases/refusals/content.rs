@@ -8,11 +8,17 @@ use inetcr::RawAttr;
 use super::messages::good;
 use crate::cr::{self, Expected, attr};
 use crate::runner::Test;
+use crate::sys::filter::Instruction;
 use crate::sys::{link, socket};
 
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new("refusals::message::linger", linger),
+        Test::new("refusals::message::options_of_ip", options_of_ip),
+        Test::new("refusals::message::device_of_ip", device_of_ip),
+        Test::new("refusals::message::timestamping", timestamping),
+        Test::new("refusals::message::txtime", txtime),
+        Test::new("refusals::message::filter", bad_filter),
         Test::new("refusals::message::addresses", addresses),
         Test::new(
             "refusals::message::identity_is_ignored",
@@ -47,6 +53,90 @@ fn linger() -> Result<()> {
     Ok(())
 }
 
+/// What is no IP option, or one that ends too late.
+fn options_of_ip() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = good(&mut client)?;
+    for options in [&[131, 7, 4, 127][..], &[7, 3, 3, 0], &[7, 200, 4, 0], &[68]] {
+        let bad = dump.clone().with_at(&[attr::IP], RawAttr::new(6, options));
+        let expected = Expected::errno(&[libc::EINVAL]).paths(&[&[attr::IP, 6]]);
+        cr::restore_refused(&mut client, &bad, expected).with_context(|| format!("{options:?}"))?;
+    }
+    Ok(())
+}
+
+/// What is no filter: nothing, no whole instruction, one that does not end, one
+/// that there is not, a jump that leads out of it, and one that is too long.
+fn bad_filter() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = good(&mut client)?;
+    let end = Instruction::taking(1).bytes();
+    let jump = Instruction { code: 0x05, k: 7 };
+    let unknown = Instruction { code: 0xff, k: 0 };
+    let bad = [
+        Vec::new(),
+        end[..7].to_vec(),
+        Instruction::NOTHING.bytes().to_vec(),
+        [unknown.bytes(), end].concat(),
+        [jump.bytes(), end].concat(),
+        [Instruction::NOTHING.bytes()].repeat(4096).concat(),
+        [end].repeat(4097).concat(),
+    ];
+    for filter in bad {
+        let len = filter.len();
+        let bad = dump.clone().with(RawAttr::new(attr::FILTER, filter));
+        let expected = Expected::errno(&[libc::EINVAL, libc::ERANGE]).attribute(attr::FILTER);
+        cr::restore_refused(&mut client, &bad, expected).with_context(|| format!("{len} bytes"))?;
+    }
+    Ok(())
+}
+
+/// Devices that there are not, by name.
+fn device_of_ip() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = good(&mut client)?;
+    for number in [9, 11] {
+        let bad = dump
+            .clone()
+            .with_at(&[attr::IP], RawAttr::string(number, c"nothing0"));
+        let paths = [&[attr::IP, number][..]];
+        let expected = Expected::errno(&[libc::ENODEV]).paths(&paths);
+        cr::restore_refused(&mut client, &bad, expected)?;
+    }
+    Ok(())
+}
+
+/// Flags that no kernel has, those that need others, and a clock, which needs a
+/// device that has it.
+fn timestamping() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = cr::dump(&mut client, &socket::udp()?)?;
+    let dump = dump.with(RawAttr::string(attr::BINDTODEVICE, c"lo"));
+    for flags in [1 << 31, 1 << 12, 1 << 16, 1 << 15] {
+        let bad = dump
+            .clone()
+            .with_at(&[attr::TIMESTAMPING], RawAttr::u32(1, flags));
+        let expected =
+            Expected::errno(&[libc::EINVAL, libc::EOPNOTSUPP]).attribute(attr::TIMESTAMPING);
+        cr::restore_refused(&mut client, &bad, expected).with_context(|| format!("{flags:#x}"))?;
+    }
+    Ok(())
+}
+
+/// Clocks that datagrams are not sent by, and flags that there are not.
+fn txtime() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = good(&mut client)?;
+    for (clock, flags) in [(4, 0), (-1, 0), (12, 0), (1, 4), (1, u32::MAX)] {
+        let nest = [RawAttr::s32(1, clock), RawAttr::u32(2, flags)];
+        let bad = dump.clone().with(RawAttr::nested(attr::TXTIME, &nest));
+        let expected = Expected::errno(&[libc::EINVAL, libc::ERANGE]).attribute(attr::TXTIME);
+        cr::restore_refused(&mut client, &bad, expected)
+            .with_context(|| format!("clock {clock}, flags {flags:#x}"))?;
+    }
+    Ok(())
+}
+
 /// Addresses that do not belong together.
 fn addresses() -> Result<()> {
     let mut client = cr::client()?;
@@ -62,10 +152,13 @@ fn addresses() -> Result<()> {
         cr::restore_refused(&mut client, &bad, invalid.attribute(number))?;
     }
     // Locks of what is not there.
-    for lock in 1..=3 {
+    for lock in 2..=3 {
         let bad = unbound.clone().with(RawAttr::u32(attr::BIND_LOCKS, lock));
         cr::restore_refused(&mut client, &bad, invalid.attribute(attr::BIND_LOCKS))?;
     }
+    // An address that nobody chose, on a socket that is not connected.
+    let bad = unbound.clone().with(address(attr::LOCAL_ADDR));
+    cr::restore_refused(&mut client, &bad, invalid.attribute(attr::BIND_LOCKS))?;
     // Addresses of other families.
     for len in [2, 6, 8, 12, 16] {
         let bad = unbound

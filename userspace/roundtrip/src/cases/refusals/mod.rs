@@ -2,6 +2,7 @@
 
 //! What must be refused, with which error and with which words.
 
+mod attributes;
 mod content;
 mod messages;
 mod privileges;
@@ -14,6 +15,7 @@ use crate::runner::Test;
 pub fn tests() -> Vec<Test> {
     [
         states::tests(),
+        attributes::tests(),
         messages::tests(),
         content::tests(),
         ranges::tests(),

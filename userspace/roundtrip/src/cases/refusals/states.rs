@@ -2,7 +2,7 @@
 
 //! Sockets that the family does not carry: refused by name, never half-dumped.
 //!
-//! A row goes away when the family learns to carry what it sets.
+//! A row goes away when the family learns to carry what it makes.
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -13,82 +13,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cr::{self, Expected};
 use crate::runner::{Test, skip};
-use crate::sys::socket;
+use crate::sys::filter::{self, Instruction};
+use crate::sys::{link, socket};
 
-/// An option that is not carried: level, number, value, a word of the message.
-struct Option_ {
-    name: &'static str,
-    level: i32,
-    number: i32,
-    value: i32,
-}
-
-macro_rules! not_carried {
-    ($($level:ident { $($name:ident $number:literal = $value:expr,)* })*) => {
-        &[$($(Option_ {
-            name: stringify!($name),
-            level: libc::$level,
-            number: $number,
-            value: $value,
-        },)*)*]
-    };
-}
-
-const OPTIONS: &[Option_] = not_carried! {
-    SOL_SOCKET {
-        SO_NO_CHECK 11 = 1,
-        SO_REUSEPORT 15 = 1,
-        SO_MARK 36 = 5,
-        SO_TIMESTAMPING 37 = 0x18,
-        SO_RXQ_OVFL 40 = 1,
-        SO_WIFI_STATUS 41 = 1,
-        SO_PEEK_OFF 42 = 0,
-        SO_NOFCS 43 = 1,
-        SO_LOCK_FILTER 44 = 1,
-        SO_SELECT_ERR_QUEUE 45 = 1,
-        SO_BUSY_POLL 46 = 50,
-        SO_MAX_PACING_RATE 47 = 1_000_000,
-        SO_INCOMING_CPU 49 = 0,
-        SO_ZEROCOPY 60 = 1,
-        SO_PREFER_BUSY_POLL 69 = 1,
-        SO_BUSY_POLL_BUDGET 70 = 64,
-        SO_RCVMARK 75 = 1,
-        SO_RCVPRIORITY 82 = 1,
-    }
-    SOL_IP {
-        IP_TOS 1 = 0x10,
-        IP_TTL 2 = 7,
-        IP_RECVOPTS 6 = 1,
-        IP_RETOPTS 7 = 1,
-        IP_PKTINFO 8 = 1,
-        IP_MTU_DISCOVER 10 = 2,
-        IP_RECVERR 11 = 1,
-        IP_RECVTTL 12 = 1,
-        IP_RECVTOS 13 = 1,
-        IP_FREEBIND 15 = 1,
-        IP_PASSSEC 18 = 1,
-        IP_TRANSPARENT 19 = 1,
-        IP_RECVORIGDSTADDR 20 = 1,
-        IP_MINTTL 21 = 3,
-        IP_CHECKSUM 23 = 1,
-        IP_BIND_ADDRESS_NO_PORT 24 = 1,
-        IP_RECVFRAGSIZE 25 = 1,
-        IP_RECVERR_RFC4884 26 = 1,
-        IP_MULTICAST_TTL 33 = 5,
-        IP_MULTICAST_LOOP 34 = 0,
-        IP_MULTICAST_ALL 49 = 0,
-        IP_LOCAL_PORT_RANGE 51 = 0x7d01_7d00,
-    }
-    SOL_UDP {
-        UDP_CORK 1 = 1,
-        UDP_NO_CHECK6_TX 101 = 1,
-        UDP_NO_CHECK6_RX 102 = 1,
-        UDP_SEGMENT 103 = 1000,
-        UDP_GRO 104 = 1,
-    }
-};
-
-/// A state that no option makes: name, a word of the message, and how.
+/// A state that is not carried: name, a word of the message, and how it is made.
 type State = (&'static str, &'static str, fn(&UdpSocket) -> io::Result<()>);
 
 const STATES: &[State] = &[
@@ -108,48 +36,79 @@ const STATES: &[State] = &[
     ("membership", "multicast", |s| {
         s.join_multicast_v4(&Ipv4Addr::new(224, 1, 1, 1), &Ipv4Addr::LOCALHOST)
     }),
-    ("filter", "filter", socket::attach_filter),
-    ("reuseport_bound", "SO_REUSEPORT", |s| {
+    ("source_membership", "multicast", |s| {
+        // Group, interface, source.
+        let mreq = [[224, 1, 1, 1], [127, 0, 0, 1], [127, 0, 0, 9]].concat();
+        socket::set(s, libc::SOL_IP, libc::IP_ADD_SOURCE_MEMBERSHIP, &mreq)
+    }),
+    ("ebpf_filter", "eBPF", |s| {
+        filter::attach_ebpf(s).map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOSYS) => io::Error::from_raw_os_error(libc::ENOPROTOOPT),
+            _ => error,
+        })
+    }),
+    ("reuseport_program", "SO_REUSEPORT", |s| {
         socket::set_int(s, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
-        socket::bind(s, "127.0.0.1:7000".parse().map_err(io::Error::other)?)
+        filter::attach(s, libc::SO_ATTACH_REUSEPORT_CBPF, &[Instruction::taking(0)])
     }),
-    ("pending_error", "error", |s| {
-        // Nobody is there: the answer is an ICMP error.
-        socket::connect(s, "127.0.0.1:7001".parse().map_err(io::Error::other)?)?;
-        socket::send(s, b"x", 0)?;
-        let mut tries = 0..1000;
-        while tries.next().is_some() && !socket::readable(s, Duration::from_millis(1))? {}
-        Ok(())
+    ("reuseport_program_bound", "SO_REUSEPORT", |s| {
+        socket::set_int(s, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+        socket::bind(s, "127.0.0.1:7000".parse().map_err(io::Error::other)?)?;
+        filter::attach(s, libc::SO_ATTACH_REUSEPORT_CBPF, &[Instruction::taking(0)])
     }),
-    ("shutdown_read", "shut", |s| {
-        socket::connect(s, "127.0.0.1:7001".parse().map_err(io::Error::other)?)?;
-        socket::shutdown(s, libc::SHUT_RD)
+    ("error_queue", "queued error", |s| {
+        // Nobody is there: the answer is an ICMP error, which is kept.
+        socket::set_int(s, libc::SOL_IP, libc::IP_RECVERR, 1)?;
+        s.send_to(b"x", (Ipv4Addr::LOCALHOST, 7001))?;
+        until_error(s)?;
+        // Of the two that it left, this takes one.
+        socket::get_int(s, libc::SOL_SOCKET, libc::SO_ERROR).map(drop)
     }),
-    ("shutdown_write", "shut", |s| {
-        socket::connect(s, "127.0.0.1:7001".parse().map_err(io::Error::other)?)?;
-        socket::shutdown(s, libc::SHUT_WR)
+    ("sent_time_stamp", "queued error or time stamp", |s| {
+        // SOF_TIMESTAMPING_TX_SOFTWARE and SOF_TIMESTAMPING_SOFTWARE.
+        socket::set_int(s, libc::SOL_SOCKET, 37, 0x12)?;
+        s.send_to(b"x", (Ipv4Addr::LOCALHOST, 7001))?;
+        until_error(s)
     }),
-    ("multicast_device", "IP_MULTICAST_IF", |s| {
-        socket::set(s, libc::SOL_IP, 32, &[127, 0, 0, 1])
+    ("multicast_device_gone", "IP_MULTICAST_IF", |s| {
+        link::add_dummy("gone0")?;
+        let index = link::index("gone0")?.to_ne_bytes();
+        let mreq = [[0; 4], [0; 4], index].concat();
+        socket::set(s, libc::SOL_IP, libc::IP_MULTICAST_IF, &mreq)?;
+        link::remove("gone0")
     }),
-    ("unicast_device", "IP_UNICAST_IF", |s| {
-        let index = crate::sys::link::index("lo")?;
-        socket::set(s, libc::SOL_IP, 50, &index.to_be_bytes())
+    ("unicast_device_gone", "IP_UNICAST_IF", |s| {
+        link::add_dummy("gone0")?;
+        let index = link::index("gone0")?.to_be_bytes();
+        socket::set(s, libc::SOL_IP, libc::IP_UNICAST_IF, &index)?;
+        link::remove("gone0")
     }),
-    ("ip_options", "IP_OPTIONS", |s| {
-        socket::set(s, libc::SOL_IP, 4, &[1, 1, 1, 1])
-    }),
-    ("txtime", "SO_TXTIME", |s| {
-        // CLOCK_MONOTONIC needs no privilege.
-        socket::set(s, libc::SOL_SOCKET, 61, &[1, 0, 0, 0, 0, 0, 0, 0])
+    ("xfrm_policy", "XFRM", |s| {
+        // A struct xfrm_userpolicy_info: IPv4, what goes out, allowed.
+        let mut policy = [0; 168];
+        policy[40] = 2;
+        policy[160] = 1;
+        // A kernel that has the option and no key manager says otherwise.
+        socket::set(s, libc::SOL_IP, 17, &policy)
+            .map_err(|_| io::Error::from_raw_os_error(libc::ENOPROTOOPT))
     }),
     ("encapsulation", "UDP_ENCAP", |s| {
-        const L2TP: i32 = 3;
-        socket::set_int(s, libc::SOL_UDP, 100, L2TP)
+        const ESP: i32 = 2;
+        socket::set_int(s, libc::SOL_UDP, 100, ESP)
     }),
     ("owner", "own", |s| {
         let me = std::process::id().cast_signed();
         socket::fcntl(s, libc::F_SETOWN, me).map(drop)
+    }),
+    ("signal", "F_SETSIG", |s| {
+        const F_SETSIG: i32 = 10;
+        socket::fcntl(s, F_SETSIG, libc::SIGUSR1).map(drop)
+    }),
+    ("async", "O_ASYNC", |s| {
+        socket::fcntl(s, libc::F_SETFL, libc::O_ASYNC).map(drop)
+    }),
+    ("extended_attribute", "extended attribute", |s| {
+        socket::set_attribute(s, c"user.test", b"value")
     }),
 ];
 
@@ -165,14 +124,19 @@ const KINDS: &[(&str, &str, i32, i32, i32)] = &[
     ("packet", "famil", libc::AF_PACKET, libc::SOCK_DGRAM, 0),
 ];
 
+/// Waits until a socket has an error, for a while.
+fn until_error(socket: &UdpSocket) -> io::Result<()> {
+    for _ in 0..1000 {
+        if socket::events(socket)? & libc::POLLERR != 0 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
-    for option in OPTIONS {
-        let name = option.name.to_lowercase();
-        tests.push(Test::new(format!("refusals::option::{name}"), || {
-            not_carried_option(option)
-        }));
-    }
     for (name, word, make) in STATES {
         tests.push(Test::new(format!("refusals::state::{name}"), || {
             let socket = socket::udp()?;
@@ -219,17 +183,6 @@ fn refused(fd: &impl AsRawFd, word: &str) -> Result<()> {
     let expected = Expected::errno(&[libc::EOPNOTSUPP]).word(word);
     cr::dump_refused(&mut client, fd, expected)?;
     Ok(())
-}
-
-fn not_carried_option(option: &Option_) -> Result<()> {
-    let socket = socket::udp()?;
-    match socket::set_int(&socket, option.level, option.number, option.value) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
-            return skip(option.name);
-        }
-        other => other.with_context(|| format!("setting {}", option.name))?,
-    }
-    refused(&socket, option.name)
 }
 
 /// A queue that was read is no obstacle any more, also what is left of it.

@@ -277,10 +277,19 @@ impl<'a> Attributes<'a> {
     /// The kernel's parser keeps the last of repeated attributes without a word. Who wants to have
     /// every attribute at most once must look for it.
     pub fn first_repeated(&self) -> Option<Attribute<'a>> {
+        self.first_repeated_but(&[])
+    }
+
+    /// As [`first_repeated`](Self::first_repeated), but for attributes whose type is in `lists`:
+    /// those may be repeated (`multi-attr` in a YNL specification).
+    pub fn first_repeated_but(&self, lists: &[u16]) -> Option<Attribute<'a>> {
         let mut seen = [0u64; MAX_POLICIES.div_ceil(64)];
 
         self.iter().find(|attr| {
             let ty = attr.type_();
+            if lists.contains(&ty) {
+                return false;
+            }
             // There is always a word: by the type invariants the types are below `MAX_POLICIES`.
             seen.get_mut(usize::from(ty / 64)).is_some_and(|word| {
                 let bit = 1 << (ty % 64);

@@ -633,7 +633,7 @@ mod family_tests {
             // Missing in a nest.
             let mut msg = message(CMD_FAIL)?;
             msg.put_u32(A_U32, 1)?;
-            msg.nest(A_NEST, |_| Ok(()))?;
+            msg.nest(A_NEST, |_| Ok::<(), Error>(()))?;
             socket.send(request(&msg, &[])?)?;
             let outcome = socket.outcome(&mut buffer)?;
             assert_eq!(outcome.error, ENODATA.to_errno());

@@ -25,6 +25,7 @@ use super::{
     NetlinkSkBuff,
     Policy,
     GENL_HDRLEN,
+    NLMSG_ALIGNTO,
     NLMSG_HDRLEN, //
 };
 
@@ -214,6 +215,18 @@ impl<'a> Request<'a> {
     pub fn seq(&self) -> u32 {
         // SAFETY: By the type invariants `info` is valid.
         unsafe { (*self.info.as_ptr()).snd_seq }
+    }
+
+    /// Returns whether no other request follows in what was sent at once.
+    ///
+    /// Many can be sent at once, and the core keeps a lock until all of them are handled. Who may
+    /// take long over a request does so only for the last one.
+    pub fn is_last(&self) -> bool {
+        // SAFETY: By the type invariants `skb` is valid. It begins with this request, as
+        // `netlink_rcv_skb()` pulls each one when it has been handled.
+        let len = u32_as_usize(unsafe { (*self.skb.as_ptr()).len });
+
+        self.message.len().next_multiple_of(NLMSG_ALIGNTO) >= len
     }
 
     /// Returns the command.

@@ -6,6 +6,7 @@
 
 use crate::{
     bindings,
+    error::to_result,
     prelude::*,
     types::Opaque, //
 };
@@ -209,6 +210,94 @@ impl InetSock {
 }
 
 // Make the methods of `Sock` available.
+impl InetSock {
+    /// Returns the options of packets sent, as they were set (`IP_OPTIONS`).
+    pub fn ip_options(&self) -> Result<IpOptions> {
+        let mut options = IpOptions::default();
+        // CAST: A small number.
+        let mut len = options.bytes.len() as c_int;
+        // CAST: Small numbers.
+        let (level, optname) = (
+            bindings::SOL_IP as c_int,
+            bindings::IP_OPTIONS as c_int,
+        );
+
+        // SAFETY: This makes structures of the pointers.
+        let (value_ptr, len_ptr) = unsafe {
+            (
+                bindings::KERNEL_SOCKPTR(options.bytes.as_mut_ptr().cast()),
+                bindings::KERNEL_SOCKPTR((&raw mut len).cast()),
+            )
+        };
+        // SAFETY: By the type invariants, the socket is valid, and an IP one. The buffers are as
+        // large as `len` says. Of this option, the function takes no lock but RCU.
+        to_result(unsafe {
+            bindings::do_ip_getsockopt(
+                self.as_ptr().cast(),
+                level,
+                optname,
+                value_ptr,
+                len_ptr,
+            )
+        })?;
+
+        options.len = usize::try_from(len).map_err(|_| EINVAL)?;
+        Ok(options)
+    }
+}
+
+/// The options of an IP header.
+#[derive(Copy, Clone)]
+pub struct IpOptions {
+    bytes: [u8; IpOptions::MAX],
+    len: usize,
+}
+
+impl IpOptions {
+    /// The most bytes that there can be (`MAX_IPOPTLEN`).
+    pub const MAX: usize = bindings::IP_OPTIONS_DATA_FIXED_SIZE as usize;
+
+    /// Takes the options from bytes.
+    ///
+    /// Returns [`None`] if there are too many. Whether they are options is found out when they are
+    /// set.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut options = Self {
+            len: bytes.len(),
+            ..Self::default()
+        };
+
+        options
+            .bytes
+            .get_mut(..bytes.len())?
+            .copy_from_slice(bytes);
+        Some(options)
+    }
+
+    /// Returns the options as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Default for IpOptions {
+    /// No options.
+    fn default() -> Self {
+        Self {
+            bytes: [0; IpOptions::MAX],
+            len: 0,
+        }
+    }
+}
+
+impl PartialEq for IpOptions {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for IpOptions {}
+
 impl Deref for InetSock {
     type Target = Sock;
 

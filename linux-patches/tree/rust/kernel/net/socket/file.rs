@@ -163,17 +163,34 @@ impl SocketFile {
         !owner.is_null()
     }
 
-    /// Takes the socket lock, but waits for no more than about ten milliseconds.
+    /// Tells whether the socket has `user.*` extended attributes (`fsetxattr(2)`).
+    #[inline]
+    pub fn has_user_xattr(&self) -> bool {
+        // SAFETY: By the type invariants, the socket is valid and has a file.
+        unsafe { bindings::sock_has_user_xattr(self.as_ptr()) }
+    }
+
+    /// Takes the socket lock unless another task has it.
     ///
     /// Whoever has the lock may sleep with it, for as long as the network likes.
     ///
     /// # Errors
     ///
-    /// `EBUSY` if another task has the lock all the time, `EINTR` if the calling task is killed.
+    /// `EBUSY` if another task has the lock.
     pub fn try_lock(&self) -> Result<LockedSocket<'_>> {
         // SAFETY: By the type invariants, `socket` and `sk` belong to each other, and the reference
         // to the file keeps them for as long as `self` is borrowed.
-        unsafe { LockedSocket::try_lock(self.socket, self.sk) }
+        unsafe { LockedSocket::try_lock(self.socket, self.sk, 1) }
+    }
+
+    /// Takes the socket lock, but waits for no more than about ten milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if another task has the lock all the time, `EINTR` if the calling task is killed.
+    pub fn lock_soon(&self) -> Result<LockedSocket<'_>> {
+        // SAFETY: As in `try_lock`.
+        unsafe { LockedSocket::try_lock(self.socket, self.sk, LockedSocket::TRIES) }
     }
 
     /// Returns the pointer to the `struct socket`.

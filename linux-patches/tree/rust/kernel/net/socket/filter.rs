@@ -7,17 +7,49 @@
 use crate::{
     bindings,
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    transmute::AsBytes, //
 };
 
-use super::Socket;
+use core::{
+    ptr::NonNull,
+    slice, //
+};
+
+use super::{
+    LockedSocket,
+    Socket, //
+};
 
 /// An instruction of a classic filter, `struct sock_filter`.
 #[derive(Copy, Clone)]
 #[repr(transparent)]
 pub struct FilterInsn(bindings::sock_filter);
 
+// SAFETY: The two bytes and the numbers of two and of four bytes of a `struct sock_filter` leave no
+// gap between them.
+unsafe impl AsBytes for FilterInsn {}
+
 impl FilterInsn {
+    /// The size of an instruction.
+    pub const SIZE: usize = size_of::<bindings::sock_filter>();
+
+    /// The most instructions that a filter can have (`BPF_MAXINSNS`).
+    pub const MAX: usize = bindings::BPF_MAXINSNS as usize;
+
+    /// Makes an instruction from its bytes, which are those of a `struct sock_filter`.
+    #[inline]
+    pub const fn from_ne_bytes(bytes: [u8; Self::SIZE]) -> Self {
+        let [code_0, code_1, jt, jf, k_0, k_1, k_2, k_3] = bytes;
+
+        Self::new(
+            u16::from_ne_bytes([code_0, code_1]),
+            jt,
+            jf,
+            u32::from_ne_bytes([k_0, k_1, k_2, k_3]),
+        )
+    }
+
     /// Makes an instruction. Whether it makes sense is found out when it is attached.
     #[inline]
     pub const fn new(code: u16, jt: u8, jf: u8, k: u32) -> Self {
@@ -29,6 +61,39 @@ impl FilterInsn {
     pub const fn ret(len: u32) -> Self {
         // CAST: The code fits.
         Self::new((bindings::BPF_RET | bindings::BPF_K) as u16, 0, 0, len)
+    }
+}
+
+impl LockedSocket<'_> {
+    /// Returns the classic filter that is attached, if there is one (`SO_GET_FILTER`).
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` if it is an eBPF program, which cannot be had back.
+    pub fn filter(&self) -> Result<Option<&[FilterInsn]>> {
+        // SAFETY: By the type invariants, the socket is valid and locked: without the lock the
+        // filter is neither replaced nor detached.
+        let filter = unsafe { (&raw const (*self.as_ptr()).sk_filter).read_volatile() };
+        let Some(filter) = NonNull::new(filter) else {
+            return Ok(None);
+        };
+
+        // SAFETY: A filter that is attached is valid, and so is its program.
+        let original = unsafe { (*(*filter.as_ptr()).prog).orig_prog };
+        // Classic programs keep the instructions that they were made of.
+        let original = NonNull::new(original).ok_or(EACCES)?;
+        // SAFETY: They are freed with the program, and never changed.
+        let (insns, len) = unsafe { ((*original.as_ptr()).filter, (*original.as_ptr()).len) };
+        if insns.is_null() {
+            return Err(EACCES);
+        }
+
+        // SAFETY: There are `len` instructions, which stay as long as the lock is held, and it is
+        // as long as `self` is borrowed.
+        // CAST: `FilterInsn` is `repr(transparent)`.
+        Ok(Some(unsafe {
+            slice::from_raw_parts(insns.cast_const().cast(), usize::from(len))
+        }))
     }
 }
 
@@ -62,15 +127,24 @@ impl Socket {
 
     /// Attaches a filter that no packet passes.
     ///
-    /// A packet is matched with a socket first, and filtered some time later, both in one RCU read
-    /// section. So what was on its way before this was called still arrives, and what is on its way
-    /// when the filter is detached may get in, unless a grace period is waited for.
+    /// A packet is matched with a socket first, and filtered some time later. What is on its way
+    /// when the filter is detached may get in, unless [`Self::settle`] is called before.
     ///
     /// # Errors
     ///
     /// Those of [`Self::attach_filter`].
     pub fn reject_all(&mut self) -> Result {
         self.attach_filter(&[FilterInsn::ret(0)])
+    }
+
+    /// Waits until each packet that was matched with the socket before has been filtered and queued,
+    /// or dropped.
+    ///
+    /// Both happen in one RCU read section. This waits for an expedited grace period: some tens of
+    /// microseconds, and an interrupt for each CPU.
+    pub fn settle(&self) {
+        // SAFETY: FFI call. Who has a `Socket` may sleep, as making one does.
+        unsafe { bindings::synchronize_rcu_expedited() };
     }
 
     /// Detaches the filter.

@@ -34,6 +34,9 @@ use super::{
 /// How many tasks and files to look at. This takes some tens of milliseconds.
 const LIMIT: u32 = 1 << 18;
 
+/// How many empty places of a file table to pass over at the price of one file.
+const EMPTY: u32 = 64;
+
 /// How many files of a task to look at until others get a chance.
 const BATCH: u32 = 256;
 
@@ -42,6 +45,22 @@ const BATCH: u32 = 256;
 const ACCESS: c_uint = bindings::PTRACE_MODE_READ_FSCREDS | bindings::PTRACE_MODE_NOAUDIT;
 
 impl SocketFile {
+    /// Finds a bound UDP socket of a network namespace by its inode number, wherever it is open.
+    ///
+    /// The kernel's own sockets are never found. What the calling task may do with what is found is
+    /// for the caller to decide.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is none, `EINTR` if the calling task is killed.
+    pub fn find_bound_ino(net: &Net, ino: u64) -> Result<Self> {
+        // A socket that is not open has the number 0.
+        match ino {
+            0 => Err(ENOENT),
+            ino => Wanted { net, ino }.in_udp_hash()?.ok_or(ENOENT),
+        }
+    }
+
     /// Finds an open socket of a network namespace by its inode number.
     ///
     /// Bound UDP sockets are found wherever they are open. Others are looked for in the file tables
@@ -59,16 +78,10 @@ impl SocketFile {
     /// `ENOENT` if there is none, `E2BIG` if there are too many tasks and files to look at, `EINTR`
     /// if the calling task is killed.
     pub fn find_ino(net: &Net, ino: u64) -> Result<Self> {
-        // A socket that is not open has this one.
-        if ino == 0 {
-            return Err(ENOENT);
+        match Self::find_bound_ino(net, ino) {
+            Err(ENOENT) if ino != 0 => Wanted { net, ino }.in_tasks()?.ok_or(ENOENT),
+            result => result,
         }
-        let wanted = Wanted { net, ino };
-
-        if let Some(file) = wanted.in_udp_hash()? {
-            return Ok(file);
-        }
-        wanted.in_tasks()?.ok_or(ENOENT)
     }
 }
 
@@ -114,7 +127,7 @@ impl Wanted<'_> {
                 }
             }
 
-            budget.spend()?;
+            budget.spend(1)?;
             pause()?;
             // It is not less than what was asked for, and so this comes to an end.
             let Some(after) = pid.max(next).checked_add(1) else {
@@ -148,8 +161,10 @@ impl Wanted<'_> {
     /// Looks among some open files of a task, from a descriptor on.
     fn in_batch(&self, task: &Task, mut fd: u32, budget: &mut Budget) -> Result<Batch> {
         for _ in 0..BATCH {
+            let from = fd;
             // SAFETY: The task is valid, since there is a reference to it.
             let file = unsafe { bindings::fget_task_next(task.as_ptr(), &raw mut fd) };
+            budget.spend(1 + fd.saturating_sub(from) / EMPTY)?;
             let Some(file) = NonNull::new(file) else {
                 return Ok(Batch::End);
             };
@@ -161,7 +176,6 @@ impl Wanted<'_> {
                 }
             }
 
-            budget.spend()?;
             let Some(next) = fd.checked_add(1) else {
                 return Ok(Batch::End);
             };
@@ -191,13 +205,13 @@ enum Batch {
 struct Budget(u32);
 
 impl Budget {
-    /// Spends one.
+    /// Spends some.
     ///
     /// # Errors
     ///
-    /// `E2BIG` if there are none left.
-    fn spend(&mut self) -> Result {
-        self.0 = self.0.checked_sub(1).ok_or(E2BIG)?;
+    /// `E2BIG` if there are not enough left.
+    fn spend(&mut self, cost: u32) -> Result {
+        self.0 = self.0.checked_sub(cost).ok_or(E2BIG)?;
         Ok(())
     }
 }

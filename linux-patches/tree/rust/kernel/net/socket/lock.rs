@@ -19,9 +19,6 @@ use core::{
 
 use super::Sock;
 
-/// How often to try before giving up.
-const TRIES: u32 = 10;
-
 /// How long to sleep between two tries, in milliseconds.
 const PAUSE: u32 = 1;
 
@@ -45,6 +42,9 @@ pub struct LockedSocket<'a> {
 }
 
 impl LockedSocket<'_> {
+    /// How often to try before giving up, by who can wait a little.
+    pub(super) const TRIES: u32 = 10;
+
     /// Takes the lock, but gives up after some tries.
     ///
     /// # Errors
@@ -58,13 +58,14 @@ impl LockedSocket<'_> {
     pub(super) unsafe fn try_lock(
         socket: NonNull<bindings::socket>,
         sk: NonNull<bindings::sock>,
+        tries: u32,
     ) -> Result<Self> {
         for attempt in 1.. {
             // SAFETY: The caller says that `sk` is valid.
             if unsafe { bindings::sock_trylock(sk.as_ptr()) } {
                 break;
             }
-            if attempt == TRIES {
+            if attempt >= tries {
                 return Err(EBUSY);
             }
 

@@ -122,6 +122,17 @@ impl Socket {
         self.setsockopt(level, optname, &value.to_ne_bytes())
     }
 
+    /// Asks the security module whether the calling task may set an option, as `setsockopt(2)`
+    /// does.
+    ///
+    /// For what is set otherwise; [`Self::setsockopt`] asks by itself.
+    pub fn security_setsockopt(&self, level: i32, optname: i32) -> Result {
+        // SAFETY: By the type invariants, the socket is valid.
+        to_result(unsafe {
+            bindings::security_socket_setsockopt(self.as_ptr(), level, optname)
+        })
+    }
+
     /// Binds the socket to a local address as `bind(2)` does.
     ///
     /// # Errors
@@ -152,6 +163,18 @@ impl Socket {
     /// Those of `connect(2)`.
     pub fn disconnect(&self) -> Result {
         self.connect_raw(RawAddress::unspecified())
+    }
+
+    /// Shuts down one or both directions as `shutdown(2)` does; `how` is `SHUT_*` of it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `shutdown(2)`. A datagram socket that is not connected gets shut down all the same
+    /// when this returns `ENOTCONN`.
+    pub fn shutdown(&self, how: i32) -> Result {
+        // SAFETY: By the type invariants, the socket is valid. The function asks the security
+        // module.
+        to_result(unsafe { bindings::__sys_shutdown_sock(self.as_ptr(), how) })
     }
 
     /// Connects the socket.

@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! THE option table: every option that the family carries, and the values that
-//! it is tried with.
-//!
-//! To test another option, add a row. Each case becomes a test of its own
-//! (`options::NAME::CASE`) and is drawn by the random ones.
+//! Options of level `SOL_SOCKET` that the socket itself uses.
 
-use super::{Case, Row, Set, Wire};
+use libc::SOL_SOCKET;
 
-const fn case(name: &'static str, set: Set, wire: Wire) -> Case {
-    Case { name, set, wire }
-}
-
-/// Cases of an option that is on or off.
-macro_rules! boolean {
-    () => {
-        &[
-            case("default", Set::Nothing, Wire::U32(0)),
-            case("on", Set::Int(1), Wire::U32(1)),
-            case("off_again", Set::Int(0), Wire::U32(0)),
-            case("any_int_is_on", Set::Int(i32::MIN), Wire::U32(1)),
-        ]
-    };
-}
+use super::{Row, Set, Wire, boolean, case};
 
 /// Cases of the two timeouts.
 macro_rules! timeout {
@@ -73,11 +55,12 @@ macro_rules! buffer {
 }
 
 pub const TABLE: &[Row] = &[
-    Row {
-        name: "bindtodevice",
-        attribute: 5,
-        number: libc::SO_BINDTODEVICE,
-        cases: &[
+    Row::new(
+        "bindtodevice",
+        &[5],
+        SOL_SOCKET,
+        libc::SO_BINDTODEVICE,
+        &[
             case("none", Set::Nothing, Wire::Name("")),
             case("loopback", Set::Existing("lo"), Wire::Name("lo")),
             case("dummy", Set::Device("dummy0"), Wire::Name("dummy0")),
@@ -88,36 +71,35 @@ pub const TABLE: &[Row] = &[
             ),
             case("gone", Set::DeviceGone, Wire::Absent),
         ],
-    },
-    Row {
-        name: "broadcast",
-        attribute: 6,
-        number: libc::SO_BROADCAST,
-        cases: boolean!(),
-    },
-    Row {
-        name: "debug",
-        attribute: 7,
-        number: libc::SO_DEBUG,
-        cases: boolean!(),
-    },
-    Row {
-        name: "dontroute",
-        attribute: 8,
-        number: libc::SO_DONTROUTE,
-        cases: boolean!(),
-    },
-    Row {
-        name: "keepalive",
-        attribute: 9,
-        number: libc::SO_KEEPALIVE,
-        cases: boolean!(),
-    },
-    Row {
-        name: "linger",
-        attribute: 10,
-        number: libc::SO_LINGER,
-        cases: &[
+    ),
+    Row::new(
+        "broadcast",
+        &[6],
+        SOL_SOCKET,
+        libc::SO_BROADCAST,
+        boolean!(),
+    ),
+    Row::new("debug", &[7], SOL_SOCKET, libc::SO_DEBUG, boolean!()),
+    Row::new(
+        "dontroute",
+        &[8],
+        SOL_SOCKET,
+        libc::SO_DONTROUTE,
+        boolean!(),
+    ),
+    Row::new(
+        "keepalive",
+        &[9],
+        SOL_SOCKET,
+        libc::SO_KEEPALIVE,
+        boolean!(),
+    ),
+    Row::new(
+        "linger",
+        &[10],
+        SOL_SOCKET,
+        libc::SO_LINGER,
+        &[
             case("default", Set::Nothing, Wire::Linger(0, 0)),
             case("on_zero", Set::Pair(1, 0), Wire::Linger(1, 0)),
             case("on", Set::Pair(1, 5), Wire::Linger(1, 5_000_000_000)),
@@ -138,99 +120,98 @@ pub const TABLE: &[Row] = &[
             ),
             case("off_infinite", Set::PairThenOff(1, -1), Wire::Linger(0, -1)),
         ],
-    },
-    Row {
-        name: "oobinline",
-        attribute: 11,
-        number: libc::SO_OOBINLINE,
-        cases: boolean!(),
-    },
-    Row {
-        name: "priority",
-        attribute: 13,
-        number: libc::SO_PRIORITY,
-        cases: &[
+    ),
+    Row::new(
+        "oobinline",
+        &[11],
+        SOL_SOCKET,
+        libc::SO_OOBINLINE,
+        boolean!(),
+    ),
+    Row::new(
+        "priority",
+        &[13],
+        SOL_SOCKET,
+        libc::SO_PRIORITY,
+        &[
             case("default", Set::Nothing, Wire::U32(0)),
             case("free", Set::Int(6), Wire::U32(6)),
             case("privileged", Set::Int(7), Wire::U32(7)),
             case("largest", Set::Int(i32::MAX), Wire::U32(0x7fff_ffff)),
             case("all_ones", Set::Int(-1), Wire::U32(u32::MAX)),
         ],
-    },
-    Row {
-        name: "rcvlowat",
-        attribute: 14,
-        number: libc::SO_RCVLOWAT,
-        cases: &[
+    ),
+    Row::new(
+        "rcvlowat",
+        &[14],
+        SOL_SOCKET,
+        libc::SO_RCVLOWAT,
+        &[
             case("default", Set::Nothing, Wire::U32(1)),
             case("zero_is_one", Set::Int(0), Wire::U32(1)),
             case("some", Set::Int(1000), Wire::U32(1000)),
             case("above_the_buffer", Set::Int(1 << 30), Wire::U32(1 << 30)),
             case("negative_is_largest", Set::Int(-1), Wire::U32(0x7fff_ffff)),
         ],
-    },
-    Row {
-        name: "rcvtimeo",
-        attribute: 15,
-        number: 66,
-        cases: timeout!(),
-    },
-    Row {
-        name: "sndtimeo",
-        attribute: 16,
-        number: 67,
-        cases: timeout!(),
-    },
-    Row {
-        name: "rcvbuf",
-        attribute: 17,
-        number: libc::SO_RCVBUF,
-        cases: buffer!("rmem_default", 33),
-    },
-    Row {
-        name: "reuseaddr",
-        attribute: 18,
-        number: libc::SO_REUSEADDR,
-        cases: boolean!(),
-    },
-    Row {
-        name: "sndbuf",
-        attribute: 19,
-        number: libc::SO_SNDBUF,
-        cases: buffer!("wmem_default", 32),
-    },
-    Row {
-        name: "timestamp",
-        attribute: 20,
-        number: 29,
-        cases: &[
+    ),
+    Row::new("rcvtimeo", &[15], SOL_SOCKET, 66, timeout!()),
+    Row::new("sndtimeo", &[16], SOL_SOCKET, 67, timeout!()),
+    Row::new(
+        "rcvbuf",
+        &[17],
+        SOL_SOCKET,
+        libc::SO_RCVBUF,
+        buffer!("rmem_default", 33),
+    ),
+    Row::new(
+        "reuseaddr",
+        &[18],
+        SOL_SOCKET,
+        libc::SO_REUSEADDR,
+        boolean!(),
+    ),
+    Row::new(
+        "sndbuf",
+        &[19],
+        SOL_SOCKET,
+        libc::SO_SNDBUF,
+        buffer!("wmem_default", 32),
+    ),
+    Row::new(
+        "timestamp",
+        &[20],
+        SOL_SOCKET,
+        29,
+        &[
             case("off", Set::Nothing, Wire::U32(0)),
             case("us_old", Set::IntOf(29, 1), Wire::U32(1)),
             case("us_new", Set::IntOf(63, 1), Wire::U32(2)),
             case("ns_old", Set::IntOf(35, 1), Wire::U32(3)),
             case("ns_new", Set::IntOf(64, 1), Wire::U32(4)),
         ],
-    },
-    Row {
-        name: "sndbuf_ulock",
-        attribute: 21,
-        number: 72,
-        cases: &[
+    ),
+    Row::new(
+        "sndbuf_ulock",
+        &[21],
+        SOL_SOCKET,
+        72,
+        &[
             case("default", Set::Nothing, Wire::U32(0)),
             case("alone", Set::Int(1), Wire::U32(1)),
             case("both", Set::Int(3), Wire::U32(1)),
             case("with_a_size", Set::IntOf(7, 3000), Wire::U32(1)),
         ],
-    },
-    Row {
-        name: "rcvbuf_ulock",
-        attribute: 22,
-        number: 72,
-        cases: &[
+    ),
+    Row::new(
+        "rcvbuf_ulock",
+        &[22],
+        SOL_SOCKET,
+        72,
+        &[
             case("default", Set::Nothing, Wire::U32(0)),
             case("alone", Set::Int(2), Wire::U32(1)),
             case("both", Set::Int(3), Wire::U32(1)),
             case("with_a_size", Set::IntOf(8, 3000), Wire::U32(1)),
         ],
-    },
+    ),
 ];

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use libc::SOL_SOCKET;
 
-use super::usage::{HERE, round_trip};
+use super::{HERE, round_trip};
 use crate::places::PORT;
 use crate::runner::Test;
 use crate::sys::{link, socket};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("use::sndtimeo_times_out", sndtimeo),
-        Test::new("use::bindtodevice", bindtodevice),
-        Test::new("use::dontroute", dontroute),
-        Test::new("use::sndbuf", sndbuf),
+        Test::new("usage::sndtimeo_times_out", sndtimeo),
+        Test::new("usage::bindtodevice", bindtodevice),
+        Test::new("usage::dontroute", dontroute),
+        Test::new("usage::sndbuf", sndbuf),
     ]
 }
 

@@ -1,105 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Every state goes through messages and through JSON unchanged; what is not known is refused.
 
-use std::net::IpAddr;
+mod strategies;
 
 use inetcr::{
-    BindLocks, DecodeError, DeviceName, FileFlags, Image, Linger, RawAttr, SockState, State, Time,
-    Timestamp,
+    BindLocks, DecodeError, FileFlags, Image, Ip, IpFlags, Linger, RawAttr, SockState,
+    SockoptFlags, State, Time, Timestamp, Udp, UdpFlags,
 };
-use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
 
-fn time() -> impl Strategy<Value = Time> {
-    prop_oneof![
-        Just(Time::INFINITE),
-        Just(Time::ZERO),
-        (0..=i64::MAX.unsigned_abs()).prop_filter_map("63 bits", Time::from_nanos),
-    ]
-}
-
-fn device() -> impl Strategy<Value = DeviceName> {
-    proptest::collection::vec(1u8.., 0..=15)
-        .prop_filter_map("a name", |bytes| DeviceName::from_bytes(&bytes))
-}
-
-fn linger() -> impl Strategy<Value = Linger> {
-    (option::of(any::<bool>()), option::of(time())).prop_map(|(onoff, time)| Linger { onoff, time })
-}
-
-prop_compose! {
-    fn switches()(on in proptest::array::uniform8(option::of(any::<bool>()))) -> State {
-        let [broadcast, debug, dontroute, keepalive, oobinline, sndbuf, rcvbuf, _] = on;
-        State {
-            sockopt_broadcast: broadcast,
-            sockopt_debug: debug,
-            sockopt_dontroute: dontroute,
-            sockopt_keepalive: keepalive,
-            sockopt_oobinline: oobinline,
-            sockopt_sndbuf_ulock: sndbuf,
-            sockopt_rcvbuf_ulock: rcvbuf,
-            ..State::default()
-        }
-    }
-}
-
-prop_compose! {
-    fn numbers()(
-        base in switches(),
-        numbers in proptest::collection::vec(option::of(any::<u32>()), 10),
-        wide in proptest::array::uniform2(option::of(any::<u64>())),
-    ) -> State {
-        State {
-            sock_type: numbers[0],
-            sock_fd: numbers[1],
-            sockopt_priority: numbers[2],
-            sockopt_rcvlowat: numbers[3],
-            sockopt_rcvbuf: numbers[4],
-            sockopt_reuseaddr: numbers[5],
-            sockopt_sndbuf: numbers[6],
-            sock_family: numbers[7],
-            sock_protocol: numbers[8],
-            bound_ifindex: numbers[9],
-            inode: wide[0],
-            cookie: wide[1],
-            ..base
-        }
-    }
-}
-
-prop_compose! {
-    fn state()(
-        base in numbers(),
-        (sock_state, timestamp) in (
-            option::of(select(SockState::ALL)),
-            option::of(select(Timestamp::ALL)),
-        ),
-        device in option::of(device()),
-        linger in option::of(linger()),
-        times in proptest::array::uniform2(option::of(time())),
-        addresses in proptest::array::uniform3(option::of(any::<IpAddr>())),
-        ports in proptest::array::uniform2(option::of(any::<u16>())),
-        bits in proptest::array::uniform2(option::of(0u32..4)),
-    ) -> State {
-        State {
-            sock_state,
-            sockopt_timestamp: timestamp,
-            sockopt_bindtodevice: device,
-            sockopt_linger: linger,
-            sockopt_rcvtimeo: times[0],
-            sockopt_sndtimeo: times[1],
-            local_addr: addresses[0],
-            peer_addr: addresses[1],
-            source_addr: addresses[2],
-            local_port: ports[0],
-            peer_port: ports[1],
-            bind_locks: bits[0].map(BindLocks::from_bits_retain),
-            file_flags: bits[1].map(FileFlags::from_bits_retain),
-            ..base
-        }
-    }
-}
+use strategies::{device, state};
 
 proptest! {
     #[test]
@@ -146,8 +56,8 @@ fn refusal(attr: RawAttr) -> String {
 fn what_is_not_known_is_refused_by_number_and_name() {
     let text = "attribute 4000 is not carried by this version";
     assert_eq!(refusal(RawAttr::u32(4000, 1)), text);
-    let text = "attribute 37 (sockopt-mark) is not carried by this version";
-    assert_eq!(refusal(RawAttr::u32(37, 1)), text);
+    let text = "attribute 53 (uid) is not carried by this version";
+    assert_eq!(refusal(RawAttr::u32(53, 1)), text);
     let text = "attribute 2 (sock-state) is 3, which this version does not know";
     assert_eq!(refusal(RawAttr::u32(2, 3)), text);
     let text = "attribute 32 (bind-locks) has the bits 0x10, which this version does not know";
@@ -155,6 +65,10 @@ fn what_is_not_known_is_refused_by_number_and_name() {
     let nest = RawAttr::nested(10, &[RawAttr::u32(3, 1)]);
     let text = "attribute 10 (sockopt-linger) holds something wrong: \
                 attribute 3 is not carried by this version";
+    assert_eq!(refusal(nest), text);
+    let nest = RawAttr::nested(58, &[RawAttr::u32(1, 1 << 16)]);
+    let text = "attribute 58 (ip) holds something wrong: attribute 1 (flags) has the bits \
+                0x10000, which this version does not know";
     assert_eq!(refusal(nest), text);
 }
 
@@ -170,6 +84,11 @@ fn what_is_malformed_is_refused() {
     let error = State::from_attrs(&twice).unwrap_err();
     assert!(matches!(error, DecodeError::Attribute { number: 6, .. }));
     assert!(error.to_string().ends_with("comes twice"));
+    let nest = RawAttr::nested(59, &[RawAttr::u32(4, 1), RawAttr::u32(4, 1)]);
+    let text = "attribute 59 (udp) holds something wrong: attribute 4 (segment) comes twice";
+    assert_eq!(refusal(nest), text);
+    let text = "attribute 39 (sockopt-peek-off) has 8 bytes instead of 4";
+    assert_eq!(refusal(RawAttr::new(39, [0; 8])), text);
 }
 
 #[test]
@@ -186,7 +105,7 @@ fn integers_may_have_four_or_eight_bytes() {
 }
 
 /// The JSON is that of the kernel's own YNL client: names of the specification, booleans as
-/// numbers, flags as lists, addresses as text.
+/// numbers, flags as lists, addresses as text, bytes as hexadecimal digits.
 #[test]
 fn golden_json() {
     let state = State {
@@ -201,14 +120,38 @@ fn golden_json() {
         bind_locks: Some(BindLocks::all()),
         file_flags: Some(FileFlags::empty()),
         sockopt_timestamp: Some(Timestamp::NsNew),
+        sockopt_flags: Some(SockoptFlags::NO_CHECK | SockoptFlags::RCVPRIORITY),
+        sockopt_peek_off: Some(-1),
+        sockopt_max_pacing_rate: Some(u64::MAX),
+        ip: Some(Ip {
+            flags: Some(IpFlags::RECVERR_RFC4884),
+            ttl: Some(-1),
+            options: Some(vec![1, 0x83]),
+            multicast_ifname: "".parse().ok(),
+            multicast_addr: Some([0; 4].into()),
+            ..Ip::default()
+        }),
+        udp: Some(Udp {
+            flags: Some(UdpFlags::NO_CHECK6_TX),
+            ..Udp::default()
+        }),
         ..State::default()
     };
     let golden = concat!(
         r#"{"sock-state":"close","sockopt-bindtodevice":"eth0","sockopt-broadcast":1,"#,
         r#""sockopt-linger":{"onoff":0,"time":-1},"sockopt-timestamp":"ns-new","#,
-        r#""local-addr":"127.0.0.1","bind-locks":["addr","port"],"file-flags":[]}"#,
+        r#""local-addr":"127.0.0.1","bind-locks":["addr","port"],"file-flags":[],"#,
+        r#""sockopt-flags":["no-check","rcvpriority"],"sockopt-peek-off":-1,"#,
+        r#""sockopt-max-pacing-rate":18446744073709551615,"#,
+        r#""ip":{"flags":["recverr-rfc4884"],"multicast-addr":"0.0.0.0","#,
+        r#""multicast-ifname":"","options":"0183","ttl":-1},"#,
+        r#""udp":{"flags":["no-check6-tx"]}}"#,
     );
     assert_eq!(serde_json::to_string(&state).unwrap(), golden);
     let edited = golden.replace("\"sockopt-broadcast\":1", "\"sockopt-broadcast\":true");
     assert_eq!(serde_json::from_str::<State>(&edited).unwrap(), state);
+    for wrong in ["018", "0x83", "01 8"] {
+        let wrong = golden.replace("0183", wrong);
+        assert!(serde_json::from_str::<State>(&wrong).is_err(), "{wrong}");
+    }
 }

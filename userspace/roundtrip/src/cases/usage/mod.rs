@@ -2,6 +2,12 @@
 
 //! What getsockopt(2) says is one thing, what the socket does is another.
 
+mod devices;
+mod ip;
+mod multicast;
+mod socket;
+mod udp;
+
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
@@ -12,21 +18,21 @@ use libc::SOL_SOCKET;
 use crate::cr;
 use crate::places::{BROADCAST, OTHER, PEER, PORT};
 use crate::runner::Test;
-use crate::sys::{socket, task};
+use crate::sys::{socket as sys, task};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
-        Test::new("use::send_receive", send_receive),
-        Test::new("use::rcvtimeo_times_out", rcvtimeo),
-        Test::new("use::rcvtimeo_does_not_wait", rcvtimeo_zero),
-        Test::new("use::rcvtimeo_waits", rcvtimeo_infinite),
-        Test::new("use::linger_closes_at_once", linger),
-        Test::new("use::nonblock", nonblock),
-        Test::new("use::broadcast", broadcast),
-        Test::new("use::priority", priority),
-        Test::new("use::reuseaddr", reuseaddr),
-        Test::new("use::rcvbuf", rcvbuf),
-        Test::new("use::inherited", inherited),
+        Test::new("usage::send_receive", send_receive),
+        Test::new("usage::rcvtimeo_times_out", rcvtimeo),
+        Test::new("usage::rcvtimeo_does_not_wait", rcvtimeo_zero),
+        Test::new("usage::rcvtimeo_waits", rcvtimeo_infinite),
+        Test::new("usage::linger_closes_at_once", linger),
+        Test::new("usage::nonblock", nonblock),
+        Test::new("usage::broadcast", broadcast),
+        Test::new("usage::priority", priority),
+        Test::new("usage::reuseaddr", reuseaddr),
+        Test::new("usage::rcvbuf", rcvbuf),
+        Test::new("usage::inherited", inherited),
     ];
     for (name, option) in [
         ("none", None),
@@ -35,23 +41,45 @@ pub fn tests() -> Vec<Test> {
         ("us_new", Some(63)),
         ("ns_new", Some(64)),
     ] {
-        tests.push(Test::new(format!("use::timestamp::{name}"), move || {
+        tests.push(Test::new(format!("usage::timestamp::{name}"), move || {
             timestamp(option)
         }));
     }
+    tests.extend(devices::tests());
+    tests.extend(socket::tests());
+    tests.extend(ip::tests());
+    tests.extend(multicast::tests());
+    tests.extend(udp::tests());
     tests
 }
 
-pub const HERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT);
+/// Where the sockets of these tests are.
+const HERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT);
 
 fn bound() -> Result<UdpSocket> {
-    let socket = socket::udp()?;
-    socket::bind(&socket, HERE)?;
+    let socket = sys::udp()?;
+    sys::bind(&socket, HERE)?;
     Ok(socket)
 }
 
-pub fn round_trip(original: UdpSocket) -> Result<UdpSocket> {
+fn round_trip(original: UdpSocket) -> Result<UdpSocket> {
     cr::round_trip(&mut cr::client()?, original)
+}
+
+/// A bound socket with an option that is an int, sent round.
+fn copy_with(level: i32, number: i32, value: i32) -> Result<UdpSocket> {
+    let original = bound()?;
+    sys::set_int(&original, level, number, value)?;
+    round_trip(original)
+}
+
+/// Data of a control message.
+fn control(fd: &UdpSocket, level: i32, kind: i32) -> Result<Option<Vec<u8>>> {
+    let (_, messages) = sys::receive(fd, 0)?;
+    let found = messages
+        .into_iter()
+        .find(|message| (message.0, message.1) == (level, kind));
+    Ok(found.map(|(_, _, data)| data))
 }
 
 /// Fails unless a call would have to wait, and says how long it took to say so.
@@ -81,7 +109,7 @@ fn send_receive() -> Result<()> {
 
 fn rcvtimeo() -> Result<()> {
     let original = bound()?;
-    socket::set_timeval(&original, 66, 0, 30_000)?;
+    sys::set_timeval(&original, 66, 0, 30_000)?;
     let copy = round_trip(original)?;
     let waited = would_block(|| copy.recv(&mut [0; 8]))?;
     ensure!(
@@ -93,7 +121,7 @@ fn rcvtimeo() -> Result<()> {
 
 fn rcvtimeo_zero() -> Result<()> {
     let original = bound()?;
-    socket::set_timeval(&original, 66, -1, 0)?;
+    sys::set_timeval(&original, 66, -1, 0)?;
     let copy = round_trip(original)?;
     would_block(|| copy.recv(&mut [0; 8]))?;
     Ok(())
@@ -117,7 +145,7 @@ fn rcvtimeo_infinite() -> Result<()> {
 /// UDP does not linger, whatever `SO_LINGER` says.
 fn linger() -> Result<()> {
     let original = bound()?;
-    socket::set_pair(&original, libc::SO_LINGER, 1, 30)?;
+    sys::set_pair(&original, libc::SO_LINGER, 1, 30)?;
     let copy = round_trip(original)?;
     let start = Instant::now();
     drop(copy);
@@ -137,7 +165,7 @@ fn nonblock() -> Result<()> {
     would_block(|| copy.recv(&mut [0; 8]))?;
     copy.set_nonblocking(false)?;
     // And off again.
-    socket::set_timeval(&copy, 66, 0, 5_000)?;
+    sys::set_timeval(&copy, 66, 0, 5_000)?;
     let copy = round_trip(copy)?;
     let waited = would_block(|| copy.recv(&mut [0; 8]))?;
     ensure!(waited >= Duration::from_millis(4), "did not wait");
@@ -146,17 +174,17 @@ fn nonblock() -> Result<()> {
 
 fn broadcast() -> Result<()> {
     let to = SocketAddrV4::new(BROADCAST, 7001);
-    let copy = round_trip(socket::udp()?)?;
+    let copy = round_trip(sys::udp()?)?;
     let error = copy.send_to(b"x", to).err().context("permitted")?;
     ensure!(error.raw_os_error() == Some(libc::EACCES), "{error}");
 
-    let original = socket::udp()?;
-    socket::set_int(&original, SOL_SOCKET, libc::SO_BROADCAST, 1)?;
+    let original = sys::udp()?;
+    sys::set_int(&original, SOL_SOCKET, libc::SO_BROADCAST, 1)?;
     let listener = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 7001))?;
     let copy = round_trip(original)?;
     copy.send_to(b"all", to)?;
     ensure!(
-        socket::readable(&listener, Duration::from_secs(2))?,
+        sys::readable(&listener, Duration::from_secs(2))?,
         "nothing was heard"
     );
     Ok(())
@@ -166,12 +194,12 @@ fn broadcast() -> Result<()> {
 fn priority() -> Result<()> {
     const SO_RCVPRIORITY: i32 = 82;
     let peer = UdpSocket::bind(PEER)?;
-    socket::set_int(&peer, SOL_SOCKET, SO_RCVPRIORITY, 1)?;
-    let original = socket::udp()?;
-    socket::set_int(&original, SOL_SOCKET, libc::SO_PRIORITY, 0x1234)?;
+    sys::set_int(&peer, SOL_SOCKET, SO_RCVPRIORITY, 1)?;
+    let original = sys::udp()?;
+    sys::set_int(&original, SOL_SOCKET, libc::SO_PRIORITY, 0x1234)?;
     let copy = round_trip(original)?;
     copy.send_to(b"x", PEER)?;
-    let (_, messages) = socket::receive(&peer, 0)?;
+    let (_, messages) = sys::receive(&peer, 0)?;
     let expected = (
         SOL_SOCKET,
         libc::SO_PRIORITY,
@@ -184,29 +212,29 @@ fn priority() -> Result<()> {
 /// Two sockets on one port, if both want it, and only then.
 fn reuseaddr() -> Result<()> {
     let mut client = cr::client()?;
-    let original = socket::udp()?;
-    socket::set_int(&original, SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-    socket::bind(&original, HERE)?;
+    let original = sys::udp()?;
+    sys::set_int(&original, SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    sys::bind(&original, HERE)?;
     let dump = cr::dump(&mut client, &original)?;
     let copy = cr::restore(&mut client, &dump).context("beside the original")?;
-    ensure!(socket::name(&copy)? == HERE, "bound elsewhere");
+    ensure!(sys::name(&copy)? == HERE, "bound elsewhere");
     drop(original);
     // Others can join the copy if they want it, too.
     ensure!(bound().is_err(), "joined without SO_REUSEADDR");
-    let other = socket::udp()?;
-    socket::set_int(&other, SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-    socket::bind(&other, HERE).context("joining the copy")?;
+    let other = sys::udp()?;
+    sys::set_int(&other, SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    sys::bind(&other, HERE).context("joining the copy")?;
     Ok(())
 }
 
 /// How many datagrams fit before the first is dropped.
 fn fit(socket: &UdpSocket) -> Result<usize> {
-    let peer = socket::udp()?;
+    let peer = sys::udp()?;
     for _ in 0..200 {
         peer.send_to(&[0; 100], HERE)?;
     }
     let mut count = 0;
-    while socket::receive(socket, libc::MSG_DONTWAIT).is_ok() {
+    while sys::receive(socket, libc::MSG_DONTWAIT).is_ok() {
         count += 1;
     }
     Ok(count)
@@ -215,7 +243,7 @@ fn fit(socket: &UdpSocket) -> Result<usize> {
 fn rcvbuf() -> Result<()> {
     let make = || -> Result<UdpSocket> {
         let socket = bound()?;
-        socket::set_int(&socket, SOL_SOCKET, libc::SO_RCVBUF, 6000)?;
+        sys::set_int(&socket, SOL_SOCKET, libc::SO_RCVBUF, 6000)?;
         Ok(socket)
     };
     let expected = fit(&make()?)?;
@@ -232,12 +260,12 @@ fn rcvbuf() -> Result<()> {
 fn timestamp(option: Option<i32>) -> Result<()> {
     let original = bound()?;
     if let Some(option) = option {
-        socket::set_int(&original, SOL_SOCKET, option, 1)?;
+        sys::set_int(&original, SOL_SOCKET, option, 1)?;
     }
     let copy = round_trip(original)?;
     let peer = UdpSocket::bind((OTHER, 0))?;
     peer.send_to(b"x", HERE)?;
-    let (_, messages) = socket::receive(&copy, 0)?;
+    let (_, messages) = sys::receive(&copy, 0)?;
     let kinds: Vec<_> = messages.iter().map(|(_, kind, _)| *kind).collect();
     ensure!(
         kinds == option.into_iter().collect::<Vec<_>>(),

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The classic filter of a socket.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    attr,
+    consts::{
+        SOL_SOCKET,
+        SO_ATTACH_FILTER, //
+    },
+    refusal::Refusal, //
+};
+
+use kernel::{
+    net::{
+        netlink::{
+            GenlMsg,
+            Policy,
+            Request, //
+        },
+        socket::{
+            FilterInsn,
+            LockedSocket,
+            Socket, //
+        },
+    },
+    prelude::*,
+    transmute::AsBytes, //
+};
+
+/// The longest filter, in bytes.
+const MAX_LEN: usize = FilterInsn::MAX * FilterInsn::SIZE;
+
+/// The policy of `AF_INET_CR_ATTR_SOCKOPT_FILTER`.
+pub(crate) const fn policy() -> Policy {
+    // CAST: 32 KiB.
+    Policy::binary_max(MAX_LEN as u16)
+}
+
+/// The filter of a socket, if it has one.
+pub(crate) struct Filter(Option<KVec<FilterInsn>>);
+
+/// Returns the filter of a socket, or refuses the socket for the kind of its filter.
+fn of<'a>(sock: &'a LockedSocket<'_>) -> Result<Option<&'a [FilterInsn]>, Refusal> {
+    sock.filter().map_err(|errno| match errno {
+        EACCES => Refusal::new(EOPNOTSUPP, "is set and not carried").about("an eBPF filter"),
+        errno => errno.into(),
+    })
+}
+
+/// Returns how much room in a message the filter of a socket takes.
+pub(crate) fn room(sock: &LockedSocket<'_>) -> Result<usize, Refusal> {
+    Ok(of(sock)?.map_or(0, |insns| insns.as_bytes().len()))
+}
+
+/// Writes the filter of a socket into a message.
+pub(crate) fn put(sock: &LockedSocket<'_>, msg: &mut GenlMsg) -> Result<(), Refusal> {
+    if let Some(insns) = of(sock)? {
+        msg.put_bytes(attr::SOCKOPT_FILTER, insns.as_bytes())?;
+    }
+    Ok(())
+}
+
+impl Filter {
+    /// Reads the filter in a message.
+    pub(crate) fn parse(request: &Request<'_>) -> Result<Filter, Refusal> {
+        let Some(attr) = request.attr(attr::SOCKOPT_FILTER) else {
+            return Ok(Filter(None));
+        };
+        let chunks = attr.as_bytes().chunks_exact(FilterInsn::SIZE);
+        if chunks.len() == 0 || !chunks.remainder().is_empty() {
+            return Err(
+                Refusal::new(EINVAL, "a filter is made of whole instructions")
+                    .at(attr::SOCKOPT_FILTER),
+            );
+        }
+
+        let mut insns = KVec::with_capacity(chunks.len(), GFP_KERNEL)?;
+        for bytes in chunks {
+            let bytes = bytes.try_into().map_err(|_| EINVAL)?;
+            insns.push(FilterInsn::from_ne_bytes(bytes), GFP_KERNEL)?;
+        }
+        Ok(Filter(Some(insns)))
+    }
+
+    /// Attaches the filter to a new socket, in the place of the one that it has, if it has one.
+    pub(crate) fn restore(&self, socket: &mut Socket) -> Result<(), Refusal> {
+        let Some(insns) = &self.0 else {
+            return Ok(());
+        };
+        // The option itself takes the instructions from user memory.
+        socket
+            .security_setsockopt(SOL_SOCKET, SO_ATTACH_FILTER)
+            .and_then(|()| socket.attach_filter(insns))
+            .map_err(|errno| {
+                Refusal::new(errno, "cannot be set")
+                    .about("SO_ATTACH_FILTER")
+                    .at(attr::SOCKOPT_FILTER)
+            })
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The multicast groups that a socket is a member of, with their source filters.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    address,
+    attr,
+    codec,
+    consts::{
+        IP_ADD_MEMBERSHIP,
+        MCAST_MSFILTER,
+        SOL_IP, //
+    },
+    device,
+    policy,
+    refusal::Refusal, //
+};
+
+use kernel::{
+    net::{
+        netlink::{
+            Attribute,
+            GenlMsg,
+            Request, //
+        },
+        socket::{
+            LockedSocket,
+            Membership as SocketMembership,
+            Socket, //
+        },
+        Net, //
+    },
+    prelude::*, //
+};
+
+use core::net::Ipv4Addr;
+
+/// How much room in a message a membership takes, but for the sources.
+const ROOM: usize = 128;
+
+/// How much room in a message a source takes.
+const SOURCE_ROOM: usize = 8;
+
+/// Returns how much room in a message the memberships of a socket take.
+pub(crate) fn room(sock: &LockedSocket<'_>) -> usize {
+    sock.memberships()
+        .map(|membership| {
+            let sources = membership.sources().len();
+            ROOM.saturating_add(sources.saturating_mul(SOURCE_ROOM))
+        })
+        .fold(0, usize::saturating_add)
+}
+
+/// Writes the memberships of a socket into a message, in the order in which they were joined.
+pub(crate) fn put(sock: &LockedSocket<'_>, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+    // There are a few of them, and the list begins at the end.
+    for behind in (0..sock.memberships().count()).rev() {
+        if let Some(membership) = sock.memberships().nth(behind) {
+            put_one(&membership, net, msg)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a membership into a message.
+fn put_one(
+    membership: &SocketMembership<'_>,
+    net: &Net,
+    msg: &mut GenlMsg,
+) -> Result<(), Refusal> {
+    msg.nest(attr::MEMBERSHIP, |nest| {
+        let group = membership.group().octets();
+
+        nest.put_bytes(attr::membership::GROUP, &group)?;
+        device::put(attr::membership::IFNAME, membership.ifindex(), net, nest)
+            .map_err(|refusal| refusal.about("a multicast membership"))?;
+        if !membership.address().is_unspecified() {
+            let address = membership.address().octets();
+            nest.put_bytes(attr::membership::ADDRESS, &address)?;
+        }
+        nest.put_u32(attr::membership::EXCLUDE, membership.is_exclude().into())?;
+        for source in membership.sources() {
+            nest.put_bytes(attr::membership::SOURCE, &source.octets())?;
+        }
+        Ok(())
+    })
+}
+
+/// A group that a socket is to be a member of.
+pub(crate) struct Membership {
+    /// The group.
+    group: Ipv4Addr,
+    /// The index of the device.
+    ifindex: u32,
+    /// The address that named the device when the group was joined, which leaving it may name
+    /// again; or the wildcard.
+    address: Ipv4Addr,
+    /// Whether the sources are those not to hear.
+    exclude: bool,
+    /// The sources of the filter.
+    sources: KVec<Ipv4Addr>,
+}
+
+impl Membership {
+    /// Reads the memberships in a message.
+    pub(crate) fn parse_all(request: &Request<'_>) -> Result<KVec<Membership>, Refusal> {
+        let mut memberships = KVec::new();
+
+        for attr in request.attrs() {
+            if attr.type_() == attr::MEMBERSHIP {
+                memberships.push(Membership::parse(request.net(), &attr)?, GFP_KERNEL)?;
+            }
+        }
+        Ok(memberships)
+    }
+
+    /// Reads a membership.
+    fn parse(net: &Net, attr: &Attribute<'_>) -> Result<Membership, Refusal> {
+        const WHOLE: &str = "a membership is a group, a device and a mode";
+
+        let nest = codec::open_nest(attr, &policy::MEMBERSHIP, &[attr::membership::SOURCE])?;
+        let required = |ty| codec::required(attr, &nest, ty, WHOLE);
+        let wrong = |refusal: Refusal, ty| refusal.inside(attr::MEMBERSHIP, ty, &policy::MEMBERSHIP);
+        let addr = |attr: &Attribute<'_>| {
+            address::parse_v4(attr).map_err(|refusal| wrong(refusal, attr.type_()))
+        };
+
+        let group = addr(&required(attr::membership::GROUP)?)?;
+        if !group.is_multicast() {
+            let refusal = Refusal::new(EINVAL, "not the address of a multicast group");
+            return Err(wrong(refusal, attr::membership::GROUP));
+        }
+        let name = required(attr::membership::IFNAME)?;
+        let ifindex = net.device_index(name.as_str()?).ok_or_else(|| {
+            let refusal = Refusal::new(ENODEV, "no device has this name");
+            wrong(refusal, attr::membership::IFNAME)
+        })?;
+        let exclude = required(attr::membership::EXCLUDE)?.as_u32()? != 0;
+        let address = match nest.get(attr::membership::ADDRESS) {
+            Some(attr) => addr(&attr)?,
+            None => Ipv4Addr::UNSPECIFIED,
+        };
+
+        let mut sources = KVec::new();
+        for attr in nest.iter() {
+            if attr.type_() == attr::membership::SOURCE {
+                sources.push(addr(&attr)?, GFP_KERNEL)?;
+            }
+        }
+        if sources.is_empty() && !exclude {
+            // Such a filter is how a group is left.
+            let refusal = Refusal::new(EINVAL, "a membership that hears nobody");
+            return Err(wrong(refusal, attr::membership::EXCLUDE));
+        }
+
+        Ok(Membership {
+            group,
+            ifindex,
+            address,
+            exclude,
+            sources,
+        })
+    }
+
+    /// Makes a new socket a member of the group.
+    pub(crate) fn restore(&self, socket: &mut Socket) -> Result<(), Refusal> {
+        let cannot = |errno| {
+            Refusal::new(errno, "cannot be set")
+                .about("IP_ADD_MEMBERSHIP")
+                .at(attr::MEMBERSHIP)
+        };
+        let mreqn = device::mreqn(self.group, self.address, self.ifindex);
+
+        socket
+            .setsockopt(SOL_IP, IP_ADD_MEMBERSHIP, &mreqn)
+            .map_err(cannot)?;
+        // It hears all sources now.
+        if self.exclude && self.sources.is_empty() {
+            return Ok(());
+        }
+        // The option itself has another structure in each ABI.
+        socket
+            .security_setsockopt(SOL_IP, MCAST_MSFILTER)
+            .and_then(|()| {
+                socket.set_source_filter(self.group, self.ifindex, self.exclude, &self.sources)
+            })
+            .map_err(|errno| cannot(errno).about("MCAST_MSFILTER"))
+    }
+}

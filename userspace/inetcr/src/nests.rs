@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The attribute sets that are nests in a [`State`](crate::State).
+
+use std::net::IpAddr;
+
+use crate::attributes::{attributes, nest};
+use crate::types::{DeviceName, IpFlags, Time, UdpFlags};
+use crate::value::Value as _;
+
+attributes! {
+    /// `SO_LINGER`.
+    pub struct Linger, LINGER;
+    fields {
+        /// Whether close(2) waits.
+        1 onoff "onoff" State: bool;
+        /// How long it waits. The socket keeps it while `onoff` is off.
+        2 time "time" State: Time;
+    }
+    kept {}
+}
+nest!(Linger "linger" LINGER in one line: linger);
+
+fn linger(linger: &Linger) -> String {
+    let onoff = linger.onoff.map_or("not saved".to_owned(), |on| on.human());
+    match linger.time {
+        Some(time) => format!("{onoff}, {time}"),
+        None => onoff,
+    }
+}
+
+attributes! {
+    /// `SO_TIMESTAMPING`.
+    pub struct Timestamping, TIMESTAMPING;
+    fields {
+        /// `SOF_TIMESTAMPING_*` flags.
+        1 flags "flags" State: u32 as hex;
+        /// Index of the PTP hardware clock.
+        2 bind_phc "bind-phc" State: i32;
+        /// It was set by `SO_TIMESTAMPING_NEW`.
+        3 new "new" State: bool;
+    }
+    kept {}
+}
+nest!(Timestamping "timestamping" TIMESTAMPING);
+
+attributes! {
+    /// `SO_TXTIME`.
+    pub struct Txtime, TXTIME;
+    fields {
+        /// Clock of the transmit times.
+        1 clockid "clockid" State: i32;
+        /// `SOF_TXTIME_*` flags.
+        2 flags "flags" State: u32 as hex;
+    }
+    kept {}
+}
+nest!(Txtime "txtime" TXTIME);
+
+attributes! {
+    /// State of level `SOL_IP`.
+    pub struct Ip, IP;
+    fields {
+        /// Boolean options.
+        1 flags "flags" State: IpFlags;
+        /// Which bits of `flags` were saved.
+        2 flags_mask "flags-mask" State: IpFlags as mask;
+        /// `IP_TOS`.
+        3 tos "tos" State: u32 as hex;
+        /// `IP_TTL`, -1 if the default of the namespace applies.
+        4 ttl "ttl" State: i32 as or_default;
+        /// `IP_MINTTL`.
+        5 min_ttl "min-ttl" State: u32;
+        /// `IP_OPTIONS`, absent if there are none.
+        6 options "options" Place: Vec<u8>;
+        /// `IP_MTU_DISCOVER`.
+        7 mtu_discover "mtu-discover" State: u32 as mtu_discover;
+        /// `IP_MULTICAST_TTL`.
+        8 multicast_ttl "multicast-ttl" State: u32;
+        /// Device of `IP_MULTICAST_IF`. The empty name means that there is none.
+        9 multicast_ifname "multicast-ifname" State: DeviceName;
+        /// Source address of `IP_MULTICAST_IF`.
+        10 multicast_addr "multicast-addr" Place: IpAddr;
+        /// Device of `IP_UNICAST_IF`. The empty name means that there is none.
+        11 unicast_ifname "unicast-ifname" State: DeviceName;
+        /// `IP_LOCAL_PORT_RANGE`, low in the lower half, high in the upper half.
+        12 local_port_range "local-port-range" State: u32 as port_range;
+    }
+    kept {}
+}
+nest!(Ip "ip" IP);
+
+attributes! {
+    /// State of level `SOL_UDP`.
+    pub struct Udp, UDP;
+    fields {
+        /// Boolean options.
+        1 flags "flags" State: UdpFlags;
+        /// Which bits of `flags` were saved.
+        2 flags_mask "flags-mask" State: UdpFlags as mask;
+        /// `UDP_ENCAP`.
+        3 encap "encap" State: u32 as encap;
+        /// `UDP_SEGMENT`, in bytes.
+        4 segment "segment" State: u32;
+    }
+    kept {}
+}
+nest!(Udp "udp" UDP);

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Any values of all types.
+
+use std::net::IpAddr;
+
+use inetcr::{
+    BindLocks, DeviceName, FileFlags, Ip, IpFlags, Linger, Shutdown, SockState, SockoptFlags,
+    State, Time, Timestamp, Timestamping, Txtime, Udp, UdpFlags,
+};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+fn time() -> impl Strategy<Value = Time> {
+    prop_oneof![
+        Just(Time::INFINITE),
+        Just(Time::ZERO),
+        (0..=i64::MAX.unsigned_abs()).prop_filter_map("63 bits", Time::from_nanos),
+    ]
+}
+
+/// Any name of a device.
+pub fn device() -> impl Strategy<Value = DeviceName> {
+    proptest::collection::vec(1u8.., 0..=15)
+        .prop_filter_map("a name", |bytes| DeviceName::from_bytes(&bytes))
+}
+
+fn linger() -> impl Strategy<Value = Linger> {
+    (option::of(any::<bool>()), option::of(time())).prop_map(|(onoff, time)| Linger { onoff, time })
+}
+
+fn flags<F: bitflags::Flags<Bits = u32> + std::fmt::Debug>() -> BoxedStrategy<Option<F>> {
+    option::of((0..=F::all().bits()).prop_map(F::from_bits_truncate)).boxed()
+}
+
+prop_compose! {
+    fn timestamping()(
+        flags in option::of(any::<u32>()),
+        bind_phc in option::of(any::<i32>()),
+        new in option::of(any::<bool>()),
+    ) -> Timestamping {
+        Timestamping { flags, bind_phc, new }
+    }
+}
+
+prop_compose! {
+    fn txtime()(
+        clockid in option::of(any::<i32>()),
+        flags in option::of(any::<u32>()),
+    ) -> Txtime {
+        Txtime { clockid, flags }
+    }
+}
+
+prop_compose! {
+    fn ip()(
+        (flags, flags_mask) in (flags::<IpFlags>(), flags::<IpFlags>()),
+        ttl in option::of(any::<i32>()),
+        numbers in proptest::array::uniform5(option::of(any::<u32>())),
+        options in option::of(proptest::collection::vec(any::<u8>(), 0..=40)),
+        devices in proptest::array::uniform2(option::of(device())),
+        multicast_addr in option::of(any::<IpAddr>()),
+    ) -> Ip {
+        Ip {
+            flags,
+            flags_mask,
+            tos: numbers[0],
+            ttl,
+            min_ttl: numbers[1],
+            options,
+            mtu_discover: numbers[2],
+            multicast_ttl: numbers[3],
+            multicast_ifname: devices[0],
+            multicast_addr,
+            unicast_ifname: devices[1],
+            local_port_range: numbers[4],
+        }
+    }
+}
+
+prop_compose! {
+    fn udp()(
+        (flags, flags_mask) in (flags::<UdpFlags>(), flags::<UdpFlags>()),
+        (encap, segment) in (option::of(any::<u32>()), option::of(any::<u32>())),
+    ) -> Udp {
+        Udp { flags, flags_mask, encap, segment }
+    }
+}
+
+prop_compose! {
+    fn switches()(on in proptest::array::uniform8(option::of(any::<bool>()))) -> State {
+        let [broadcast, debug, dontroute, keepalive, oobinline, sndbuf, rcvbuf, _] = on;
+        State {
+            sockopt_broadcast: broadcast,
+            sockopt_debug: debug,
+            sockopt_dontroute: dontroute,
+            sockopt_keepalive: keepalive,
+            sockopt_oobinline: oobinline,
+            sockopt_sndbuf_ulock: sndbuf,
+            sockopt_rcvbuf_ulock: rcvbuf,
+            ..State::default()
+        }
+    }
+}
+
+prop_compose! {
+    fn numbers()(
+        base in switches(),
+        numbers in proptest::collection::vec(option::of(any::<u32>()), 10),
+        wide in proptest::array::uniform2(option::of(any::<u64>())),
+    ) -> State {
+        State {
+            sock_type: numbers[0],
+            sock_fd: numbers[1],
+            sockopt_priority: numbers[2],
+            sockopt_rcvlowat: numbers[3],
+            sockopt_rcvbuf: numbers[4],
+            sockopt_reuseaddr: numbers[5],
+            sockopt_sndbuf: numbers[6],
+            sock_family: numbers[7],
+            sock_protocol: numbers[8],
+            bound_ifindex: numbers[9],
+            inode: wide[0],
+            cookie: wide[1],
+            ..base
+        }
+    }
+}
+
+prop_compose! {
+    fn options()(
+        base in numbers(),
+        (flags, flags_mask) in (flags::<SockoptFlags>(), flags::<SockoptFlags>()),
+        shutdown in flags::<Shutdown>(),
+        unsigned in proptest::array::uniform7(option::of(any::<u32>())),
+        signed in proptest::array::uniform2(option::of(any::<i32>())),
+        stamp in option::of(any::<i64>()),
+        filter in option::of(proptest::collection::vec(any::<u8>(), 0..64)),
+        rates in proptest::array::uniform2(option::of(any::<u64>())),
+        (timestamping, txtime) in (option::of(timestamping()), option::of(txtime())),
+        (ip, udp) in (option::of(ip()), option::of(udp())),
+    ) -> State {
+        State {
+            sockopt_flags: flags,
+            sockopt_flags_mask: flags_mask,
+            sockopt_mark: unsigned[0],
+            sockopt_timestamping: timestamping,
+            sockopt_peek_off: signed[0],
+            sockopt_busy_poll: unsigned[1],
+            sockopt_busy_poll_budget: unsigned[2],
+            sockopt_max_pacing_rate: rates[0],
+            sockopt_incoming_cpu: signed[1],
+            sockopt_txtime: txtime,
+            sockopt_filter: filter,
+            shutdown,
+            error: unsigned[3],
+            soft_error: unsigned[4],
+            stamp,
+            tskey: unsigned[5],
+            zckey: unsigned[6],
+            ip,
+            udp,
+            pacing_rate: rates[1],
+            ..base
+        }
+    }
+}
+
+prop_compose! {
+    /// Any state, every field there or not.
+    pub fn state()(
+        base in options(),
+        (sock_state, timestamp) in (
+            option::of(select(SockState::ALL)),
+            option::of(select(Timestamp::ALL)),
+        ),
+        device in option::of(device()),
+        linger in option::of(linger()),
+        times in proptest::array::uniform2(option::of(time())),
+        addresses in proptest::array::uniform3(option::of(any::<IpAddr>())),
+        ports in proptest::array::uniform2(option::of(any::<u16>())),
+        bits in proptest::array::uniform2(option::of(0u32..4)),
+    ) -> State {
+        State {
+            sock_state,
+            sockopt_timestamp: timestamp,
+            sockopt_bindtodevice: device,
+            sockopt_linger: linger,
+            sockopt_rcvtimeo: times[0],
+            sockopt_sndtimeo: times[1],
+            local_addr: addresses[0],
+            peer_addr: addresses[1],
+            source_addr: addresses[2],
+            local_port: ports[0],
+            peer_port: ports[1],
+            bind_locks: bits[0].map(BindLocks::from_bits_retain),
+            file_flags: bits[1].map(FileFlags::from_bits_retain),
+            ..base
+        }
+    }
+}
