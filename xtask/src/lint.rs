@@ -51,7 +51,8 @@ enum Check {
     Host,
     /// rustfmt on the kernel's Rust files that are ours or edited.
     Format,
-    /// The specification, the header generated from it, and the names that Rust uses.
+    /// The specification, the header generated from it, the names that Rust uses, and that no socket
+    /// option of the kernel is forgotten.
     Spec,
     /// checkpatch.pl --strict on each patch of the series.
     Series,

@@ -19,6 +19,7 @@ mod lint;
 mod lock;
 mod manifest;
 mod needs;
+mod options;
 mod pin;
 mod refresh;
 mod report;

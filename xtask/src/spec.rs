@@ -8,6 +8,7 @@ use crate::{
     lint,
     manifest::Present,
     needs::Group,
+    options,
     setup,
     tree,
     ui, //
@@ -62,6 +63,7 @@ pub fn check(ctx: &Ctx, tree: &Path, present: &Present) -> Result<bool> {
         eprintln!("{SPEC}: {name} is not named in net/ipv4/af_inet_cr/");
         good = false;
     }
+    good &= options::check(tree, &rust)?;
     Ok(good)
 }
 

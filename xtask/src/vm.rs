@@ -182,6 +182,10 @@ impl Machine {
             // A kernel that died ends its VM at once.
             "panic=-1".to_owned(),
             "oops=panic".to_owned(),
+            // While the boot processor is identified, its features are cleared for a moment. An
+            // interrupt then makes KASAN, which asks for LA57 each time, take good addresses for
+            // wild ones.
+            "no5lvl".to_owned(),
             format!("vminit.job={}", plain(job)?),
         ];
         parameters.extend(self.parameters.iter().cloned());

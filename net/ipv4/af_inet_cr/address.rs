@@ -69,8 +69,8 @@ pub(crate) struct Addresses {
     peer: Option<SocketAddr>,
     /// The source address (`inet_saddr`), if it is another one than the local address.
     ///
-    /// A socket that is bound to a multicast or broadcast address gets one when it is connected, and
-    /// keeps it when it is disconnected.
+    /// A socket that is bound to a multicast or broadcast address gets one when it is connected,
+    /// and keeps it when it is disconnected.
     source: Option<IpAddr>,
     /// Which of local address and port a disconnect keeps (`sk_userlocks`), or [`None`] for "not
     /// saved".
@@ -165,9 +165,7 @@ impl Addresses {
             );
         } else if self.local_addr.is_some() && self.locks.is_some_and(|it| it & LOCK_ADDR == 0) {
             // A disconnect would have taken it.
-            return Err(
-                Refusal::new(EINVAL, "an address that nobody chose").at(attr::BIND_LOCKS)
-            );
+            return Err(Refusal::new(EINVAL, "an address that nobody chose").at(attr::BIND_LOCKS));
         }
         if locks & !LOCKS != 0 {
             return Err(Refusal::new(EINVAL, "an unknown bind lock").at(attr::BIND_LOCKS));

@@ -4,8 +4,8 @@
 //!
 //! A generic netlink family with two commands: one writes the state of a socket into a message, the
 //! other makes an equal socket from such a message. The interface is described by
-//! [`af_inet_cr.yaml`](srctree/Documentation/netlink/specs/af_inet_cr.yaml), and what it promises by
-//! [`af_inet_cr.rst`](srctree/Documentation/networking/af_inet_cr.rst).
+//! [`af_inet_cr.yaml`](srctree/Documentation/netlink/specs/af_inet_cr.yaml), and what it promises
+//! by [`af_inet_cr.rst`](srctree/Documentation/networking/af_inet_cr.rst).
 //!
 //! What a socket is made of:
 //!
@@ -14,7 +14,8 @@
 //!   `policy.rs`, the policies that follow from the table.
 //! - `address.rs`, the addresses; `filter.rs`, the classic filter; `membership.rs`, the multicast
 //!   groups.
-//! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not carried.
+//! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not
+//!   carried.
 //!
 //! What is done with it: `select.rs` finds a socket, `dump.rs` and `restore.rs` are the commands,
 //! `refusal.rs` is why they fail. Only `internals.rs` has unsafe code.

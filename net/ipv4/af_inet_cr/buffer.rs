@@ -3,9 +3,10 @@
 //! The sizes of the buffers of a socket.
 //!
 //! `setsockopt()` doubles the size that it gets, and keeps it between a minimum and, without
-//! privilege, a limit (`net.core.rmem_max`, `net.core.wmem_max`). A message has the exact size, which
-//! may be odd, as the size of a new socket is a sysctl. All bounds and privileges are those of
-//! `setsockopt()` here, too: only between two sizes that it has set, an odd one is written by hand.
+//! privilege, a limit (`net.core.rmem_max`, `net.core.wmem_max`). A message has the exact size,
+//! which may be odd, as the size of a new socket is a sysctl. All bounds and privileges are those
+//! of `setsockopt()` here, too: only between two sizes that it has set, an odd one is written by
+//! hand.
 
 #![forbid(unsafe_code)]
 

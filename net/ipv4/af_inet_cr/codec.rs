@@ -66,8 +66,10 @@ const SK_FORCE_REUSE: u32 = 2;
 const BIND_PHC: u32 = uapi::SOF_TIMESTAMPING_BIND_PHC;
 
 /// The value of an option, as the socket has it.
+///
+/// There is one for each option of a message: it is kept small.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum Value<'a> {
     /// A number (also a signed one, by its bits), a boolean, an index or a mode.
     Int(u32),
     /// A number that has the size of a pointer.
@@ -82,8 +84,8 @@ pub(crate) enum Value {
     Timestamping(u32, i32, bool),
     /// A clock and flags, if it is on.
     Txtime(Option<(i32, u32)>),
-    /// Options of an IP header.
-    IpOptions(IpOptions),
+    /// Bytes in the message.
+    Bytes(&'a [u8]),
     /// The time stamp of the last datagram in nanoseconds, if it is asked for.
     Stamp(Option<i64>),
 }
@@ -91,7 +93,8 @@ pub(crate) enum Value {
 /// The attributes of a request, level by level.
 pub(crate) struct Levels<'a> {
     request: &'a Request<'a>,
-    nests: [Option<Attributes<'a>>; Nest::ALL.len()],
+    /// Those of the nests, by their number. They are looked for many times.
+    nests: [[Option<Attribute<'a>>; policy::NEST_LEN]; Nest::ALL.len()],
 }
 
 impl<'a> Levels<'a> {
@@ -99,12 +102,18 @@ impl<'a> Levels<'a> {
     pub(crate) fn open(request: &'a Request<'a>) -> Result<Levels<'a>, Refusal> {
         let mut levels = Levels {
             request,
-            nests: [None; Nest::ALL.len()],
+            nests: [[None; policy::NEST_LEN]; Nest::ALL.len()],
         };
 
-        for (nest, open) in Nest::ALL.iter().zip(&mut levels.nests) {
-            if let Some(attr) = nest.attr().and_then(|attr| request.attr(attr)) {
-                *open = Some(open_nest(&attr, nest.policies(), &[])?);
+        for (nest, table) in Nest::ALL.iter().zip(&mut levels.nests) {
+            let Some(attr) = nest.attr().and_then(|attr| request.attr(attr)) else {
+                continue;
+            };
+            for attr in open_nest(&attr, nest.policies(), &[])? {
+                // The policies have no more entries than the table.
+                if let Some(entry) = table.get_mut(usize::from(attr.type_())) {
+                    *entry = Some(attr);
+                }
             }
         }
         Ok(levels)
@@ -114,7 +123,7 @@ impl<'a> Levels<'a> {
     pub(crate) fn get(&self, nest: Nest, ty: u16) -> Option<Attribute<'a>> {
         match nest {
             Nest::None => self.request.attr(ty),
-            _ => self.nests.get(nest as usize)?.as_ref()?.get(ty),
+            _ => *self.nests.get(nest as usize)?.get(usize::from(ty))?,
         }
     }
 
@@ -158,7 +167,11 @@ fn put_level(nest: Nest, sock: &Sock, net: &Net, msg: &mut GenlMsg) -> Result<()
     let (mut bits, mut saved, mut bits_attr) = (0, 0, 0);
 
     for option in OPTIONS.iter().filter(|option| option.nest == nest) {
-        let value = option.read(sock)?;
+        if let Shape::IpOptions = option.shape {
+            put_ip_options(option.attr, sock, msg)?;
+            continue;
+        }
+        let value = option.read(sock);
 
         if option.bit == 0 {
             option.put(value, net, msg)?;
@@ -177,6 +190,12 @@ fn put_level(nest: Nest, sock: &Sock, net: &Net, msg: &mut GenlMsg) -> Result<()
     Ok(())
 }
 
+static_assert!(
+    uapi::AF_INET_CR_ATTR_SOCKOPT_FLAGS_MASK == uapi::AF_INET_CR_ATTR_SOCKOPT_FLAGS + 1
+        && uapi::AF_INET_CR_A_IP_FLAGS_MASK == uapi::AF_INET_CR_A_IP_FLAGS + 1
+        && uapi::AF_INET_CR_A_UDP_FLAGS_MASK == uapi::AF_INET_CR_A_UDP_FLAGS + 1
+);
+
 /// The attribute that says which bits of another one were saved.
 const fn saved_attr(bits_attr: u16) -> u16 {
     bits_attr.wrapping_add(1)
@@ -184,8 +203,8 @@ const fn saved_attr(bits_attr: u16) -> u16 {
 
 impl SocketOption {
     /// Reads the option of a socket, once.
-    pub(crate) fn read(&self, sock: &Sock) -> Result<Value> {
-        let value = match self.shape {
+    fn read(&self, sock: &Sock) -> Value<'static> {
+        match self.shape {
             Shape::Bool(get) => Value::Int(get(sock).into()),
             Shape::Flag(flag) => Value::Int(sock.flag(flag).into()),
             Shape::InetFlag(flag) => {
@@ -216,18 +235,23 @@ impl SocketOption {
             ),
             Shape::Size(which) => Value::Int(buffer::size(sock, which).unsigned_abs()),
             Shape::SizeLock(which) => Value::Int(buffer::is_locked(sock, which).into()),
-            Shape::IpOptions => Value::IpOptions(match sock.inet() {
-                Some(inet) => inet.ip_options()?,
-                None => IpOptions::default(),
-            }),
+            // They have no value that could be held.
+            Shape::IpOptions => Value::Bytes(&[]),
             Shape::Shutdown => Value::Int(sock.shutdown().into()),
             Shape::Stamp => Value::Stamp(sock.flag(SockFlag::TIMESTAMP).then(|| sock.stamp())),
-        };
-        Ok(value)
+        }
+    }
+
+    /// Tells whether a socket has this value.
+    fn is(&self, value: Value<'_>, sock: &Sock) -> Result<bool> {
+        match value {
+            Value::Bytes(bytes) => Ok(ip_options(sock)?.as_bytes() == bytes),
+            value => Ok(self.read(sock) == value),
+        }
     }
 
     /// Writes a value into a message.
-    fn put(&self, value: Value, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+    fn put(&self, value: Value<'_>, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
         let too_long = || Refusal::new(EOVERFLOW, "is too long for a message").about(self.name);
 
         match (self.shape, value) {
@@ -274,11 +298,7 @@ impl SocketOption {
                 nest.put_s32(attr::txtime::CLOCKID, clock)?;
                 nest.put_u32(attr::txtime::FLAGS, flags)
             })?,
-            (_, Value::IpOptions(options)) => {
-                if !options.as_bytes().is_empty() {
-                    msg.put_bytes(self.attr, options.as_bytes())?;
-                }
-            }
+            (_, Value::Bytes(bytes)) => msg.put_bytes(self.attr, bytes)?,
         }
         Ok(())
     }
@@ -296,7 +316,7 @@ impl SocketOption {
     /// Reads the value in a message, if it has one.
     ///
     /// What passes can be set, but for privileges.
-    pub(crate) fn parse(&self, levels: &Levels<'_>) -> Result<Option<Value>, Refusal> {
+    pub(crate) fn parse<'a>(&self, levels: &Levels<'a>) -> Result<Option<Value<'a>>, Refusal> {
         if self.bit != 0 {
             return self.parse_bit(levels);
         }
@@ -362,16 +382,14 @@ impl SocketOption {
             Shape::Linger => parse_linger(&attr, range)?,
             Shape::Timestamping => parse_timestamping(&attr)?,
             Shape::Txtime => parse_txtime(&attr)?,
-            Shape::IpOptions => {
-                Value::IpOptions(IpOptions::from_bytes(attr.as_bytes()).ok_or_else(range)?)
-            }
+            Shape::IpOptions => Value::Bytes(attr.as_bytes()),
             _ => Value::Int(attr.as_u32()?),
         };
         Ok(Some(value))
     }
 
     /// Reads one of the bits in an attribute, if it was saved.
-    fn parse_bit(&self, levels: &Levels<'_>) -> Result<Option<Value>, Refusal> {
+    fn parse_bit(&self, levels: &Levels<'_>) -> Result<Option<Value<'static>>, Refusal> {
         let bits = levels.get(self.nest, self.attr);
         let saved = levels.get(self.nest, saved_attr(self.attr));
 
@@ -379,9 +397,10 @@ impl SocketOption {
             (None, None) => return Ok(None),
             (Some(bits), Some(saved)) => (bits.as_u32()?, saved.as_u32()?),
             (Some(_), None) => {
-                return Err(self
-                    .nest
-                    .missing(saved_attr(self.attr), "bits without which of them were saved"));
+                return Err(self.nest.missing(
+                    saved_attr(self.attr),
+                    "bits without which of them were saved",
+                ));
             }
             (None, Some(_)) => {
                 return Err(self
@@ -397,7 +416,7 @@ impl SocketOption {
     }
 
     /// Reads the device and the address of `IP_MULTICAST_IF`.
-    fn parse_multicast(&self, levels: &Levels<'_>) -> Result<Option<Value>, Refusal> {
+    fn parse_multicast(&self, levels: &Levels<'_>) -> Result<Option<Value<'static>>, Refusal> {
         let ifindex = device::parse(levels, self.nest, self.attr)?;
         let addr = levels.get(self.nest, attr::ip::MULTICAST_ADDR);
         let addr = match addr {
@@ -429,8 +448,8 @@ impl SocketOption {
     /// Gives a new socket the value, unless it has it.
     ///
     /// What a new socket has anyway needs no privilege, and asks nobody.
-    pub(crate) fn restore(&self, value: Value, socket: &mut Socket) -> Result<(), Refusal> {
-        if self.access == Access::Get || self.read(socket)? == value {
+    pub(crate) fn restore(&self, value: Value<'_>, socket: &mut Socket) -> Result<(), Refusal> {
+        if self.access == Access::Get || self.is(value, socket)? {
             return Ok(());
         }
         let level = self.nest.level();
@@ -502,9 +521,7 @@ impl SocketOption {
                 let bytes: [u8; 8] = time::concat(clock.to_ne_bytes(), flags.to_ne_bytes());
                 socket.setsockopt(level, self.optname, &bytes)
             }
-            (_, Value::IpOptions(options)) => {
-                socket.setsockopt(level, self.optname, options.as_bytes())
-            }
+            (_, Value::Bytes(bytes)) => socket.setsockopt(level, self.optname, bytes),
         };
         result.map_err(|errno| self.blame(Refusal::new(errno, "cannot be set").about(self.name)))
     }
@@ -512,8 +529,8 @@ impl SocketOption {
     /// Refuses a socket that has not got the value.
     ///
     /// A program of the cgroup may have changed what was set.
-    pub(crate) fn verify(&self, value: Value, sock: &Sock) -> Result<(), Refusal> {
-        if self.access == Access::Volatile || self.read(sock)? == value {
+    pub(crate) fn verify(&self, value: Value<'_>, sock: &Sock) -> Result<(), Refusal> {
+        if self.access == Access::Volatile || self.is(value, sock)? {
             return Ok(());
         }
         Err(self.blame(Refusal::new(EPERM, "became another value").about(self.name)))
@@ -559,12 +576,30 @@ fn timestamp_option(mode: u32) -> (c_int, c_int) {
 }
 
 /// The state of `SO_TIMESTAMPING`.
-fn timestamping(sock: &Sock) -> Value {
+fn timestamping(sock: &Sock) -> Value<'static> {
     Value::Timestamping(
         sock.tsflags(),
         sock.bind_phc(),
         sock.flag(SockFlag::TSTAMP_NEW),
     )
+}
+
+/// The options of the IP header of what a socket sends.
+fn ip_options(sock: &Sock) -> Result<IpOptions> {
+    match sock.inet() {
+        Some(inet) => inet.ip_options(),
+        None => Ok(IpOptions::default()),
+    }
+}
+
+/// Writes the options of the IP header into a message, if there are any.
+fn put_ip_options(ty: u16, sock: &Sock, msg: &mut GenlMsg) -> Result {
+    let options = ip_options(sock)?;
+
+    match options.as_bytes() {
+        [] => Ok(()),
+        bytes => msg.put_bytes(ty, bytes),
+    }
 }
 
 /// Shuts down the directions that a message names.
@@ -615,7 +650,10 @@ pub(crate) fn required<'a>(
 }
 
 /// Reads `AF_INET_CR_ATTR_SOCKOPT_LINGER`.
-fn parse_linger(attr: &Attribute<'_>, range: impl Fn() -> Refusal) -> Result<Value, Refusal> {
+fn parse_linger(
+    attr: &Attribute<'_>,
+    range: impl Fn() -> Refusal,
+) -> Result<Value<'static>, Refusal> {
     let nest = open_nest(attr, &policy::LINGER, &[])?;
     let required = |ty| required(attr, &nest, ty, "SO_LINGER is a switch and a time");
 
@@ -629,7 +667,7 @@ fn parse_linger(attr: &Attribute<'_>, range: impl Fn() -> Refusal) -> Result<Val
 }
 
 /// Reads `AF_INET_CR_ATTR_SOCKOPT_TIMESTAMPING`.
-fn parse_timestamping(attr: &Attribute<'_>) -> Result<Value, Refusal> {
+fn parse_timestamping(attr: &Attribute<'_>) -> Result<Value<'static>, Refusal> {
     let nest = open_nest(attr, &policy::TIMESTAMPING, &[])?;
     let required = |ty| required(attr, &nest, ty, "SO_TIMESTAMPING has three parts");
 
@@ -641,7 +679,7 @@ fn parse_timestamping(attr: &Attribute<'_>) -> Result<Value, Refusal> {
 }
 
 /// Reads `AF_INET_CR_ATTR_SOCKOPT_TXTIME`.
-fn parse_txtime(attr: &Attribute<'_>) -> Result<Value, Refusal> {
+fn parse_txtime(attr: &Attribute<'_>) -> Result<Value<'static>, Refusal> {
     let nest = open_nest(attr, &policy::TXTIME, &[])?;
     let required = |ty| required(attr, &nest, ty, "SO_TXTIME is a clock and flags");
 

@@ -65,11 +65,7 @@ pub(crate) fn put(sock: &LockedSocket<'_>, net: &Net, msg: &mut GenlMsg) -> Resu
 }
 
 /// Writes a membership into a message.
-fn put_one(
-    membership: &SocketMembership<'_>,
-    net: &Net,
-    msg: &mut GenlMsg,
-) -> Result<(), Refusal> {
+fn put_one(membership: &SocketMembership<'_>, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
     msg.nest(attr::MEMBERSHIP, |nest| {
         let group = membership.group().octets();
 
@@ -122,7 +118,8 @@ impl Membership {
 
         let nest = codec::open_nest(attr, &policy::MEMBERSHIP, &[attr::membership::SOURCE])?;
         let required = |ty| codec::required(attr, &nest, ty, WHOLE);
-        let wrong = |refusal: Refusal, ty| refusal.inside(attr::MEMBERSHIP, ty, &policy::MEMBERSHIP);
+        let wrong =
+            |refusal: Refusal, ty| refusal.inside(attr::MEMBERSHIP, ty, &policy::MEMBERSHIP);
         let addr = |attr: &Attribute<'_>| {
             address::parse_v4(attr).map_err(|refusal| wrong(refusal, attr.type_()))
         };
@@ -148,11 +145,6 @@ impl Membership {
             if attr.type_() == attr::membership::SOURCE {
                 sources.push(addr(&attr)?, GFP_KERNEL)?;
             }
-        }
-        if sources.is_empty() && !exclude {
-            // Such a filter is how a group is left.
-            let refusal = Refusal::new(EINVAL, "a membership that hears nobody");
-            return Err(wrong(refusal, attr::membership::EXCLUDE));
         }
 
         Ok(Membership {

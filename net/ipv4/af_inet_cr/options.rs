@@ -621,8 +621,7 @@ mod tests {
         for (row, other) in pairs() {
             // Two bits of one option, and two numbers that one option sets.
             let two = matches!(row.shape, SizeLock(_) | Long(_));
-            let same = row.optname != 0
-                && (row.nest, row.optname) == (other.nest, other.optname);
+            let same = row.optname != 0 && (row.nest, row.optname) == (other.nest, other.optname);
 
             assert!(two || !same);
         }

@@ -14,7 +14,10 @@ use crate::{
     },
 };
 
-use kernel::net::netlink::Policy;
+use kernel::{
+    net::netlink::Policy,
+    prelude::*, //
+};
 
 /// The longest address.
 const ADDR_MAX: u16 = 16;
@@ -60,9 +63,14 @@ pub(crate) static MEMBERSHIP: [Policy; attr::membership::SOURCE as usize + 1] = 
     table
 };
 
+/// The number of policies of the nest with the most options.
+pub(crate) const NEST_LEN: usize = last(Nest::Ip) + 1;
+
+static_assert!(last(Nest::Udp) < NEST_LEN);
+
 /// What is in `AF_INET_CR_ATTR_IP`.
-static IP: [Policy; last(Nest::Ip) + 1] = {
-    let mut table = of_options::<{ last(Nest::Ip) + 1 }>(Nest::Ip);
+static IP: [Policy; NEST_LEN] = {
+    let mut table = of_options::<NEST_LEN>(Nest::Ip);
     table[attr::ip::MULTICAST_ADDR as usize] = addr();
     table
 };

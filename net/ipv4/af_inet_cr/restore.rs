@@ -2,8 +2,8 @@
 
 //! `AF_INET_CR_CMD_RESTORE`: a socket from a message.
 //!
-//! All or nothing: what a message says is checked before anything is made, the new socket is seen by
-//! nobody but this code until the reply is on its way, and an error drops it.
+//! All or nothing: what a message says is checked before anything is made, the new socket is seen
+//! by nobody but this code until the reply is on its way, and an error drops it.
 
 #![forbid(unsafe_code)]
 
@@ -140,7 +140,7 @@ fn restore(request: &Request<'_>) -> Result<(), Refusal> {
 }
 
 /// What a message says about a socket.
-struct Image {
+struct Image<'a> {
     /// What kind of socket it is.
     protocol: &'static Protocol,
     /// The flags of the open file (`O_*`).
@@ -152,12 +152,12 @@ struct Image {
     /// The multicast groups.
     memberships: KVec<Membership>,
     /// The options, in the order of their table; [`None`] for those that were not saved.
-    values: KVec<Option<Value>>,
+    values: KVec<Option<Value<'a>>>,
 }
 
-impl Image {
+impl<'a> Image<'a> {
     /// Reads a message, and refuses all that can be refused without a socket.
-    fn parse(request: &Request<'_>) -> Result<Image, Refusal> {
+    fn parse(request: &'a Request<'a>) -> Result<Image<'a>, Refusal> {
         refusal::repeated(request)?;
 
         let required = |ty, reason| -> Result<u32, Refusal> {
@@ -215,27 +215,31 @@ impl Image {
         let mut socket = Socket::create(net, family, type_, protocol)
             .map_err(|errno| Refusal::new(errno, "cannot make a socket"))?;
 
-        let saved = || {
+        let saved_options = || {
             OPTIONS
                 .iter()
                 .zip(&self.values)
                 .filter_map(|(option, value)| Some((option, (*value)?)))
         };
 
-        for (option, value) in saved().filter(|(option, _)| option.phase < Phase::AfterConnect) {
+        // The table is sorted by phase.
+        let mut saved = saved_options().peekable();
+        while let Some((option, value)) =
+            saved.next_if(|(option, _)| option.phase < Phase::AfterConnect)
+        {
             option.restore(value, &mut socket)?;
         }
         self.addresses.restore(&mut socket, &self.filter)?;
         for membership in &self.memberships {
             membership.restore(&mut socket)?;
         }
-        for (option, value) in saved().filter(|(option, _)| option.phase >= Phase::AfterConnect) {
+        for (option, value) in saved {
             option.restore(value, &mut socket)?;
         }
 
         let locked = socket.lock();
         self.addresses.verify(&locked)?;
-        for (option, value) in saved() {
+        for (option, value) in saved_options() {
             option.verify(value, &locked)?;
         }
         drop(locked);

@@ -5,14 +5,16 @@
 /// Defines an attribute set.
 ///
 /// Each row of `fields` is `number field "name" role: type`, and becomes an optional field; its
-/// type on the wire follows from the Rust type, by [`Value`](crate::value::Value). A function
-/// behind `as` says how people read it, where that is not what the type says. Each row of `kept`
-/// is `number "name" kind`: a number that the set has and the structure does not carry.
+/// type on the wire follows from the Rust type, by [`Value`](crate::value::Value). With `list`
+/// behind the role it becomes a vector, and the attribute may come several times, in an order that
+/// counts. A function behind `as` says how people read it, where that is not what the type says.
+/// Each row of `kept` is `number "name" kind`: a number that the set has and the structure does
+/// not carry.
 macro_rules! attributes {
     (
         $(#[$meta:meta])*
         pub struct $name:ident, $table:ident;
-        fields { $($(#[$field_meta:meta])* $number:literal $field:ident $text:literal $role:ident: $type:ty $(as $human:ident)?;)* }
+        fields { $($(#[$field_meta:meta])* $number:literal $field:ident $text:literal $role:ident $($list:ident)?: $type:ty $(as $human:ident)?;)* }
         kept { $($kept:literal $kept_text:literal $kept_kind:expr;)* }
     ) => {
         $(#[$meta])*
@@ -23,11 +25,11 @@ macro_rules! attributes {
                 $(#[$field_meta])*
                 #[serde(
                     rename = $text,
-                    with = "crate::value::optional",
+                    with = "crate::field::json",
                     default,
-                    skip_serializing_if = "Option::is_none"
+                    skip_serializing_if = "crate::field::is_absent"
                 )]
-                pub $field: Option<$type>,
+                pub $field: crate::attributes::field!($($list)?: $type),
             )*
         }
 
@@ -38,12 +40,14 @@ macro_rules! attributes {
                 name: $text,
                 kind: <$type as crate::value::Value>::KIND,
                 role: crate::table::Role::$role,
+                list: <crate::attributes::field!($($list)?: $type) as crate::field::Field>::LIST,
             },)*
             $(crate::table::AttributeInfo {
                 number: $kept,
                 name: $kept_text,
                 kind: $kept_kind,
                 role: crate::table::Role::Other,
+                list: false,
             },)*
         ];
 
@@ -51,19 +55,17 @@ macro_rules! attributes {
             /// The attributes that are present, in the order of their numbers.
             pub fn to_attrs(&self) -> Vec<crate::RawAttr> {
                 let mut attrs = Vec::new();
-                $(if let Some(value) = &self.$field {
-                    attrs.push(crate::value::Value::encode(value, $number));
-                })*
+                $(attrs.extend(crate::field::encode(&self.$field, $number));)*
                 attrs
             }
 
-            /// Reads attributes. One that is not known, that comes twice or that does not have
-            /// the form it should have is an error: nothing is dropped.
+            /// Reads attributes. One that is not known, that comes twice and is no list, or that
+            /// does not have the form it should have is an error: nothing is dropped.
             pub fn from_attrs(attrs: &[crate::RawAttr]) -> Result<Self, crate::DecodeError> {
                 let mut set = Self::default();
                 for attr in attrs {
                     let result = match attr.number() {
-                        $($number => crate::attributes::fill(&mut set.$field, &attr.payload),)*
+                        $($number => crate::field::fill(&mut set.$field, &attr.payload),)*
                         _ => Err("is not carried by this version".to_owned()),
                     };
                     result.map_err(|reason| {
@@ -78,12 +80,9 @@ macro_rules! attributes {
             pub fn describe(&self) -> Vec<crate::Described> {
                 let mut rows = Vec::new();
                 let mut table = $table.iter();
-                $({
-                    let row = table.next();
-                    if let (Some(row), Some(value)) = (row, &self.$field) {
-                        let human = || crate::attributes::human!(value $($human)?);
-                        rows.extend(crate::attributes::described(row, value, human));
-                    }
+                $(if let Some(row) = table.next() {
+                    let human = crate::attributes::human!($type $(as $human)?);
+                    rows.extend(crate::attributes::described(row, &self.$field, human));
                 })*
                 rows
             }
@@ -133,26 +132,40 @@ macro_rules! nest {
 }
 pub(crate) use nest;
 
+/// The type of a field.
+macro_rules! field {
+    (: $type:ty) => {
+        Option<$type>
+    };
+    (list: $type:ty) => {
+        Vec<$type>
+    };
+}
+pub(crate) use field;
+
 /// How people read a value.
 macro_rules! human {
-    ($value:ident) => {
-        crate::value::Value::human($value)
+    ($type:ty) => {
+        <$type as crate::value::Value>::human
     };
-    ($value:ident $human:ident) => {
-        crate::human::$human(*$value)
+    ($type:ty as $human:ident) => {
+        |value: &$type| crate::human::$human(*value)
     };
 }
 pub(crate) use human;
 
 use crate::attr::RawAttr;
+use crate::field::Field;
 use crate::table::AttributeInfo;
-use crate::value::Value;
+use crate::value::Value as _;
 
 /// An attribute that is present, and its value as people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {
     /// The attribute, in the nests that it is in: outermost first, itself last.
     path: Vec<&'static AttributeInfo>,
+    /// Which one it is, of an attribute that may come several times.
+    place: Option<usize>,
     /// The value.
     pub value: String,
     /// The value as it is on the wire, to compare it with others.
@@ -175,33 +188,37 @@ impl Described {
         let names: Vec<_> = self.path.iter().map(|row| row.name).collect();
         names.join(".")
     }
+
+    /// Its name with its place, where it may come several times: `membership[1]`.
+    pub fn name_and_place(&self) -> String {
+        match self.place {
+            Some(place) => format!("{}[{place}]", self.name()),
+            None => self.name(),
+        }
+    }
 }
 
-/// What is to be read of one attribute.
-pub(crate) fn described<T: Value>(
+/// What is to be read of one field. A list is read value by value, and so is a nest.
+pub(crate) fn described<F: Field>(
     row: &'static AttributeInfo,
-    value: &T,
-    human: impl FnOnce() -> String,
+    field: &F,
+    human: impl Fn(&F::Value) -> String,
 ) -> Vec<Described> {
-    let mut inside = value.inside();
-    if inside.is_empty() {
-        return vec![Described {
-            path: vec![row],
-            value: human(),
-            wire: value.encode(row.number),
-        }];
+    let mut rows = Vec::new();
+    for (at, value) in field.values().iter().enumerate() {
+        let mut inside = value.inside();
+        if inside.is_empty() {
+            inside.push(Described {
+                path: Vec::new(),
+                place: F::LIST.then_some(at),
+                value: human(value),
+                wire: value.encode(row.number),
+            });
+        }
+        for one in &mut inside {
+            one.path.insert(0, row);
+        }
+        rows.extend(inside);
     }
-    for one in &mut inside {
-        one.path.insert(0, row);
-    }
-    inside
-}
-
-/// Decodes a payload into its field.
-pub(crate) fn fill<T: Value>(field: &mut Option<T>, payload: &[u8]) -> Result<(), String> {
-    if field.is_some() {
-        return Err("comes twice".to_owned());
-    }
-    *field = Some(T::decode(payload)?);
-    Ok(())
+    rows
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use bitflags::Flags;
 
 use crate::attributes::Described;
-use crate::nests::{Ip, Udp};
+use crate::nests::{Ip, Membership, Udp};
 use crate::state::State;
 use crate::table::{AttributeInfo, Role};
 
@@ -29,7 +29,8 @@ use crate::table::{AttributeInfo, Role};
 pub struct Difference {
     /// Which attribute.
     pub attribute: &'static AttributeInfo,
-    /// Its name, behind those of the nests that it is in.
+    /// Its name, behind those of the nests that it is in, with its place where it may come several
+    /// times.
     pub name: String,
     /// The value in the one state, `None` if it has none.
     pub left: Option<String>,
@@ -56,8 +57,9 @@ impl State {
             let Some(attribute) = row.attribute() else {
                 continue;
             };
-            let name = row.name();
-            let find = |rows: &[Described]| rows.iter().find(|row| row.name() == name).cloned();
+            let name = row.name_and_place();
+            let is_it = |row: &&Described| row.name_and_place() == name;
+            let find = |rows: &[Described]| rows.iter().find(is_it).cloned();
             let (left, right) = (find(&left_rows), find(&right_rows));
             let wire = |row: &Option<Described>| row.as_ref().map(|row| row.wire.clone());
             let seen = differences.iter().any(|one| one.name == name);
@@ -84,7 +86,10 @@ impl State {
     /// The same state without zeroes as addresses and ports, and without nests in which nothing
     /// was saved.
     fn places(&self) -> Self {
-        let specified = |address: Option<IpAddr>| address.filter(|one| !one.is_unspecified());
+        let with_place = |one: Membership| Membership {
+            address: specified(one.address),
+            ..one
+        };
         Self {
             local_addr: specified(self.local_addr),
             peer_addr: specified(self.peer_addr),
@@ -97,6 +102,7 @@ impl State {
                 ..ip
             })),
             udp: saved(self.udp.clone()),
+            membership: self.membership.iter().cloned().map(with_place).collect(),
             ..self.clone()
         }
     }
@@ -126,6 +132,11 @@ impl State {
         }
         state
     }
+}
+
+/// An address that is one.
+fn specified(address: Option<IpAddr>) -> Option<IpAddr> {
+    address.filter(|one| !one.is_unspecified())
 }
 
 /// A nest in which there is something.
@@ -203,5 +214,40 @@ mod tests {
         };
         let unmet = state(None).unmet_by(&state(Some(vec![1, 1])));
         assert_eq!(unmet[0].to_string(), "ip.options: absent, 0101");
+    }
+
+    #[test]
+    fn the_order_of_a_list_counts() {
+        let one = |last| Membership {
+            group: Some([224, 1, 1, last].into()),
+            ifname: "lo".parse().ok(),
+            exclude: Some(true),
+            ..Membership::default()
+        };
+        let state = |membership| State {
+            membership,
+            ..State::default()
+        };
+        let image = state(vec![one(1), one(2)]);
+        assert_eq!(image.unmet_by(&image.clone()), []);
+        let text = |other: Vec<Membership>| -> Vec<_> {
+            let unmet = image.unmet_by(&state(other));
+            unmet.iter().map(ToString::to_string).collect()
+        };
+        let lost = ["membership[1]: 224.1.1.2 dev lo, absent"];
+        assert_eq!(text(vec![one(1)]), lost);
+        let swapped = [
+            "membership[0]: 224.1.1.1 dev lo, 224.1.1.2 dev lo",
+            "membership[1]: 224.1.1.2 dev lo, 224.1.1.1 dev lo",
+        ];
+        assert_eq!(text(vec![one(2), one(1)]), swapped);
+        // What the copy has and the socket had not.
+        let more = ["membership[2]: absent, 224.1.1.3 dev lo"];
+        assert_eq!(text(vec![one(1), one(2), one(3)]), more);
+        let by_nobody = Membership {
+            address: Some([0; 4].into()),
+            ..one(2)
+        };
+        assert_eq!(text(vec![one(1), by_nobody]), [""; 0]);
     }
 }

@@ -42,6 +42,7 @@ mod client;
 mod diff;
 mod error;
 mod extack;
+mod field;
 mod flags;
 mod human;
 mod image;
@@ -58,7 +59,10 @@ pub use client::{Client, Restored, Selector, Target};
 pub use diff::Difference;
 pub use error::{DecodeError, Error, KernelError, Policy};
 pub use image::{Image, ImageError};
-pub use nests::{IP, Ip, LINGER, Linger, TIMESTAMPING, TXTIME, Timestamping, Txtime, UDP, Udp};
+pub use nests::{
+    IP, Ip, LINGER, Linger, MEMBERSHIP, Membership, TIMESTAMPING, TXTIME, Timestamping, Txtime,
+    UDP, Udp,
+};
 pub use state::State;
 pub use types::{
     BindLocks, DeviceName, FileFlags, IpFlags, Shutdown, SockState, SockoptFlags, Time, Timestamp,

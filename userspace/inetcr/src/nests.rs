@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::attributes::{attributes, nest};
 use crate::types::{DeviceName, IpFlags, Time, UdpFlags};
-use crate::value::Value as _;
+use crate::value::Value;
 
 attributes! {
     /// `SO_LINGER`.
@@ -105,3 +105,39 @@ attributes! {
     kept {}
 }
 nest!(Udp "udp" UDP);
+
+attributes! {
+    /// Membership in a multicast group.
+    pub struct Membership, MEMBERSHIP;
+    fields {
+        /// Address of the group.
+        1 group "group" State: IpAddr;
+        /// Device that the group is heard on.
+        2 ifname "ifname" State: DeviceName;
+        /// Address that named the device when the group was joined. Absent if none did.
+        3 address "address" Place: IpAddr;
+        /// `source` lists whom not to hear, as opposed to whom to hear.
+        4 exclude "exclude" State: bool;
+        /// Addresses of the source filter.
+        5 source "source" Place list: IpAddr;
+    }
+    kept {}
+}
+nest!(Membership "membership" MEMBERSHIP in one line: membership);
+
+/// Somebody who is a member without a filter, as most are, hears all sources.
+fn membership(membership: &Membership) -> String {
+    let group = membership.group.map_or("?".to_owned(), |one| one.human());
+    let device = membership.ifname.map_or("?".to_owned(), |one| one.human());
+    let by = membership.address.map(|address| format!(" by {address}"));
+    let by = by.unwrap_or_default();
+    let sources: Vec<_> = membership.source.iter().map(Value::human).collect();
+    let filter = match (membership.exclude, sources.join(",")) {
+        (Some(true), none) if none.is_empty() => String::new(),
+        (Some(true), sources) => format!(", exclude {sources}"),
+        (Some(false), none) if none.is_empty() => ", include nobody".to_owned(),
+        (Some(false), sources) => format!(", include {sources}"),
+        (None, sources) => format!(", mode not saved {sources}"),
+    };
+    format!("{group} dev {device}{by}{filter}")
+}

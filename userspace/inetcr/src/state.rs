@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::attributes::attributes;
-use crate::nests::{Ip, Linger, Timestamping, Txtime, Udp};
+use crate::nests::{Ip, Linger, Membership, Timestamping, Txtime, Udp};
 use crate::table::Kind;
 use crate::types::{
     BindLocks, DeviceName, FileFlags, Shutdown, SockState, SockoptFlags, Time, Timestamp,
@@ -134,6 +134,8 @@ attributes! {
         58 ip "ip" State: Ip;
         /// State of level `SOL_UDP`.
         59 udp "udp" State: Udp;
+        /// Multicast groups, in the order in which they were joined.
+        60 membership "membership" Place list: Membership;
         /// Rate that the socket is paced at, in bytes per second, all ones without limit.
         69 pacing_rate "pacing-rate" State: u64 as rate;
     }
@@ -146,7 +148,6 @@ attributes! {
         55 "cgroup" Kind::Uint;
         56 "reuseport-group" Kind::Uint;
         57 "reuseport-filter" Kind::Binary;
-        60 "membership" Kind::Nest("membership", &[]);
         61 "datagram" Kind::Nest("datagram", &[]);
         62 "payload" Kind::Binary;
         63 "cork" Kind::Nest("cork", &[]);

@@ -70,6 +70,9 @@ pub struct AttributeInfo {
     pub kind: Kind,
     /// What it is for.
     pub role: Role,
+    /// Whether it may come several times, in an order that counts. Not said of what is not part of
+    /// a [`State`](crate::State).
+    pub list: bool,
 }
 
 /// The row of a number, if the table has one.

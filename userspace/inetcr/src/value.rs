@@ -261,31 +261,3 @@ impl Value for IpAddr {
         self.to_string()
     }
 }
-
-/// For `#[serde(with)]` on the optional fields of an attribute set.
-pub(crate) mod optional {
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de, ser};
-
-    use super::{Json, Value};
-
-    #[expect(clippy::ref_option, reason = "serde calls it so")]
-    pub(crate) fn serialize<T: Value, S: Serializer>(
-        value: &Option<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => {
-                let json = value.to_json().map_err(ser::Error::custom)?;
-                json.serialize(serializer)
-            }
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(crate) fn deserialize<'de, T: Value, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<T>, D::Error> {
-        let json = Json::deserialize(deserializer)?;
-        T::from_json(json).map(Some).map_err(de::Error::custom)
-    }
-}

@@ -9,6 +9,7 @@
 mod cases;
 mod cr;
 mod glob;
+mod groups;
 mod leaks;
 mod observe;
 mod options;

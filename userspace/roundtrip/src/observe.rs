@@ -14,6 +14,7 @@ use std::os::fd::AsRawFd;
 
 use anyhow::{Result, bail};
 
+use crate::sys::multicast::{self, Device};
 use crate::sys::{errno_name, socket};
 
 /// How many bytes `getsockopt(2)` is asked for.
@@ -40,8 +41,8 @@ macro_rules! options {
 /// Left out: `SO_ERROR` (reading clears it), `SO_COOKIE` (identity),
 /// `SO_PEERPIDFD` (opens a descriptor), `SO_INCOMING_NAPI_ID` (of the last
 /// packet), `IP_MTU` (of a cached route: it is there or not, and comes back with
-/// the next datagram), the multicast source filters (need a group) and the
-/// options of netfilter, which are not the socket's.
+/// the next datagram) and the options of netfilter, which are not the socket's.
+/// The multicast source filters need a group, see [`memberships`].
 const OPTIONS: &[Option_] = options! {
     SOL_SOCKET {
         1 SO_DEBUG 4,
@@ -224,7 +225,23 @@ pub fn observe(fd: &impl AsRawFd) -> Observation {
     for (name, value) in table_row(fd) {
         seen.insert(format!("/proc/net/udp {name}"), value);
     }
+    seen.extend(memberships(fd));
     Observation(seen)
+}
+
+/// The multicast groups that a socket is a member of, with their filters. No
+/// call lists them, so that it is asked for each one that somebody is a member of.
+fn memberships(fd: &impl AsRawFd) -> Vec<(String, String)> {
+    let mut seen = Vec::new();
+    for (device, index, group) in multicast::joined() {
+        if let Ok(filter) = multicast::filter(fd, group, Device::Index(index)) {
+            seen.push((
+                format!("member of {group} on {device}"),
+                format!("{filter:?}"),
+            ));
+        }
+    }
+    seen
 }
 
 /// What `/proc/net/udp` has of the socket: nothing if it is not bound.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A netlink socket of which each step is under control: for tests of what
-//! happens between sending and receiving.
+//! happens between sending and receiving, and of several requests at once.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -17,8 +17,58 @@ pub fn netlink_socket() -> io::Result<OwnedFd> {
 }
 
 const NLMSG_ERROR: u16 = 2;
+const NLMSGERR_ATTR_MSG: u16 = 1;
+const NLMSGERR_ATTR_OFFS: u16 = 2;
 const HEADER: usize = 16;
 const GENL_HEADER: usize = 4;
+
+/// What the kernel answers: attributes, or why it does not.
+pub type Answer = Result<Vec<RawAttr>, Refusal>;
+
+/// A refusal, with what it was told beside the number.
+#[derive(Debug)]
+pub struct Refusal {
+    pub errno: i32,
+    /// The words, if there are any.
+    pub message: String,
+    /// Number of the attribute that is to blame, without the nests that it is in.
+    pub attribute: Option<u16>,
+}
+
+impl Refusal {
+    /// Reads what is behind the header of an error: the number, the request, attributes.
+    fn new(errno: i32, body: &[u8]) -> Result<Self> {
+        let request = body.get(4..).unwrap_or_default();
+        let told = request.get((word(request, 0) as usize).next_multiple_of(4)..);
+        let mut refusal = Self {
+            errno,
+            message: String::new(),
+            attribute: None,
+        };
+        for attr in RawAttr::decode_all(told.unwrap_or_default())? {
+            match attr.number() {
+                NLMSGERR_ATTR_MSG => {
+                    let text = String::from_utf8_lossy(&attr.payload);
+                    text.trim_end_matches('\0').clone_into(&mut refusal.message);
+                }
+                NLMSGERR_ATTR_OFFS => {
+                    let header = request.get(word(&attr.payload, 0) as usize..);
+                    // Length and type.
+                    let kind = word(header.unwrap_or_default(), 0) >> 16;
+                    refusal.attribute = u16::try_from(kind & 0x3fff).ok();
+                }
+                _ => {}
+            }
+        }
+        Ok(refusal)
+    }
+}
+
+/// The 32 bits that are somewhere in a message, 0 behind its end.
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let bytes = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
+    bytes.map_or(0, u32::from_ne_bytes)
+}
 
 /// The socket.
 pub struct RawNetlink {
@@ -49,8 +99,32 @@ impl RawNetlink {
         socket::set_int(&self.fd, libc::SOL_SOCKET, libc::SO_RCVBUF, 0)
     }
 
+    /// Asks for words with refusals.
+    pub fn ask_for_words(&self) -> io::Result<()> {
+        socket::set_int(&self.fd, libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, 1)
+    }
+
     /// Sends a request. It is done when this returns.
     pub fn send(&mut self, command: u8, attributes: &[u8]) -> io::Result<()> {
+        let message = self.message(command, attributes);
+        socket::send(&self.fd, &message, 0).map(drop)
+    }
+
+    /// Sends requests of one command at once, and gives the answer to each.
+    pub fn send_together(&mut self, command: u8, requests: &[Vec<RawAttr>]) -> Result<Vec<Answer>> {
+        let first = self.sequence + 1;
+        let mut batch = Vec::new();
+        for attributes in requests {
+            batch.extend(self.message(command, &RawAttr::encode_all(attributes)));
+        }
+        socket::send(&self.fd, &batch, 0)?;
+        (first..=self.sequence)
+            .map(|one| self.answer_to(one))
+            .collect()
+    }
+
+    /// A request with the next number. Attributes are padded, so that another one can follow.
+    fn message(&mut self, command: u8, attributes: &[u8]) -> Vec<u8> {
         self.sequence += 1;
         let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK;
         let len = u32::try_from(HEADER + GENL_HEADER + attributes.len()).unwrap_or(u32::MAX);
@@ -61,33 +135,35 @@ impl RawNetlink {
         message.extend([0; 4]); // our port, which the kernel knows
         message.extend([command, self.version, 0, 0]);
         message.extend(attributes);
-        socket::send(&self.fd, &message, 0).map(drop)
+        message
     }
 
     /// The answer to the last request: its attributes, or the error.
     pub fn answer(&mut self) -> Result<Vec<RawAttr>> {
+        match self.answer_to(self.sequence)? {
+            Ok(attributes) => Ok(attributes),
+            Err(refusal) => Err(io::Error::from_raw_os_error(refusal.errno).into()),
+        }
+    }
+
+    /// The answer to a request; those to earlier ones are lost.
+    fn answer_to(&mut self, sequence: u32) -> Result<Answer> {
         let mut attributes = Vec::new();
         loop {
             let (bytes, _) = socket::receive(&self.fd, libc::MSG_DONTWAIT)?;
             let mut rest = bytes.as_slice();
             while let Some((header, _)) = rest.split_at_checked(HEADER) {
-                let word = |at: usize| -> u32 {
-                    let bytes = header.get(at..at + 4).and_then(|b| b.try_into().ok());
-                    bytes.map_or(0, u32::from_ne_bytes)
-                };
-                let len = word(0) as usize;
+                let len = word(header, 0) as usize;
                 let kind = u16::from_ne_bytes([header[4], header[5]]);
                 let Some(body) = rest.get(HEADER..len) else {
                     bail!("a message that is cut off");
                 };
-                if word(8) == self.sequence {
+                if word(header, 8) == sequence {
                     if kind == NLMSG_ERROR {
-                        let code = body.get(..4).and_then(|b| b.try_into().ok());
-                        return match code.map(i32::from_ne_bytes) {
-                            Some(0) => Ok(attributes),
-                            Some(code) => Err(io::Error::from_raw_os_error(-code).into()),
-                            None => bail!("a message that is cut off"),
-                        };
+                        return Ok(match word(body, 0).cast_signed() {
+                            0 => Ok(attributes),
+                            code => Err(Refusal::new(-code, body)?),
+                        });
                     }
                     attributes = RawAttr::decode_all(body.get(GENL_HEADER..).unwrap_or_default())?;
                 }

@@ -168,6 +168,28 @@ family ? protocol ? type ? ? *:* *:*
     }
 
     #[test]
+    fn memberships_have_a_line_each() {
+        let json = r#"{
+            "sockopt-mark": 16,
+            "membership": [
+                { "group": "224.1.1.1", "ifname": "lo", "exclude": 1,
+                  "source": ["10.0.0.1", "10.0.0.2"] },
+                { "group": "224.1.1.2", "ifname": "eth0", "address": "10.0.0.3", "exclude": 0,
+                  "source": ["10.0.0.1"] },
+                { "group": "224.1.1.3", "ifname": "lo", "exclude": 1 }
+            ]
+        }"#;
+        let expected = "\
+family ? protocol ? type ? ? *:* *:*
+    sockopt-mark  0x10
+    membership    224.1.1.1 dev lo, exclude 10.0.0.1,10.0.0.2
+    membership    224.1.1.2 dev eth0 by 10.0.0.3, include 10.0.0.1
+    membership    224.1.1.3 dev lo
+";
+        assert_eq!(shown(json), expected);
+    }
+
+    #[test]
     fn a_socket_is_one_line_and_a_table() {
         let json = r#"{
             "inode": 4242, "cookie": 7, "sock-family": 2, "sock-type": 2, "sock-protocol": 17,

@@ -4,7 +4,7 @@
 mod strategies;
 
 use inetcr::{
-    BindLocks, DecodeError, FileFlags, Image, Ip, IpFlags, Linger, RawAttr, SockState,
+    BindLocks, DecodeError, FileFlags, Image, Ip, IpFlags, Linger, Membership, RawAttr, SockState,
     SockoptFlags, State, Time, Timestamp, Udp, UdpFlags,
 };
 use proptest::prelude::*;
@@ -104,8 +104,29 @@ fn integers_may_have_four_or_eight_bytes() {
     assert_eq!(state.sockopt_sndtimeo, Some(Time::INFINITE));
 }
 
+/// One attribute each, in their order, also if there are others between them.
+#[test]
+fn lists_keep_their_order() {
+    let address = |number, last| RawAttr::new(number, [224, 1, 1, last]);
+    let nest = |last| RawAttr::nested(60, &[address(5, last), address(1, last), address(5, 9)]);
+    let attrs = [nest(2), RawAttr::u32(3, 2), nest(1), nest(2)];
+    let state = State::from_attrs(&attrs).unwrap();
+    let found: Vec<_> = state.membership.iter().map(|one| one.group).collect();
+    let group = |last| Some([224, 1, 1, last].into());
+    assert_eq!(found, [group(2), group(1), group(2)]);
+    let sources: [std::net::IpAddr; 2] = [[224, 1, 1, 1].into(), [224, 1, 1, 9].into()];
+    assert_eq!(state.membership[1].source, sources);
+    let numbers: Vec<_> = state.to_attrs().iter().map(RawAttr::number).collect();
+    assert_eq!(numbers, [3, 60, 60, 60]);
+    // What is in each is no list.
+    let nest = RawAttr::nested(60, &[address(1, 1), address(1, 1)]);
+    let text = "attribute 60 (membership) holds something wrong: attribute 1 (group) comes twice";
+    assert_eq!(refusal(nest), text);
+}
+
 /// The JSON is that of the kernel's own YNL client: names of the specification, booleans as
-/// numbers, flags as lists, addresses as text, bytes as hexadecimal digits.
+/// numbers, flags and what may come several times as lists, addresses as text, bytes as hexadecimal
+/// digits.
 #[test]
 fn golden_json() {
     let state = State {
@@ -135,6 +156,19 @@ fn golden_json() {
             flags: Some(UdpFlags::NO_CHECK6_TX),
             ..Udp::default()
         }),
+        membership: vec![
+            Membership {
+                group: Some([224, 1, 1, 1].into()),
+                ifname: "lo".parse().ok(),
+                address: Some([127, 0, 0, 1].into()),
+                exclude: Some(false),
+                source: vec![[10, 0, 0, 1].into()],
+            },
+            Membership {
+                exclude: Some(true),
+                ..Membership::default()
+            },
+        ],
         ..State::default()
     };
     let golden = concat!(
@@ -145,7 +179,9 @@ fn golden_json() {
         r#""sockopt-max-pacing-rate":18446744073709551615,"#,
         r#""ip":{"flags":["recverr-rfc4884"],"multicast-addr":"0.0.0.0","#,
         r#""multicast-ifname":"","options":"0183","ttl":-1},"#,
-        r#""udp":{"flags":["no-check6-tx"]}}"#,
+        r#""udp":{"flags":["no-check6-tx"]},"membership":[{"address":"127.0.0.1","exclude":0,"#,
+        r#""group":"224.1.1.1","ifname":"lo","source":["10.0.0.1"]},"#,
+        r#"{"exclude":1}]}"#,
     );
     assert_eq!(serde_json::to_string(&state).unwrap(), golden);
     let edited = golden.replace("\"sockopt-broadcast\":1", "\"sockopt-broadcast\":true");
@@ -154,4 +190,10 @@ fn golden_json() {
         let wrong = golden.replace("0183", wrong);
         assert!(serde_json::from_str::<State>(&wrong).is_err(), "{wrong}");
     }
+    // A list is one, however short.
+    let alone = golden.replace(r#"["10.0.0.1"]"#, r#""10.0.0.1""#);
+    let error = serde_json::from_str::<State>(&alone).unwrap_err();
+    assert!(error.to_string().contains("is not a list"), "{error}");
+    let none: State = serde_json::from_str(r#"{"membership":[]}"#).unwrap();
+    assert_eq!(none, State::default());
 }

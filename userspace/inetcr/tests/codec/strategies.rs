@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use inetcr::{
-    BindLocks, DeviceName, FileFlags, Ip, IpFlags, Linger, Shutdown, SockState, SockoptFlags,
-    State, Time, Timestamp, Timestamping, Txtime, Udp, UdpFlags,
+    BindLocks, DeviceName, FileFlags, Ip, IpFlags, Linger, Membership, Shutdown, SockState,
+    SockoptFlags, State, Time, Timestamp, Timestamping, Txtime, Udp, UdpFlags,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -88,6 +88,17 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn membership()(
+        (group, address) in (option::of(any::<IpAddr>()), option::of(any::<IpAddr>())),
+        ifname in option::of(device()),
+        exclude in option::of(any::<bool>()),
+        source in proptest::collection::vec(any::<IpAddr>(), 0..4),
+    ) -> Membership {
+        Membership { group, ifname, address, exclude, source }
+    }
+}
+
+prop_compose! {
     fn switches()(on in proptest::array::uniform8(option::of(any::<bool>()))) -> State {
         let [broadcast, debug, dontroute, keepalive, oobinline, sndbuf, rcvbuf, _] = on;
         State {
@@ -105,7 +116,7 @@ prop_compose! {
 
 prop_compose! {
     fn numbers()(
-        base in switches(),
+        base in switches().boxed(),
         numbers in proptest::collection::vec(option::of(any::<u32>()), 10),
         wide in proptest::array::uniform2(option::of(any::<u64>())),
     ) -> State {
@@ -129,7 +140,7 @@ prop_compose! {
 
 prop_compose! {
     fn options()(
-        base in numbers(),
+        base in numbers().boxed(),
         (flags, flags_mask) in (flags::<SockoptFlags>(), flags::<SockoptFlags>()),
         shutdown in flags::<Shutdown>(),
         unsigned in proptest::array::uniform7(option::of(any::<u32>())),
@@ -137,8 +148,9 @@ prop_compose! {
         stamp in option::of(any::<i64>()),
         filter in option::of(proptest::collection::vec(any::<u8>(), 0..64)),
         rates in proptest::array::uniform2(option::of(any::<u64>())),
-        (timestamping, txtime) in (option::of(timestamping()), option::of(txtime())),
-        (ip, udp) in (option::of(ip()), option::of(udp())),
+        (timestamping, txtime) in (option::of(timestamping()), option::of(txtime())).boxed(),
+        (ip, udp) in (option::of(ip()), option::of(udp())).boxed(),
+        membership in proptest::collection::vec(membership(), 0..4).boxed(),
     ) -> State {
         State {
             sockopt_flags: flags,
@@ -160,6 +172,7 @@ prop_compose! {
             zckey: unsigned[6],
             ip,
             udp,
+            membership,
             pacing_rate: rates[1],
             ..base
         }
@@ -169,7 +182,8 @@ prop_compose! {
 prop_compose! {
     /// Any state, every field there or not.
     pub fn state()(
-        base in options(),
+        // In a box: all of it is too much for the stack of a test.
+        base in options().boxed(),
         (sock_state, timestamp) in (
             option::of(select(SockState::ALL)),
             option::of(select(Timestamp::ALL)),

@@ -3,10 +3,10 @@
 
 mod schema;
 
-use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, SOCKET, lookup};
+use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, Role, SOCKET, lookup};
 use inetcr::{
-    BindLocks, FileFlags, IP, IpFlags, LINGER, Shutdown, SockState, SockoptFlags, TIMESTAMPING,
-    TXTIME, Timestamp, UDP, UdpFlags,
+    BindLocks, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, Shutdown, SockState, SockoptFlags,
+    TIMESTAMPING, TXTIME, Timestamp, UDP, UdpFlags,
 };
 
 use schema::{header, kind_of, spec};
@@ -24,6 +24,9 @@ fn compare(set: &str, table: &'static [AttributeInfo]) {
             kind => format!("{kind:?}"),
         };
         assert_eq!(kind, kind_of(attribute), "{set} {}", attribute.name);
+        if row.role != Role::Other {
+            assert_eq!(row.list, attribute.multi_attr, "{set} {}", row.name);
+        }
     }
 }
 
@@ -35,6 +38,7 @@ fn the_tables_have_the_rows_of_the_specification() {
     compare("txtime", TXTIME);
     compare("ip", IP);
     compare("udp", UDP);
+    compare("membership", MEMBERSHIP);
 }
 
 /// Values and names of flags.
@@ -98,9 +102,7 @@ fn the_commands_are_those_of_the_specification() {
 /// A nest that is carried is carried whole, so that nothing in it is refused as unknown.
 #[test]
 fn a_carried_nest_has_all_rows_of_its_set() {
-    let carried = SOCKET
-        .iter()
-        .filter(|row| row.role != inetcr::table::Role::Other);
+    let carried = SOCKET.iter().filter(|row| row.role != Role::Other);
     for row in carried {
         if let Kind::Nest(set, children) = row.kind {
             compare(set, children);
@@ -114,7 +116,7 @@ fn a_state_carries_all_that_the_commands_exchange() {
     let spec = spec();
     let carried = |name: &str| {
         let row = SOCKET.iter().find(|row| row.name == name);
-        row.is_some_and(|row| row.role != inetcr::table::Role::Other)
+        row.is_some_and(|row| row.role != Role::Other)
     };
     let exchange = |command| {
         let mut operations = spec.operations.list.iter();

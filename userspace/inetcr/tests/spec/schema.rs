@@ -54,6 +54,8 @@ pub struct Attribute {
     pub display_hint: Option<String>,
     pub nested_attributes: Option<String>,
     #[serde(default)]
+    pub multi_attr: bool,
+    #[serde(default)]
     pub checks: BTreeMap<String, Check>,
 }
 

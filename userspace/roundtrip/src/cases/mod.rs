@@ -6,6 +6,7 @@ mod addresses;
 mod faults;
 mod lifetime;
 mod lost;
+mod memberships;
 mod not_found;
 mod options;
 mod random;
@@ -24,6 +25,7 @@ pub fn all(random: Random) -> Vec<Test> {
         selfcheck::tests(random),
         options::tests(),
         addresses::tests(),
+        memberships::tests(),
         random::tests(random),
         selectors::tests(),
         not_found::tests(),

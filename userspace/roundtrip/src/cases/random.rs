@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Random options in, the same options out: rows of the option table in random
-//! order and values, with a place somewhere among them.
+//! order and values, with a place and memberships somewhere among them.
 //!
 //! The seed is fixed, so that a run can be repeated; `--seed` gives another one,
 //! `--cases` another number of cases.
 
 use std::cell::RefCell;
+use std::net::UdpSocket;
 
 use anyhow::{Context, Result, ensure};
 use proptest::collection::vec;
@@ -14,6 +15,7 @@ use proptest::strategy::{Just, Strategy};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use crate::cr;
+use crate::groups::ON_LOOPBACK;
 use crate::options::{Case, Row, Set, apply, remove_devices, rows};
 use crate::places::{PLACES, Place};
 use crate::runner::Test;
@@ -57,16 +59,20 @@ fn round_trips(random: Random) -> Result<()> {
     let values = vec(0_u8..16, rows.len());
     let place = 0..PLACES.len();
     let position = 0..=rows.len();
-    let strategy = (place, position, order, values).prop_map(|(place, position, order, values)| {
-        let choices: Vec<Choice> = order.into_iter().zip(values).collect();
-        (place, position, choices)
-    });
+    let groups = vec(0..ON_LOOPBACK.len(), 0..=3);
+    let strategy = (place, groups, position, order, values).prop_map(
+        |(place, groups, position, order, values)| {
+            let choices: Vec<Choice> = order.into_iter().zip(values).collect();
+            (place, groups, position, choices)
+        },
+    );
     let client = RefCell::new(cr::client()?);
     let counts = RefCell::new((0_u32, 0_u32));
     runner
-        .run(&strategy, |(place, position, choices)| {
+        .run(&strategy, |(place, groups, position, choices)| {
             let mut client = client.borrow_mut();
-            let went = one(&mut client, &rows, &PLACES[place], position, &choices)
+            let place = (&PLACES[place], groups.as_slice());
+            let went = one(&mut client, &rows, place, position, &choices)
                 .map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
             let mut counts = counts.borrow_mut();
             counts.0 += 1;
@@ -94,7 +100,7 @@ const EXCLUSIVE: [&str; 4] = [
 fn one(
     client: &mut inetcr::Client,
     rows: &[&Row],
-    place: &Place,
+    (place, groups): (&Place, &[usize]),
     position: usize,
     choices: &[Choice],
 ) -> Result<bool> {
@@ -105,6 +111,7 @@ fn one(
         if at == position {
             made &= (place.go)(&original).is_ok();
             names.push(place.name.to_string());
+            names.extend(join(&original, groups));
         }
         let row = rows[*row];
         let case = &row.cases[usize::from(*value) % row.cases.len()];
@@ -121,6 +128,7 @@ fn one(
     if position == choices.len() {
         made &= (place.go)(&original).is_ok();
         names.push(place.name.to_string());
+        names.extend(join(&original, groups));
     }
     let result = if made {
         cr::round_trip(client, original)
@@ -132,6 +140,13 @@ fn one(
     remove_devices();
     result?;
     Ok(made)
+}
+
+/// Joins groups, each of them once, and names them.
+fn join(socket: &UdpSocket, groups: &[usize]) -> Vec<String> {
+    let members = groups.iter().filter_map(|group| ON_LOOPBACK.get(*group));
+    let joined = members.filter(|member| member.join(socket).is_ok());
+    joined.map(|member| member.group.to_string()).collect()
 }
 
 /// Whether a case can be part of a socket in that place: not what is set for all

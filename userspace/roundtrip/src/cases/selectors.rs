@@ -6,12 +6,13 @@ use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use inetcr::{Client, RawAttr, Selector, Target};
 
 use crate::cr::{self, DUMP, Dump, Expected, attr};
 use crate::observe::{observe, same};
 use crate::places::place;
+use crate::rawnl::{Answer, RawNetlink};
 use crate::runner::Test;
 use crate::sys::{namespace, socket, task};
 
@@ -28,6 +29,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("selectors::cookie_is_wrong", wrong_cookie),
         Test::new("selectors::other_namespace", other_namespace),
         Test::new("selectors::hidden_process", hidden_process),
+        Test::new("selectors::batch", batch),
     ]
 }
 
@@ -175,6 +177,44 @@ fn wrong_cookie() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Of several requests in one sendmsg(2), only the last one looks for a socket that is not bound:
+/// that takes long, and the others would wait.
+fn batch() -> Result<()> {
+    let client = cr::client()?;
+    let (bound, unbound) = (bound()?, socket::udp()?);
+    let by_inode = |socket: &UdpSocket| -> Result<_> {
+        Ok(vec![RawAttr::uint(attr::INODE, socket::inode(socket)?)])
+    };
+    let (to_bound, to_unbound) = (by_inode(&bound)?, by_inode(&unbound)?);
+    let mut raw = RawNetlink::open(&client)?;
+    raw.ask_for_words()?;
+    let dumped = |answer: Option<Answer>, socket: &UdpSocket| -> Result<()> {
+        match answer.context("no answer")? {
+            Ok(attrs) => cr::check_identity(&Dump(attrs), socket),
+            Err(refusal) => bail!("{refusal:?}"),
+        }
+    };
+
+    let requests = [to_bound.clone(), to_unbound.clone()];
+    let mut answers = raw.send_together(DUMP, &requests)?.into_iter();
+    dumped(answers.next(), &bound).context("the bound one, first")?;
+    dumped(answers.next(), &unbound).context("the unbound one, last")?;
+
+    let mut answers = raw
+        .send_together(DUMP, &[to_unbound, to_bound])?
+        .into_iter();
+    let Err(refusal) = answers.next().context("no answer")? else {
+        bail!("the unbound one was found first");
+    };
+    ensure!(
+        refusal.errno == libc::EBUSY
+            && refusal.attribute == Some(attr::INODE)
+            && refusal.message.contains("last request"),
+        "{refusal:?}"
+    );
+    dumped(answers.next(), &bound).context("the bound one, last")
 }
 
 /// A socket of another network namespace is not found, by whatever selector.

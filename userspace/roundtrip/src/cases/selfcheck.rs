@@ -2,12 +2,14 @@
 
 //! The suite's own test: what is broken comes out red.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Random;
 use crate::cr::{self, attr};
+use crate::groups::{SOURCES, member};
 use crate::observe::observe;
 use crate::options::{Set, remove_devices, rows, socket_with};
 use crate::places::{PLACES, place};
@@ -18,6 +20,7 @@ pub fn tests(random: Random) -> Vec<Test> {
     vec![
         Test::new("selfcheck::lost_option", lost_option).slow(),
         Test::new("selfcheck::lost_address", lost_address),
+        Test::new("selfcheck::lost_membership", lost_membership),
         Test::new("selfcheck::observe_sees_options", observe_sees_options),
         Test::new("selfcheck::runner", runner),
         Test::new("selfcheck::names", move || names(random)),
@@ -45,7 +48,8 @@ fn lost_option() -> Result<()> {
     Ok(())
 }
 
-/// The same of what says where a socket is.
+/// The same of what says where a socket is, as far as plain calls see it. The source address of one
+/// that is not connected shows by use only (`lost::source_address`).
 fn lost_address() -> Result<()> {
     let mut client = cr::client()?;
     for (name, number) in [
@@ -56,7 +60,6 @@ fn lost_address() -> Result<()> {
         ("connected_addr_port", attr::PEER_ADDR),
         ("connected_addr_port", attr::PEER_PORT),
         ("connected_addr_port", attr::SOCK_STATE),
-        ("multicast_disconnected", attr::SOURCE_ADDR),
         ("shut_both", attr::SHUTDOWN),
         ("connected_shut_send", attr::SHUTDOWN),
     ] {
@@ -70,6 +73,38 @@ fn lost_address() -> Result<()> {
         ensure!(
             cr::resurrect(&mut client, &gone).is_err(),
             "nobody misses attribute {number} of {name}"
+        );
+    }
+    Ok(())
+}
+
+/// And of memberships: one of them, or what is in it.
+fn lost_membership() -> Result<()> {
+    let mut client = cr::client()?;
+    let [first, second] = [1, 2].map(|last| member(Ipv4Addr::new(224, 1, 1, last)));
+    let second = second.without(SOURCES);
+    let lossy = [
+        ("a membership", vec![first.attribute()]),
+        ("the other one", vec![second.attribute()]),
+        ("all of them", Vec::new()),
+        (
+            "the sources",
+            vec![first.attribute(), member(second.group).attribute()],
+        ),
+        (
+            "the mode",
+            vec![first.attribute(), second.only(SOURCES).attribute()],
+        ),
+    ];
+    for (what, left) in lossy {
+        let original = socket::udp()?;
+        first.join(&original)?;
+        second.join(&original)?;
+        let mut gone = cr::checkpoint(&mut client, original)?;
+        gone.dump = gone.dump.with_all(attr::MEMBERSHIP, left);
+        ensure!(
+            cr::resurrect(&mut client, &gone).is_err(),
+            "nobody misses {what}"
         );
     }
     Ok(())

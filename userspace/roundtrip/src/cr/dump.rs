@@ -15,10 +15,16 @@ use super::attr;
 pub struct Dump(pub Vec<RawAttr>);
 
 impl Dump {
-    /// Payload of an attribute.
+    /// Payload of an attribute; of one that comes several times, of the first.
     pub fn get(&self, number: u16) -> Option<&[u8]> {
         let attr = self.0.iter().find(|attr| attr.number() == number)?;
         Some(&attr.payload)
+    }
+
+    /// All attributes of a number, in their order.
+    pub fn all(&self, number: u16) -> Vec<RawAttr> {
+        let attrs = self.0.iter().filter(|attr| attr.number() == number);
+        attrs.cloned().collect()
     }
 
     /// An attribute of type `u32`.
@@ -35,7 +41,8 @@ impl Dump {
         }
     }
 
-    /// Payload of the attribute at the end of a path of numbers, outermost first.
+    /// Payload of the attribute at the end of a path of numbers, outermost first. Of what comes
+    /// several times, the first is looked at.
     pub fn at(&self, path: &[u16]) -> Option<Vec<u8>> {
         let (first, rest) = path.split_first()?;
         let attr = self.0.iter().find(|attr| attr.number() == *first)?;
@@ -50,21 +57,26 @@ impl Dump {
         self.at(path)?.try_into().ok().map(u32::from_ne_bytes)
     }
 
-    /// Without an attribute.
+    /// Without an attribute, however often it comes.
     #[must_use]
     pub fn without(mut self, number: u16) -> Self {
         self.0.retain(|attr| attr.number() != number);
         self
     }
 
-    /// With an attribute in the place of the one of that number, or at the end.
+    /// With an attribute in the place of all of that number, or at the end.
     #[must_use]
-    pub fn with(mut self, new: RawAttr) -> Self {
-        let old = self.0.iter_mut().find(|attr| attr.number() == new.number());
-        match old {
-            Some(old) => *old = new,
-            None => self.0.push(new),
-        }
+    pub fn with(self, new: RawAttr) -> Self {
+        self.with_all(new.number(), vec![new])
+    }
+
+    /// With attributes in the place of all of a number, or at the end.
+    #[must_use]
+    pub fn with_all(mut self, number: u16, new: Vec<RawAttr>) -> Self {
+        let first = self.0.iter().position(|attr| attr.number() == number);
+        self = self.without(number);
+        let at = first.unwrap_or(self.0.len());
+        self.0.splice(at..at, new);
         self
     }
 
@@ -91,37 +103,47 @@ impl Dump {
         })
     }
 
-    /// Changes the set that the last number of a path belongs to.
+    /// Changes the set that the last number of a path belongs to. Of nests that come several times,
+    /// the first is changed and the others stay.
     fn changed(self, path: &[u16], change: impl FnOnce(Self, u16) -> Self) -> Self {
         match path {
             [] => self,
             [number] => change(self, *number),
             [first, rest @ ..] => {
-                let inner = self.0.iter().find(|attr| attr.number() == *first);
-                let inner = inner.and_then(|attr| attr.children().ok());
+                let mut all = self.all(*first);
+                let inner = all.first().and_then(|attr| attr.children().ok());
                 let inner = Self(inner.unwrap_or_default()).changed(rest, change);
-                self.with(RawAttr::nested(*first, &inner.0))
+                let changed = RawAttr::nested(*first, &inner.0);
+                all.splice(..all.len().min(1), [changed]);
+                self.with_all(*first, all)
             }
         }
     }
 
     /// Every attribute that is no nest, by its path.
-    fn flat(&self) -> BTreeMap<Vec<u16>, Vec<u8>> {
+    fn flat(&self) -> BTreeMap<Path, Vec<u8>> {
         let mut found = BTreeMap::new();
         flatten(&self.0, SOCKET, &[], &mut found);
         found
     }
 }
 
+/// Where an attribute is: its number, and which one of that number it is, behind those of the
+/// nests that it is in. The order of what comes several times counts.
+type Path = Vec<(u16, usize)>;
+
 fn flatten(
     attrs: &[RawAttr],
     table: &'static [AttributeInfo],
-    nests: &[u16],
-    found: &mut BTreeMap<Vec<u16>, Vec<u8>>,
+    nests: &[(u16, usize)],
+    found: &mut BTreeMap<Path, Vec<u8>>,
 ) {
-    for attr in attrs {
-        let path = [nests, &[attr.number()]].concat();
-        let kind = lookup(table, attr.number()).map(|row| row.kind);
+    for (at, attr) in attrs.iter().enumerate() {
+        let number = attr.number();
+        let earlier = attrs.iter().take(at);
+        let place = earlier.filter(|one| one.number() == number).count();
+        let path = [nests, &[(number, place)]].concat();
+        let kind = lookup(table, number).map(|row| row.kind);
         match (kind, attr.children()) {
             (Some(Kind::Nest(_, table)), Ok(inner)) => flatten(&inner, table, &path, found),
             _ => {
@@ -129,6 +151,16 @@ fn flatten(
             }
         }
     }
+}
+
+/// The name of an attribute, with the places on the way to it where one is not the first.
+fn name(path: &Path) -> String {
+    let (numbers, places): (Vec<_>, Vec<_>) = path.iter().copied().unzip();
+    let name = AttributePath::new(&numbers);
+    if places.iter().all(|place| *place == 0) {
+        return name.to_string();
+    }
+    format!("{name} {places:?}")
 }
 
 /// Fails unless two dumps are equal but for identity.
@@ -140,9 +172,9 @@ pub fn same_dump(original: &Dump, copy: &Dump) -> Result<()> {
     paths.dedup();
     let difference: Vec<_> = paths
         .into_iter()
-        .filter(|path| !identity.contains(&path[0]) && left.get(*path) != right.get(*path))
+        .filter(|path| !identity.contains(&path[0].0) && left.get(*path) != right.get(*path))
         .map(|path| {
-            let name = AttributePath::new(path);
+            let name = name(path);
             let (left, right) = (left.get(path), right.get(path));
             format!("{name}: {left:02x?} != {right:02x?}")
         })
@@ -153,4 +185,65 @@ pub fn same_dump(original: &Dump, copy: &Dump) -> Result<()> {
         difference.join("\n  ")
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nest(group: u8, sources: &[u8]) -> RawAttr {
+        let group = RawAttr::new(attr::membership::GROUP, [224, 1, 1, group]);
+        let source = |last: &u8| RawAttr::new(attr::membership::SOURCE, [10, 0, 0, *last]);
+        let inside: Vec<_> = [group]
+            .into_iter()
+            .chain(sources.iter().map(source))
+            .collect();
+        RawAttr::nested(attr::MEMBERSHIP, &inside)
+    }
+
+    #[test]
+    fn what_comes_several_times_counts_with_its_order() {
+        let dump = |nests: &[RawAttr]| Dump(nests.to_vec());
+        let original = dump(&[nest(1, &[1, 2]), nest(2, &[])]);
+        assert!(same_dump(&original, &original.clone()).is_ok());
+        for (copy, word) in [
+            (vec![nest(1, &[1, 2])], "membership.group [1, 0]"),
+            (vec![nest(2, &[]), nest(1, &[1, 2])], "membership.source"),
+            (
+                vec![nest(1, &[2, 1]), nest(2, &[])],
+                "membership.source [0, 1]",
+            ),
+            (
+                vec![nest(1, &[1]), nest(2, &[])],
+                "membership.source [0, 1]",
+            ),
+            (
+                vec![nest(1, &[1, 2]), nest(2, &[]), nest(2, &[])],
+                "membership.group [2, 0]",
+            ),
+        ] {
+            let error = same_dump(&original, &dump(&copy)).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn spoiling_leaves_one_in_the_place_of_all_and_changes_the_first() {
+        let before = RawAttr::u32(attr::SOCK_TYPE, 2);
+        let dump = Dump(vec![nest(1, &[1, 2]), before.clone(), nest(2, &[])]);
+        assert_eq!(dump.all(attr::MEMBERSHIP).len(), 2);
+        let one = dump.clone().with(nest(3, &[]));
+        assert_eq!(one.without(attr::SOCK_TYPE).0, [nest(3, &[])]);
+        assert_eq!(dump.clone().without(attr::MEMBERSHIP).0, [before]);
+        let source = RawAttr::new(attr::membership::SOURCE, [10, 0, 0, 9]);
+        let more = dump.clone().adding_at(&[attr::MEMBERSHIP], source.clone());
+        assert_eq!(
+            more.all(attr::MEMBERSHIP),
+            [nest(1, &[1, 2, 9]), nest(2, &[])]
+        );
+        let other = dump.with_at(&[attr::MEMBERSHIP], source);
+        assert_eq!(other.all(attr::MEMBERSHIP), [nest(1, &[9]), nest(2, &[])]);
+        let made = Dump(Vec::new()).with_at(&[attr::MEMBERSHIP], RawAttr::u32(4, 1));
+        assert_eq!(made.u32_at(&[attr::MEMBERSHIP, 4]), Some(1));
+    }
 }

@@ -52,6 +52,16 @@ pub mod attr {
     pub const FILTER: u16 = 45;
     pub const SHUTDOWN: u16 = 46;
     pub const IP: u16 = 58;
+    pub const MEMBERSHIP: u16 = 60;
+
+    /// Inside `MEMBERSHIP`.
+    pub mod membership {
+        pub const GROUP: u16 = 1;
+        pub const IFNAME: u16 = 2;
+        pub const ADDRESS: u16 = 3;
+        pub const EXCLUDE: u16 = 4;
+        pub const SOURCE: u16 = 5;
+    }
 }
 
 /// Opens a connection to the family in the current network namespace.

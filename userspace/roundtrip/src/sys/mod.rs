@@ -10,6 +10,7 @@
 pub mod filter;
 pub mod link;
 mod message;
+pub mod multicast;
 pub mod namespace;
 pub mod socket;
 pub mod task;

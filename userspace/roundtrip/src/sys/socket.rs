@@ -25,7 +25,12 @@ pub fn udp() -> io::Result<UdpSocket> {
 
 /// `getsockopt(2)` with a buffer of `len` zeroes, cut to what was returned.
 pub fn get(fd: &impl AsRawFd, level: i32, name: i32, len: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0_u8; len];
+    ask(fd, level, name, vec![0; len])
+}
+
+/// The same with a buffer in which there is something that the option reads.
+pub fn ask(fd: &impl AsRawFd, level: i32, name: i32, mut buffer: Vec<u8>) -> io::Result<Vec<u8>> {
+    let len = buffer.len();
     let mut got = libc::socklen_t::try_from(len).expect("small buffer");
     // SAFETY: buffer and length belong together and outlive the call.
     check(unsafe {

@@ -54,7 +54,6 @@ mod filter;
 mod find;
 mod lock;
 mod multicast;
-mod option;
 mod owned;
 
 pub use self::{

@@ -22,8 +22,8 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// An attribute that RESTORE takes: its path, and its type.
-type Taken = (Vec<u16>, Kind);
+/// An attribute that RESTORE takes: its path, and its row.
+type Taken = (Vec<u16>, &'static AttributeInfo);
 
 /// Every attribute that RESTORE takes, those in nests included.
 fn taken() -> Vec<Taken> {
@@ -35,7 +35,7 @@ fn taken() -> Vec<Taken> {
 fn add(table: &'static [AttributeInfo], nests: &[u16], found: &mut Vec<Taken>) {
     for row in table.iter().filter(|row| row.role != Role::Other) {
         let path = [nests, &[row.number]].concat();
-        found.push((path.clone(), row.kind));
+        found.push((path.clone(), row));
         if let Kind::Nest(_, inside) = row.kind {
             add(inside, &path, found);
         }
@@ -52,11 +52,11 @@ fn attribute(number: u16, kind: Kind, payload: Vec<u8>) -> RawAttr {
 
 /// Puts some bytes into the place of an attribute, and sees that they are
 /// refused and that it is blamed.
-fn spoil(client: &mut Client, dump: &Dump, (path, kind): &Taken, len: usize) -> Result<()> {
+fn spoil(client: &mut Client, dump: &Dump, (path, row): &Taken, len: usize) -> Result<()> {
     let Some((number, nests)) = path.split_last() else {
         return Ok(());
     };
-    let bad = attribute(*number, *kind, vec![1; len]);
+    let bad = attribute(*number, row.kind, vec![1; len]);
     let dump = dump.clone().with_at(nests, bad);
     let paths = [path.as_slice()];
     let expected = Expected::errno(&[libc::EINVAL, libc::ERANGE]).paths(&paths);
@@ -68,7 +68,7 @@ fn short() -> Result<()> {
     let mut client = cr::client()?;
     let dump = good(&mut client)?;
     for taken in taken() {
-        let lengths: &[usize] = match taken.1 {
+        let lengths: &[usize] = match taken.1.kind {
             Kind::Be16 => &[0, 1],
             Kind::Nest(..) => &[1, 3],
             // An empty name is a name, of no device; no bytes are some bytes.
@@ -91,7 +91,7 @@ fn long() -> Result<()> {
     let mut client = cr::client()?;
     let dump = good(&mut client)?;
     for taken in taken() {
-        let lengths: &[usize] = match taken.1 {
+        let lengths: &[usize] = match taken.1.kind {
             Kind::Be16 => &[3, 4, 8],
             Kind::U32 | Kind::S32 | Kind::Bool | Kind::Enum(_) | Kind::Flags(_) => &[5, 8],
             Kind::Uint | Kind::Sint => &[5, 12, 16],
@@ -108,21 +108,27 @@ fn long() -> Result<()> {
     Ok(())
 }
 
-/// Every attribute twice.
+/// Every attribute twice, but for those that may come several times.
 fn repeated() -> Result<()> {
     let mut client = cr::client()?;
     let dump = good(&mut client)?;
-    for (path, kind) in taken() {
+    let mut tried = 0;
+    for (path, row) in taken() {
         let (Some((number, nests)), Some(payload)) = (path.split_last(), dump.at(&path)) else {
             continue;
         };
-        let again = attribute(*number, kind, payload);
+        if row.list {
+            continue;
+        }
+        tried += u32::from(path.starts_with(&[attr::MEMBERSHIP]));
+        let again = attribute(*number, row.kind, payload);
         let twice = dump.clone().adding_at(nests, again);
         let paths = [path.as_slice()];
         let expected = Expected::errno(&[libc::EINVAL]).paths(&paths);
         cr::restore_refused(&mut client, &twice, expected)
             .with_context(|| format!("attribute {path:?}"))?;
     }
+    ensure!(tried == 4, "{tried} attributes of a membership, not 4");
     // In a request of DUMP, too.
     let socket = socket::udp()?;
     let fd = RawAttr::u32(
@@ -141,8 +147,8 @@ fn flags_and_mask() -> Result<()> {
     let dump = good(&mut client)?;
     let taken = taken();
     let mut tried = 0;
-    for (path, kind) in &taken {
-        let (Kind::Flags(_), Some((number, nests))) = (kind, path.split_last()) else {
+    for (path, row) in &taken {
+        let (Kind::Flags(_), Some((number, nests))) = (row.kind, path.split_last()) else {
             continue;
         };
         let mask = [nests, &[number + 1]].concat();
@@ -181,8 +187,8 @@ fn unknown() -> Result<()> {
     let mut client = cr::client()?;
     let dump = good(&mut client)?;
     let mut sets = vec![(Vec::new(), SOCKET)];
-    for (path, kind) in taken() {
-        if let Kind::Nest(_, inside) = kind {
+    for (path, row) in taken() {
+        if let Kind::Nest(_, inside) = row.kind {
             sets.push((path, inside));
         }
     }

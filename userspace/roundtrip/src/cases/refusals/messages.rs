@@ -9,7 +9,8 @@ use inetcr::table::{Role, SOCKET};
 use inetcr::{Client, RawAttr};
 
 use crate::cr::{self, DUMP, Dump, Expected, RESTORE, attr};
-use crate::places::place;
+use crate::groups::{SOURCES, member};
+use crate::places::{GROUP, place};
 use crate::runner::Test;
 use crate::sys::socket;
 
@@ -29,6 +30,8 @@ pub fn good(client: &mut Client) -> Result<Dump> {
     let original = socket::udp()?;
     let place = place("connected_addr_port").context("no such place")?;
     (place.go)(&original)?;
+    let group = member(GROUP).without(SOURCES);
+    group.join(&original)?;
     let dump = cr::dump(client, &original)?;
     drop(original);
     // Good it is: it can be restored.

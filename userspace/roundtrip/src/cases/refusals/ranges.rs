@@ -133,6 +133,8 @@ const RANGES: &[Range] = &[
     ("udp_encap", &[59, 3], (0xffff_ffff, 4), ENCAP),
     ("udp_segment", &[59, 4], (0x1_0000, 4), RANGE),
     ("udp_segment", &[59, 4], (0xffff_ffff, 4), RANGE),
+    ("membership_exclude", &[60, 4], (2, 4), RANGE),
+    ("membership_exclude", &[60, 4], (0xffff_ffff, 4), RANGE),
 ];
 
 const KIND: &[i32] = &[

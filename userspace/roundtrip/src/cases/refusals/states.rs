@@ -33,14 +33,6 @@ const STATES: &[State] = &[
         socket::set_int(s, libc::SOL_UDP, 1, 1)?;
         socket::send(s, b"x", 0).map(drop)
     }),
-    ("membership", "multicast", |s| {
-        s.join_multicast_v4(&Ipv4Addr::new(224, 1, 1, 1), &Ipv4Addr::LOCALHOST)
-    }),
-    ("source_membership", "multicast", |s| {
-        // Group, interface, source.
-        let mreq = [[224, 1, 1, 1], [127, 0, 0, 1], [127, 0, 0, 9]].concat();
-        socket::set(s, libc::SOL_IP, libc::IP_ADD_SOURCE_MEMBERSHIP, &mreq)
-    }),
     ("ebpf_filter", "eBPF", |s| {
         filter::attach_ebpf(s).map_err(|error| match error.raw_os_error() {
             Some(libc::ENOSYS) => io::Error::from_raw_os_error(libc::ENOPROTOOPT),

@@ -22,7 +22,6 @@ use core::{
 use super::{
     field_getters,
     flag_numbers,
-    pointer_getters,
     Sock, //
 };
 
@@ -141,13 +140,6 @@ impl InetSock {
         fn be_mc_addr() -> u32 = mc_addr;
     }
 
-    pointer_getters! {
-        /// Tells whether packets are sent with IP options (`IP_OPTIONS`).
-        pub fn has_ip_options() = inet_opt;
-        /// Tells whether the socket is a member of IPv4 multicast groups (`IP_ADD_MEMBERSHIP`).
-        pub fn has_memberships() = mc_list;
-    }
-
     /// Tells whether a flag is set, as `inet_test_bit` does.
     #[inline]
     pub fn inet_flag(&self, flag: InetFlag) -> bool {
@@ -217,10 +209,7 @@ impl InetSock {
         // CAST: A small number.
         let mut len = options.bytes.len() as c_int;
         // CAST: Small numbers.
-        let (level, optname) = (
-            bindings::SOL_IP as c_int,
-            bindings::IP_OPTIONS as c_int,
-        );
+        let (level, optname) = (bindings::SOL_IP as c_int, bindings::IP_OPTIONS as c_int);
 
         // SAFETY: This makes structures of the pointers.
         let (value_ptr, len_ptr) = unsafe {
@@ -232,13 +221,7 @@ impl InetSock {
         // SAFETY: By the type invariants, the socket is valid, and an IP one. The buffers are as
         // large as `len` says. Of this option, the function takes no lock but RCU.
         to_result(unsafe {
-            bindings::do_ip_getsockopt(
-                self.as_ptr().cast(),
-                level,
-                optname,
-                value_ptr,
-                len_ptr,
-            )
+            bindings::do_ip_getsockopt(self.as_ptr().cast(), level, optname, value_ptr, len_ptr)
         })?;
 
         options.len = usize::try_from(len).map_err(|_| EINVAL)?;
@@ -267,10 +250,7 @@ impl IpOptions {
             ..Self::default()
         };
 
-        options
-            .bytes
-            .get_mut(..bytes.len())?
-            .copy_from_slice(bytes);
+        options.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(options)
     }
 

@@ -22,8 +22,8 @@ use super::{
 
 /// Tells whether a descriptor of the calling task is an open pidfd.
 ///
-/// After [`SocketFile::from_pidfd`] has failed by `EBADF` this tells which of the two descriptors is
-/// to blame.
+/// After [`SocketFile::from_pidfd`] has failed by `EBADF` this tells which of the two descriptors
+/// is to blame.
 pub fn is_pidfd(pidfd: u32) -> bool {
     let mut flags = 0;
 

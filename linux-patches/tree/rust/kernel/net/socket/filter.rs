@@ -137,8 +137,8 @@ impl Socket {
         self.attach_filter(&[FilterInsn::ret(0)])
     }
 
-    /// Waits until each packet that was matched with the socket before has been filtered and queued,
-    /// or dropped.
+    /// Waits until each packet that was matched with the socket before has been filtered and
+    /// queued, or dropped.
     ///
     /// Both happen in one RCU read section. This waits for an expedited grace period: some tens of
     /// microseconds, and an interrupt for each CPU.

@@ -123,10 +123,12 @@ impl LockedSocket<'_> {
 }
 
 impl Socket {
-    /// Sets which sources of a group are heard, as `MCAST_MSFILTER` does.
+    /// Sets which sources of a group are heard, as `MCAST_MSFILTER` does; or that none is, which
+    /// that option takes for leaving the group, but others leave behind.
     ///
-    /// The socket must be a member of the group by the device with the index `ifindex`. The security
-    /// module is not asked, nor is a cgroup-BPF program; see [`Self::security_setsockopt`].
+    /// The socket must be a member of the group by the device with the index `ifindex`. The
+    /// security module is not asked, nor is a cgroup-BPF program; see
+    /// [`Self::security_setsockopt`].
     ///
     /// # Errors
     ///
@@ -167,11 +169,27 @@ impl Socket {
         // SAFETY: FFI call. Who has a `Socket` may sleep.
         unsafe { bindings::rtnl_lock() };
         let sk = self.lock();
-        // SAFETY: The socket is valid, an IP one, and locked, and so is RTNL, in this order. The
-        // filter has as many sources as it says.
-        let result = to_result(unsafe {
-            bindings::ip_mc_msfilter(sk.as_ptr(), filter.as_mut_ptr().cast(), ifindex)
-        });
+        let result = if sources.is_empty() && !exclude {
+            let mut none = bindings::ip_mreq_source {
+                imr_multiaddr: group.to_bits().to_be(),
+                ..pin_init::zeroed()
+            };
+            // A source that is not there is not to be heard any more: this cannot be done, but
+            // changes which kind of sources are listed before it says so.
+            // SAFETY: The socket is valid, an IP one, and locked, and so is RTNL, in this order.
+            let result = to_result(unsafe {
+                bindings::ip_mc_source(0, mode as c_int, sk.as_ptr(), &raw mut none, ifindex)
+            });
+            match result {
+                Err(EADDRNOTAVAIL) => Ok(()),
+                result => result,
+            }
+        } else {
+            // SAFETY: As above. The filter has as many sources as it says.
+            to_result(unsafe {
+                bindings::ip_mc_msfilter(sk.as_ptr(), filter.as_mut_ptr().cast(), ifindex)
+            })
+        };
         drop(sk);
         // SAFETY: RTNL was locked above.
         unsafe { bindings::rtnl_unlock() };

@@ -128,9 +128,7 @@ impl Socket {
     /// For what is set otherwise; [`Self::setsockopt`] asks by itself.
     pub fn security_setsockopt(&self, level: i32, optname: i32) -> Result {
         // SAFETY: By the type invariants, the socket is valid.
-        to_result(unsafe {
-            bindings::security_socket_setsockopt(self.as_ptr(), level, optname)
-        })
+        to_result(unsafe { bindings::security_socket_setsockopt(self.as_ptr(), level, optname) })
     }
 
     /// Binds the socket to a local address as `bind(2)` does.

@@ -9,7 +9,8 @@ use crate::{
     fs::file::flags,
     net::Net,
     prelude::*,
-    sync::aref::ARef, //
+    sync::aref::ARef,
+    transmute::AsBytes, //
 };
 
 use core::net::{
@@ -112,8 +113,6 @@ mod cases {
         assert!(!udp.has_encap());
         assert!(!udp.has_pending());
         assert!(!udp.has_reader_queue());
-        assert!(!udp.has_memberships());
-        assert!(!udp.has_ip_options());
         assert!(udp.inet_flag(InetFlag::MC_LOOP));
         assert_eq!(udp.ttl(), -1);
         assert_eq!(udp.num(), 0);
@@ -174,28 +173,10 @@ mod cases {
         assert_eq!(socket.rcvtimeo(), Timeout::INFINITE);
 
         let locked = socket.lock();
-        let get = |level, name: u32| locked.getsockopt_int(level, name as i32);
-        assert_eq!(get(SOL_SOCKET, bindings::SO_BROADCAST), Ok(1));
-        assert_eq!(get(SOL_SOCKET, bindings::SO_PRIORITY), Ok(3));
-        assert_eq!(get(SOL_SOCKET, bindings::SO_PEEK_OFF), Ok(-1));
-        assert_eq!(get(SOL_IP, bindings::IP_TTL), Ok(9));
-        assert_eq!(get(SOL_UDP, bindings::UDP_SEGMENT), Ok(1200));
         assert_eq!(
             locked.security_getsockopt(SOL_SOCKET, bindings::SO_PRIORITY as i32),
             Ok(())
         );
-
-        // These take the lock, clear what they read, or are no integers.
-        assert_eq!(get(SOL_SOCKET, bindings::SO_GET_FILTER), Err(EINVAL));
-        assert_eq!(get(SOL_SOCKET, bindings::SO_PEERNAME), Err(EINVAL));
-        assert_eq!(get(SOL_SOCKET, bindings::SO_ERROR), Err(EINVAL));
-        assert_eq!(get(SOL_SOCKET, bindings::SO_LINGER), Err(EINVAL));
-        assert_eq!(get(SOL_IP, bindings::IP_PROTOCOL), Err(EINVAL));
-        assert_eq!(get(SOL_IP, bindings::IP_MSFILTER), Err(EINVAL));
-        assert_eq!(get(SOL_IP, 9999), Err(EINVAL));
-        assert_eq!(get(SOL_UDP, 9999), Err(ENOPROTOOPT));
-        assert_eq!(get(9999, 1), Err(EINVAL));
-        assert_eq!(get(-1, 1), Err(EINVAL));
         Ok(())
     }
 
@@ -253,6 +234,76 @@ mod cases {
     }
 
     #[test]
+    fn test_ip_options() -> Result {
+        let socket = udp_socket()?;
+        let inet = socket.inet().ok_or(EINVAL)?;
+        // Two of no operation, and an end.
+        let options = IpOptions::from_bytes(&[1, 1, 0]).ok_or(EINVAL)?;
+
+        let name = bindings::IP_OPTIONS as i32;
+        socket.setsockopt(SOL_IP, name, options.as_bytes())?;
+        // The header has them in words of four bytes.
+        assert_eq!(inet.ip_options()?.as_bytes(), [1, 1, 0, 0]);
+
+        assert!(IpOptions::from_bytes(&[0; IpOptions::MAX]).is_some());
+        assert!(IpOptions::from_bytes(&[0; IpOptions::MAX + 1]).is_none());
+        Ok(())
+    }
+
+    #[cfg(CONFIG_NET_NS)]
+    #[test]
+    fn test_memberships() -> Result {
+        let net = new_net()?;
+        let mut socket = Socket::create(&net, AF_INET, DGRAM, UDP)?;
+        let groups = [Ipv4Addr::new(224, 9, 8, 7), Ipv4Addr::new(239, 1, 1, 1)];
+        let loopback = Ipv4Addr::LOCALHOST;
+        let index = 1u32;
+
+        for group in groups {
+            // `struct ip_mreqn`
+            let mreqn = [group.octets(), loopback.octets(), index.to_ne_bytes()];
+            let name = bindings::IP_ADD_MEMBERSHIP as i32;
+            socket.setsockopt(SOL_IP, name, mreqn.as_flattened())?;
+        }
+        let sources = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
+        socket.set_source_filter(groups[0], index, false, &sources)?;
+        let many = [loopback; 100];
+        assert_eq!(
+            socket.set_source_filter(groups[0], index, false, &many),
+            Err(ENOBUFS)
+        );
+        let other = Ipv4Addr::new(239, 9, 9, 9);
+        assert_eq!(
+            socket.set_source_filter(other, index, true, &sources),
+            Err(EINVAL)
+        );
+
+        // Nobody is heard, which is not the same as not to be a member.
+        socket.set_source_filter(groups[1], index, false, &[])?;
+        assert!(socket
+            .lock()
+            .memberships()
+            .any(|it| it.group() == groups[1] && !it.is_exclude() && it.sources().len() == 0));
+        socket.set_source_filter(groups[1], index, true, &[])?;
+
+        let locked = socket.lock();
+        let mut memberships = locked.memberships();
+        // The last one comes first.
+        let second = memberships.next().ok_or(EINVAL)?;
+        let first = memberships.next().ok_or(EINVAL)?;
+        assert!(memberships.next().is_none());
+        assert_eq!(second.group(), groups[1]);
+        assert!(second.is_exclude());
+        assert_eq!(second.sources().len(), 0);
+        assert_eq!(first.group(), groups[0]);
+        assert_eq!(first.address(), loopback);
+        assert_eq!(first.ifindex(), index);
+        assert!(!first.is_exclude());
+        assert!(first.sources().eq(sources));
+        Ok(())
+    }
+
+    #[test]
     fn test_filter() -> Result {
         let mut socket = udp_socket()?;
 
@@ -267,10 +318,29 @@ mod cases {
 
         socket.reject_all()?;
         assert!(socket.has_filter());
-        socket.attach_filter(&[FilterInsn::ret(u32::MAX)])?;
+        let insns = [
+            // What is longer than 100 bytes gets in.
+            FilterInsn::new(0x80, 0, 0, 0),
+            FilterInsn::new(0x25, 1, 0, 100),
+            FilterInsn::ret(0),
+            FilterInsn::ret(u32::MAX),
+        ];
+        socket.attach_filter(&insns)?;
         assert!(socket.has_filter());
+        // It comes back as it was given.
+        let same = socket
+            .lock()
+            .filter()?
+            .is_some_and(|back| back.as_bytes() == insns.as_bytes());
+        assert!(same);
+        for insn in insns {
+            let (bytes, _) = insn.as_bytes().split_first_chunk().ok_or(EINVAL)?;
+            let again = FilterInsn::from_ne_bytes(*bytes);
+            assert_eq!(again.as_bytes(), bytes);
+        }
         socket.detach_filter()?;
         assert!(!socket.has_filter());
+        assert!(socket.lock().filter()?.is_none());
 
         socket.reject_all()?;
         socket.setsockopt_int(SOL_SOCKET, bindings::SO_LOCK_FILTER as i32, 1)?;
