@@ -29,7 +29,8 @@ use std::{
     },
 };
 
-const SPEC: &str = "Documentation/netlink/specs/af_inet_cr.yaml";
+/// The specification, in the tree.
+pub const SPEC: &str = "Documentation/netlink/specs/af_inet_cr.yaml";
 const HEADER: &str = "include/uapi/linux/af_inet_cr.h";
 
 pub fn run(ctx: &Ctx) -> Result<ExitCode> {

@@ -88,6 +88,11 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the working tree of these sources is.
+pub fn place(ctx: &Ctx, source: &Source) -> PathBuf {
+    ctx.cache("tree").join(&source.key)
+}
+
 /// Brings the working tree up to date. To be called under [`fetch::lock`].
 pub fn prepare(ctx: &Ctx, reset: bool) -> Result<Tree> {
     let (manifest, present) = manifest::load(ctx)?;
@@ -101,7 +106,7 @@ pub fn prepare_commits(ctx: &Ctx, commits: &[Commit], present: &Present) -> Resu
 
 fn bring(ctx: &Ctx, commits: &[Commit], present: &Present, reset: bool) -> Result<Tree> {
     let source = fetch::source(ctx)?;
-    let dir = ctx.cache("tree").join(&source.key);
+    let dir = place(ctx, &source);
     let (from, record) = (
         &source.dir,
         ctx.cache("tree").join(format!("{}.owned", source.key)),

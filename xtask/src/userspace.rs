@@ -14,7 +14,10 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::OsString,
-    path::PathBuf,
+    path::{
+        Path,
+        PathBuf, //
+    },
     process::{
         Command,
         Stdio, //
@@ -24,6 +27,9 @@ use std::{
 /// Packages with programs for the guest.
 const PACKAGES: [&str; 4] = ["demo", "inetcr", "roundtrip", "vminit"];
 
+/// The tests of the tool that need the family, as a program; cargo puts a hash behind its name.
+pub const TOOL_TESTS: &str = "kernel";
+
 /// Where each program is, by its name.
 pub struct Programs(BTreeMap<String, PathBuf>);
 
@@ -32,13 +38,20 @@ pub struct Programs(BTreeMap<String, PathBuf>);
 struct Message {
     #[serde(default)]
     executable: Option<PathBuf>,
+    #[serde(default)]
+    target: Target,
+}
+
+#[derive(Default, Deserialize)]
+struct Target {
+    name: String,
 }
 
 /// Builds them; gives where they are.
 pub fn build(ctx: &Ctx) -> Result<Programs> {
     let step = Step::new("build the programs for the guest");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
+    let mut command = Command::new(&cargo);
     command
         .current_dir(&ctx.repo)
         .args(["build", "--release", "--quiet"]);
@@ -46,28 +59,39 @@ pub fn build(ctx: &Ctx) -> Result<Programs> {
     for package in PACKAGES {
         command.args(["--package", package]);
     }
+    let mut programs = executables(command)?;
+    let mut tests = Command::new(cargo);
+    tests
+        .current_dir(&ctx.repo)
+        .args(["test", "--release", "--quiet", "--no-run"]);
+    tests.arg("--message-format=json-render-diagnostics");
+    tests.args(["--package", "inetcr", "--test", TOOL_TESTS]);
+    programs.extend(executables(tests)?);
+    step.done("");
+    Ok(Programs(programs))
+}
+
+/// What cargo builds, by the names of the targets.
+fn executables(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {
     // Errors and warnings go to the terminal as cargo writes them.
-    let output = command
+    let output = cargo
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()?;
     if !output.status.success() {
-        bail!("cargo could not build {}: see above", PACKAGES.join(", "));
+        bail!("cargo could not build the programs for the guest: see above");
     }
     let mut programs = BTreeMap::new();
     for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let Ok(Message {
+        if let Ok(Message {
             executable: Some(path),
+            target,
         }) = serde_json::from_str(line)
-        else {
-            continue;
-        };
-        if let Some(name) = path.file_name() {
-            programs.insert(name.to_string_lossy().into_owned(), path);
+        {
+            programs.insert(target.name, path);
         }
     }
-    step.done("");
-    Ok(Programs(programs))
+    Ok(programs)
 }
 
 /// Those of an earlier build.
@@ -75,7 +99,25 @@ pub fn built(ctx: &Ctx) -> Programs {
     let dir = ctx.target.join("release");
     let names = PACKAGES.iter().copied();
     let paths = names.map(|name| (name.to_owned(), dir.join(name)));
-    Programs(paths.filter(|(_, path)| path.exists()).collect())
+    let mut programs: BTreeMap<_, _> = paths.filter(|(_, path)| path.exists()).collect();
+    if let Some(tests) = newest_tests(&dir.join("deps")) {
+        programs.insert(TOOL_TESTS.to_owned(), tests);
+    }
+    Programs(programs)
+}
+
+/// The tests of the tool that were built last.
+fn newest_tests(dir: &Path) -> Option<PathBuf> {
+    let entries = fs_err::read_dir(dir).ok()?.flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.strip_prefix(TOOL_TESTS)
+                .and_then(|rest| rest.strip_prefix('-'))
+                .is_some_and(|hash| !hash.contains('.'))
+        })
+        .max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok())
 }
 
 impl Programs {
@@ -89,7 +131,7 @@ impl Programs {
 
     /// PATH in the guest: our programs before the host's.
     pub fn path(&self) -> String {
-        let dir = self.0.values().next().and_then(|path| path.parent());
+        let dir = self.0.get("vminit").and_then(|path| path.parent());
         let ours = dir.map(|dir| dir.display().to_string()).unwrap_or_default();
         format!("{ours}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     }

@@ -7,13 +7,17 @@ use crate::{
         Ctx,
         Flavour, //
     },
-    kunit,
+    fetch, kunit, lint,
     report::{
         self,
         Folder,
         Times, //
     },
-    userspace::Programs,
+    spec, tree,
+    userspace::{
+        self,
+        Programs, //
+    },
     verdict::{
         self,
         InKernel,
@@ -152,7 +156,7 @@ fn once(
         .parameters
         .extend(kunit::PARAMETERS.map(str::to_owned));
     let job_file = folder.file("job");
-    job(args, programs, &deadlines)?.write(&job_file)?;
+    job(ctx, args, programs, &deadlines)?.write(&job_file)?;
     let line = machine.line(ctx, &job_file)?;
     fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
     fs::copy(&kernel.config, folder.file("config"))?;
@@ -204,7 +208,7 @@ fn only_in_kernel(args: &Args) -> bool {
         .is_some_and(|filter| filter.starts_with("kunit::"))
 }
 
-fn job(args: &Args, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
+fn job(ctx: &Ctx, args: &Args, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
     if only_in_kernel(args) {
         return Ok(Job::new(Path::new("/bin/true"), Vec::<String>::new()));
     }
@@ -213,11 +217,21 @@ fn job(args: &Args, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
         arguments.extend(["--filter".to_owned(), filter.clone()]);
     }
     arguments.extend(args.extra.iter().cloned());
+    let tree = tree::place(ctx, &fetch::source(ctx)?);
     let mut job = Job::new(programs.get("roundtrip")?, arguments);
     let set = |name: &str, value: String| (name.to_owned(), value);
     job.environment = vec![
         set("PATH", programs.path()),
-        set("INETCR", programs.get("inetcr")?.display().to_string()),
+        set(
+            "INETCR_TESTS",
+            programs.get(userspace::TOOL_TESTS)?.display().to_string(),
+        ),
+        set("YNL_PYTHON", lint::python(ctx).display().to_string()),
+        set(
+            "YNL",
+            tree.join("tools/net/ynl/pyynl").display().to_string(),
+        ),
+        set("YNL_SPEC", tree.join(spec::SPEC).display().to_string()),
         set("ROUNDTRIP_TIME_SCALE", deadlines.factor.to_string()),
         set("RUST_BACKTRACE", "1".to_owned()),
     ];

@@ -134,6 +134,11 @@ impl Addresses {
         Ok(addresses)
     }
 
+    /// Whether the socket is connected, or was once, which takes connecting the new one.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.peer.is_some() || self.source.is_some()
+    }
+
     /// Refuses addresses that no socket in `state` can have.
     fn check(&self, state: u32) -> Result<(), Refusal> {
         let locks = self.locks.unwrap_or(0);

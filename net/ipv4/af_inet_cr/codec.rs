@@ -94,21 +94,28 @@ pub(crate) enum Value<'a> {
 pub(crate) struct Levels<'a> {
     request: &'a Request<'a>,
     /// Those of the nests, by their number. They are looked for many times.
-    nests: [[Option<Attribute<'a>>; policy::NEST_LEN]; Nest::ALL.len()],
+    ip: Table<'a>,
+    udp: Table<'a>,
 }
+
+/// The attributes of a nest, by their number.
+type Table<'a> = [Option<Attribute<'a>>; policy::NEST_LEN];
 
 impl<'a> Levels<'a> {
     /// Opens the nests of a request.
     pub(crate) fn open(request: &'a Request<'a>) -> Result<Levels<'a>, Refusal> {
-        let mut levels = Levels {
+        Ok(Levels {
             request,
-            nests: [[None; policy::NEST_LEN]; Nest::ALL.len()],
-        };
+            ip: Self::table(request, Nest::Ip)?,
+            udp: Self::table(request, Nest::Udp)?,
+        })
+    }
 
-        for (nest, table) in Nest::ALL.iter().zip(&mut levels.nests) {
-            let Some(attr) = nest.attr().and_then(|attr| request.attr(attr)) else {
-                continue;
-            };
+    /// Opens a nest of a request.
+    fn table(request: &Request<'a>, nest: Nest) -> Result<Table<'a>, Refusal> {
+        let mut table = [None; policy::NEST_LEN];
+
+        if let Some(attr) = nest.attr().and_then(|attr| request.attr(attr)) {
             for attr in open_nest(&attr, nest.policies(), &[])? {
                 // The policies have no more entries than the table.
                 if let Some(entry) = table.get_mut(usize::from(attr.type_())) {
@@ -116,14 +123,15 @@ impl<'a> Levels<'a> {
                 }
             }
         }
-        Ok(levels)
+        Ok(table)
     }
 
     /// Returns an attribute of a level.
     pub(crate) fn get(&self, nest: Nest, ty: u16) -> Option<Attribute<'a>> {
         match nest {
             Nest::None => self.request.attr(ty),
-            _ => *self.nests.get(nest as usize)?.get(usize::from(ty))?,
+            Nest::Ip => *self.ip.get(usize::from(ty))?,
+            Nest::Udp => *self.udp.get(usize::from(ty))?,
         }
     }
 

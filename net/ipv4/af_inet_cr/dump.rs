@@ -79,6 +79,13 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
         level.check(&file, &sock)?;
     }
 
+    if !request.is_last() && membership::are_many(&sock) {
+        return Err(Refusal::new(
+            EBUSY,
+            "of several requests only the last may be about a member of so many groups",
+        ));
+    }
+
     let room = GENLMSG_DEFAULT_SIZE
         .saturating_add(filter::room(&sock)?)
         .saturating_add(membership::room(&sock));

@@ -37,8 +37,8 @@ use kernel::{
 
 use core::net::Ipv4Addr;
 
-/// How much room in a message a membership takes, but for the sources.
-const ROOM: usize = 128;
+/// How much room in a message a membership takes at the most, but for the sources.
+const ROOM: usize = 64;
 
 /// How much room in a message a source takes.
 const SOURCE_ROOM: usize = 8;
@@ -53,20 +53,30 @@ pub(crate) fn room(sock: &LockedSocket<'_>) -> usize {
         .fold(0, usize::saturating_add)
 }
 
+/// Returns whether a socket has so many memberships that a dump of it takes long.
+pub(crate) fn are_many(sock: &LockedSocket<'_>) -> bool {
+    /// The default of `net.ipv4.igmp_max_memberships`.
+    const USUAL: usize = 20;
+
+    sock.memberships().nth(USUAL).is_some()
+}
+
 /// Writes the memberships of a socket into a message, in the order in which they were joined.
 pub(crate) fn put(sock: &LockedSocket<'_>, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
-    // There are a few of them, and the list begins at the end.
-    for behind in (0..sock.memberships().count()).rev() {
-        if let Some(membership) = sock.memberships().nth(behind) {
-            put_one(&membership, net, msg)?;
-        }
+    // The list begins at the end. There can be many, as the limit is a sysctl.
+    let mut all = KVec::new();
+    for membership in sock.memberships() {
+        all.push(membership, GFP_KERNEL)?;
+    }
+    for membership in all.iter().rev() {
+        put_one(membership, net, msg)?;
     }
     Ok(())
 }
 
 /// Writes a membership into a message.
 fn put_one(membership: &SocketMembership<'_>, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
-    msg.nest(attr::MEMBERSHIP, |nest| {
+    let put = msg.nest(attr::MEMBERSHIP, |nest| {
         let group = membership.group().octets();
 
         nest.put_bytes(attr::membership::GROUP, &group)?;
@@ -81,6 +91,11 @@ fn put_one(membership: &SocketMembership<'_>, net: &Net, msg: &mut GenlMsg) -> R
             nest.put_bytes(attr::membership::SOURCE, &source.octets())?;
         }
         Ok(())
+    });
+    put.map_err(|refusal: Refusal| match refusal.errno() {
+        EMSGSIZE => Refusal::new(EMSGSIZE, "has more sources than fit into a message")
+            .about("a multicast membership"),
+        _ => refusal,
     })
 }
 
@@ -104,10 +119,13 @@ impl Membership {
     pub(crate) fn parse_all(request: &Request<'_>) -> Result<KVec<Membership>, Refusal> {
         let mut memberships = KVec::new();
 
-        for attr in request.attrs() {
-            if attr.type_() == attr::MEMBERSHIP {
-                memberships.push(Membership::parse(request.net(), &attr)?, GFP_KERNEL)?;
-            }
+        let all = request
+            .attrs()
+            .filter(|attr| attr.type_() == attr::MEMBERSHIP);
+        for (nth, attr) in all.enumerate() {
+            let membership =
+                Membership::parse(request.net(), &attr).map_err(|refusal| refusal.of_list(nth))?;
+            memberships.push(membership, GFP_KERNEL)?;
         }
         Ok(memberships)
     }

@@ -214,8 +214,11 @@ const U8_MAX: u32 = u8::MAX as u32;
 /// The largest value of two bytes.
 const U16_MAX: u32 = u16::MAX as u32;
 
-/// The largest error number.
-const MAX_ERRNO: u32 = 4095;
+/// The largest error number that user space may see.
+///
+/// The kernel has others for itself (`include/linux/errno.h`). The paths that send and receive pass
+/// on the pending error as it is, and do not expect those.
+const MAX_ERRNO: u32 = 511;
 
 /// The encapsulations that the kernel leaves to user space.
 pub(crate) const ENCAPS: &[u32] = &[0, uapi::UDP_ENCAP_L2TPINUDP];
@@ -359,6 +362,9 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         "IP_FREEBIND", uapi::IP_FREEBIND, BeforeBind, InetFlag::FREEBIND),
     ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_TRANSPARENT,
         "IP_TRANSPARENT", uapi::IP_TRANSPARENT, BeforeBind, InetFlag::TRANSPARENT),
+    // Which groups are heard of which nobody here is a member.
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_MULTICAST_ALL,
+        "IP_MULTICAST_ALL", uapi::IP_MULTICAST_ALL, BeforeBind, InetFlag::MC_ALL),
     // What the route to a peer depends on.
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_MARK, "SO_MARK", uapi::SO_MARK,
         Both, BeforeBind, Int(Sock::mark, 0, u32::MAX)),
@@ -454,8 +460,6 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         "IP_RECVERR_RFC4884", uapi::IP_RECVERR_RFC4884, AfterConnect, InetFlag::RECVERR_RFC4884),
     ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_MULTICAST_LOOP,
         "IP_MULTICAST_LOOP", uapi::IP_MULTICAST_LOOP, AfterConnect, InetFlag::MC_LOOP),
-    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_MULTICAST_ALL,
-        "IP_MULTICAST_ALL", uapi::IP_MULTICAST_ALL, AfterConnect, InetFlag::MC_ALL),
     ip(uapi::AF_INET_CR_A_IP_TTL, "IP_TTL", uapi::IP_TTL,
         AfterConnect, Signed(|sock| of_ip(sock, |inet| inet.ttl().into()), -1, 255)),
     ip(uapi::AF_INET_CR_A_IP_MIN_TTL, "IP_MINTTL", uapi::IP_MINTTL,

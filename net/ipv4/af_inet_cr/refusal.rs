@@ -28,6 +28,8 @@ pub(crate) struct Refusal {
     reason: &'static str,
     /// Which attribute of the request it is about.
     blame: Blame,
+    /// Which of the attributes of that type, where there may be several.
+    nth: Option<usize>,
 }
 
 /// Which attribute is to blame for a refusal.
@@ -52,6 +54,7 @@ impl Refusal {
             subject: "",
             reason,
             blame: Blame::Nothing,
+            nth: None,
         }
     }
 
@@ -62,6 +65,7 @@ impl Refusal {
             subject: "",
             reason,
             blame: Blame::Missing(attr),
+            nth: None,
         }
     }
 
@@ -94,8 +98,13 @@ impl Refusal {
         self
     }
 
+    /// Says which of several attributes of one type is to blame, or has the one to blame inside.
+    pub(crate) const fn of_list(mut self, nth: usize) -> Refusal {
+        self.nth = Some(nth);
+        self
+    }
+
     /// Returns the error number.
-    #[cfg(CONFIG_AF_INET_CR_KUNIT_TEST)]
     pub(crate) const fn errno(&self) -> Error {
         self.errno
     }
@@ -103,6 +112,10 @@ impl Refusal {
     /// Tells the requester, and returns the error number for the reply.
     pub(crate) fn tell(self, request: &Request<'_>) -> Error {
         let extack = request.extack();
+        let find = |ty| match self.nth {
+            None => request.attr(ty),
+            Some(nth) => request.attrs().filter(|attr| attr.type_() == ty).nth(nth),
+        };
 
         match (self.subject, self.reason) {
             (_, "") => {}
@@ -113,21 +126,19 @@ impl Refusal {
         match self.blame {
             Blame::Nothing => {}
             Blame::Attribute(attr) => {
-                if let Some(attr) = request.attr(attr) {
+                if let Some(attr) = find(attr) {
                     extack.bad_attr(&attr);
                 }
             }
             Blame::Inside(nest, attr, policies) => {
-                let attr = request
-                    .attr(nest)
-                    .and_then(|nest| nest.nested(policies).ok()?.get(attr));
+                let attr = find(nest).and_then(|nest| nest.nested(policies).ok()?.get(attr));
                 if let Some(attr) = attr {
                     extack.bad_attr(&attr);
                 }
             }
             Blame::Missing(attr) => extack.missing(attr),
             Blame::MissingInside(nest, attr) => {
-                if let Some(nest) = request.attr(nest) {
+                if let Some(nest) = find(nest) {
                     extack.missing_in(&nest, attr);
                 }
             }

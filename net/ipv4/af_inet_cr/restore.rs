@@ -121,6 +121,13 @@ impl DoOperation for Restore {
 fn restore(request: &Request<'_>) -> Result<(), Refusal> {
     let image = Image::parse(request)?;
 
+    if !request.is_last() && image.takes_long() {
+        return Err(Refusal::new(
+            EBUSY,
+            "of several requests only the last may connect, or be a member of groups",
+        ));
+    }
+
     let fd = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)
         .map_err(|errno| Refusal::new(errno, "no file descriptor is free"))?;
     let socket = image.make(request.net())?;
@@ -157,6 +164,9 @@ struct Image<'a> {
 
 impl<'a> Image<'a> {
     /// Reads a message, and refuses all that can be refused without a socket.
+    ///
+    /// It needs more of the stack than what comes after it.
+    #[inline(never)]
     fn parse(request: &'a Request<'a>) -> Result<Image<'a>, Refusal> {
         refusal::repeated(request)?;
 
@@ -204,6 +214,11 @@ impl<'a> Image<'a> {
         })
     }
 
+    /// Whether making the socket waits for others.
+    fn takes_long(&self) -> bool {
+        self.addresses.is_connected() || !self.memberships.is_empty()
+    }
+
     /// Makes the socket.
     fn make(&self, net: &Net) -> Result<Socket, Refusal> {
         let Protocol {
@@ -229,10 +244,13 @@ impl<'a> Image<'a> {
         {
             option.restore(value, &mut socket)?;
         }
-        self.addresses.restore(&mut socket, &self.filter)?;
-        for membership in &self.memberships {
-            membership.restore(&mut socket)?;
+        // Once it is bound, it hears no source that the original did not.
+        for (nth, membership) in self.memberships.iter().enumerate() {
+            membership
+                .restore(&mut socket)
+                .map_err(|refusal| refusal.of_list(nth))?;
         }
+        self.addresses.restore(&mut socket, &self.filter)?;
         for (option, value) in saved {
             option.restore(value, &mut socket)?;
         }

@@ -55,13 +55,25 @@ impl Counters {
         ])
     }
 
-    /// What differs from `before`, if it still does after a while.
+    /// Takes the lower of both numbers, where something that was counted before has gone late.
+    pub fn lower_to(&mut self, now: &Self) {
+        for (mine, now) in self.0.iter_mut().zip(&now.0) {
+            mine.1 = mine.1.min(now.1);
+        }
+    }
+
+    /// What is more than `before`, if it still is after a while.
     pub fn grown_since(read: fn() -> Self, before: &Self, patience: Duration) -> Option<String> {
         let start = Instant::now();
         let mut pause = Duration::from_micros(200);
         loop {
             let now = read();
-            if now == *before {
+            if now
+                .0
+                .iter()
+                .zip(&before.0)
+                .all(|(now, before)| now.1 <= before.1)
+            {
                 return None;
             }
             if start.elapsed() > patience {
@@ -76,7 +88,7 @@ impl Counters {
         self.0
             .iter()
             .zip(&before.0)
-            .filter(|(now, before)| now != before)
+            .filter(|(now, before)| now.1 > before.1)
             .map(|(now, before)| format!("{}: {} before, {} after", now.0, before.1, now.1))
             .collect::<Vec<_>>()
             .join("; ")

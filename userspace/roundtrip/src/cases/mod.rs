@@ -14,6 +14,7 @@ mod refusals;
 mod selectors;
 mod selfcheck;
 mod shutdown;
+mod tools;
 mod usage;
 
 use crate::runner::Test;
@@ -34,6 +35,7 @@ pub fn all(random: Random) -> Vec<Test> {
         lost::tests(),
         refusals::tests(),
         lifetime::tests(),
+        tools::tests(),
         faults::tests(),
     ]
     .into_iter()

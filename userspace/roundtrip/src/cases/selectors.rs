@@ -30,6 +30,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("selectors::other_namespace", other_namespace),
         Test::new("selectors::hidden_process", hidden_process),
         Test::new("selectors::batch", batch),
+        Test::new("selectors::batch_of_restores", batch_of_restores),
     ]
 }
 
@@ -215,6 +216,44 @@ fn batch() -> Result<()> {
         "{refusal:?}"
     );
     dumped(answers.next(), &bound).context("the bound one, last")
+}
+
+/// Of several requests that are sent at once, only the last may connect a socket.
+fn batch_of_restores() -> Result<()> {
+    let mut client = cr::client()?;
+    let original = socket::udp()?;
+    (place("connected_addr_port").map(|place| place.go)).context("no such place")?(&original)?;
+    let connected = cr::dump(&mut client, &original)?;
+    drop(original);
+    let unbound = cr::dump(&mut client, &socket::udp()?)?;
+    let mut raw = RawNetlink::open(&client)?;
+    raw.ask_for_words()?;
+    let made = |answer: Option<Answer>, dump: &Dump| -> Result<()> {
+        match answer.context("no answer")? {
+            Ok(attrs) => {
+                let fd = Dump(attrs).u32(attr::SOCK_FD).context("no descriptor")?;
+                let copy = UdpSocket::from(task::adopt(fd.cast_signed()));
+                cr::same_dump(dump, &cr::dump(&mut cr::client()?, &copy)?)
+            }
+            Err(refusal) => bail!("{refusal:?}"),
+        }
+    };
+
+    let requests = [unbound.0.clone(), connected.0.clone()];
+    let mut answers = raw.send_together(cr::RESTORE, &requests)?.into_iter();
+    made(answers.next(), &unbound).context("the unbound one, first")?;
+    made(answers.next(), &connected).context("the connected one, last")?;
+
+    let requests = [connected.0.clone(), unbound.0.clone()];
+    let mut answers = raw.send_together(cr::RESTORE, &requests)?.into_iter();
+    let Err(refusal) = answers.next().context("no answer")? else {
+        bail!("the connected one was made first");
+    };
+    ensure!(
+        refusal.errno == libc::EBUSY && refusal.message.contains("only the last"),
+        "{refusal:?}"
+    );
+    made(answers.next(), &unbound).context("the unbound one, last")
 }
 
 /// A socket of another network namespace is not found, by whatever selector.

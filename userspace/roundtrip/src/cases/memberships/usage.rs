@@ -13,7 +13,7 @@ use crate::cr;
 use crate::groups::{By, Member, member};
 use crate::places::PORT;
 use crate::runner::Test;
-use crate::sys::{link, multicast, socket};
+use crate::sys::{link, multicast, socket, task};
 
 const SOON: Duration = Duration::from_secs(2);
 const NEVER: Duration = Duration::from_millis(50);
@@ -27,6 +27,14 @@ pub fn tests() -> Vec<Test> {
         Test::new("memberships::usage::hears", hears),
         Test::new("memberships::usage::blocked", blocked),
         Test::new("memberships::usage::chosen", chosen),
+        Test::new("memberships::usage::blocked_all_the_while", || {
+            blocked_all_the_while(&[member(group(1)).without(&[FOE])])
+        })
+        .slow(),
+        Test::new("memberships::usage::not_a_member", || {
+            blocked_all_the_while(&[member(group(2))])
+        })
+        .slow(),
         Test::new("memberships::usage::filter_changes", filter_changes),
         Test::new("memberships::usage::leave", leave),
         Test::new("memberships::usage::leave_by_address", leave_by_address),
@@ -50,11 +58,16 @@ fn copy_of(members: &[Member]) -> Result<UdpSocket> {
     cr::round_trip(&mut cr::client()?, listener(members)?)
 }
 
-/// Sends to a group, from an address of the device whose address is given.
-fn send(from: Ipv4Addr, device: Ipv4Addr, group: Ipv4Addr) -> Result<()> {
+/// What sends to groups from an address of the device whose address is given.
+fn sender(from: Ipv4Addr, device: Ipv4Addr) -> Result<UdpSocket> {
     let sender = UdpSocket::bind((from, 0))?;
     socket::set(&sender, SOL_IP, libc::IP_MULTICAST_IF, &device.octets())?;
-    sender.send_to(b"x", (group, PORT))?;
+    Ok(sender)
+}
+
+/// Sends to a group.
+fn send(from: Ipv4Addr, device: Ipv4Addr, group: Ipv4Addr) -> Result<()> {
+    sender(from, device)?.send_to(b"x", (group, PORT))?;
     Ok(())
 }
 
@@ -92,6 +105,34 @@ fn chosen() -> Result<()> {
     let copy = copy_of(&[member(group(1)).by(By::New).only(&[NOBODY, FRIEND])])?;
     check(&copy, FRIEND, group(1), true)?;
     check(&copy, FOE, group(1), false)
+}
+
+/// What the original did not hear, a copy does not hear while it comes back either.
+fn blocked_all_the_while(members: &[Member]) -> Result<()> {
+    let mut client = cr::client()?;
+    // Keeps the device in the group.
+    let witness = listener(&[member(group(1))])?;
+    // Before there is a socket that it would inherit.
+    let mut flood = task::fork(|| {
+        let Ok(sender) = sender(FOE, Ipv4Addr::LOCALHOST) else {
+            return 1;
+        };
+        loop {
+            let _ = sender.send_to(b"x", (group(1), PORT));
+        }
+    })?;
+    let mut current = listener(members)?;
+    for _ in 0..20 {
+        current = cr::round_trip(&mut client, current)?;
+        ensure!(
+            !socket::readable(&current, Duration::ZERO)?,
+            "what was blocked is in the queue"
+        );
+    }
+    ensure!(socket::readable(&witness, SOON)?, "nothing was sent");
+    flood.kill();
+    flood.wait(Duration::from_secs(5))?;
+    Ok(())
 }
 
 /// The filter of a copy can be changed as that of the original.

@@ -54,6 +54,12 @@ const RANGES: &[Range] = &[
         (0xffff_ffff, 4),
         KIND,
     ),
+    // Numbers that the kernel has for itself, which its paths do not expect there: EIOCBQUEUED.
+    ("error", &[47], (512, 4), RANGE),
+    ("error", &[47], (529, 4), RANGE),
+    ("error", &[47], (0xffff_ffff, 4), RANGE),
+    ("soft_error", &[48], (512, 4), RANGE),
+    ("soft_error", &[48], (529, 4), RANGE),
     ("broadcast", &[6], (2, 4), RANGE),
     ("debug", &[7], (2, 4), RANGE),
     ("dontroute", &[8], (0xffff_ffff, 4), RANGE),
