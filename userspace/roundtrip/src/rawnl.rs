@@ -172,6 +172,21 @@ impl RawNetlink {
         }
     }
 
+    /// The reply to the last request, if only its acknowledgment was lost.
+    ///
+    /// The kernel says by `ENOBUFS` that something was lost, before what was not.
+    pub fn reply_without_answer(&self) -> Result<Option<Vec<RawAttr>>> {
+        let mut reply = None;
+        while let Ok((bytes, _)) = socket::receive(&self.fd, libc::MSG_DONTWAIT) {
+            let kind = word(&bytes, 4) & 0xffff;
+            if word(&bytes, 8) == self.sequence && kind == u32::from(self.family) {
+                let attributes = bytes.get(HEADER + GENL_HEADER..).unwrap_or_default();
+                reply = Some(RawAttr::decode_all(attributes)?);
+            }
+        }
+        Ok(reply)
+    }
+
     /// Throws away what was not read.
     pub fn drain(&mut self) {
         // An overrun is reported as an error in between.

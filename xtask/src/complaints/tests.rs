@@ -150,3 +150,27 @@ fn ordinary_messages_are_no_complaints() {
         );
     }
 }
+
+#[test]
+fn what_follows_from_an_injected_failure_hides_nothing() {
+    let console = "\
+[    1.000000] ref_tracker: memory allocation failure, unreliable refcount tracker.
+[    1.100000] ref_tracker: net notrefcnt@00000000 has 1/1 users at
+[    1.200000] roundtrip: vmalloc error: size 4096, vm_struct allocation failed
+[    1.300000] CPU: 0 UID: 0 PID: 917 Comm: roundtrip
+[    1.400000] Call Trace:
+[    1.500000]  <TASK>
+[    1.600000]  </TASK>
+[    1.700000] Call Trace:
+[    1.800000]  <TASK>
+[    1.900000]  </TASK>
+[    2.000000] a
+[    2.000000] b
+[    2.000000] c
+[    2.000000] d
+[    2.000000] e
+[    2.000000] f
+[    2.100000] Call Trace:
+";
+    assert_eq!(kinds(console), ["reference tracker", "stack trace"]);
+}

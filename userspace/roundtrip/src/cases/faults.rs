@@ -126,16 +126,23 @@ fn each_allocation(
                 }
             }
             Err(error) => {
+                // What was done and told stays, also if the acknowledgment is not.
+                if let Some(reply) = raw.reply_without_answer()? {
+                    good(Dump(reply)).with_context(|| format!("allocation {nth}, no answer"))?;
+                }
                 ensure!(injected, "without a failure: {error:#}");
                 let errno = error.downcast::<io::Error>()?.raw_os_error();
                 // The request itself is copied.
                 let is_copy = errno == Some(libc::EFAULT);
+                // socket(2) makes ENFILE of no memory for the inode.
+                let is_inode = command == RESTORE && errno == Some(libc::ENFILE);
                 // bind(2) makes EADDRINUSE of no memory for the group of SO_REUSEPORT.
                 let is_bind = command == RESTORE && errno == Some(libc::EADDRINUSE);
                 // The filter of a group misses it on a device that had no room for it.
                 let is_filter = command == RESTORE && errno == Some(libc::ESRCH);
                 ensure!(
                     is_copy
+                        || is_inode
                         || is_bind
                         || is_filter
                         || matches!(errno, Some(libc::ENOMEM | libc::ENOBUFS)),
