@@ -71,10 +71,8 @@ macro_rules! field_getters {
         $vis fn $name(&self) -> $type {
             // SAFETY: By the type invariants, the pointer is valid for reads of this field as long
             // as `self` exists. Nothing but integers and pointers are read, for which every value
-            // is valid. The field may change meanwhile, thus the volatile read, which corresponds
-            // to `READ_ONCE`.
-            //
-            // FIXME(read_once): Replace with `read_once` when available on the Rust side.
+            // is valid. The field may change meanwhile, thus the volatile read: it is what
+            // `READ_ONCE` does, of which the kernel crate has no counterpart yet.
             unsafe { (&raw const (*self.as_ptr()).$($field).+).read_volatile() }
         }
     )*};
