@@ -21,8 +21,8 @@ use crate::{
 use kernel::{
     net::{
         netlink::{
+            AttrWriter,
             Attribute,
-            GenlMsg,
             Request, //
         },
         sock::{
@@ -184,7 +184,7 @@ impl Addresses {
     }
 
     /// Writes the addresses into a message.
-    pub(crate) fn put(&self, msg: &mut GenlMsg) -> Result {
+    pub(crate) fn put(&self, msg: &AttrWriter) -> Result {
         if let Some(addr) = self.local_addr {
             put_addr(msg, attr::LOCAL_ADDR, addr)?;
         }
@@ -347,7 +347,7 @@ pub(crate) fn parse_v4(attr: &Attribute<'_>) -> Result<Ipv4Addr, Refusal> {
 }
 
 /// Writes an address into a message.
-fn put_addr(msg: &mut GenlMsg, ty: u16, addr: IpAddr) -> Result {
+fn put_addr(msg: &AttrWriter, ty: u16, addr: IpAddr) -> Result {
     match addr {
         IpAddr::V4(addr) => msg.put_bytes(ty, &addr.octets()),
         IpAddr::V6(addr) => msg.put_bytes(ty, &addr.octets()),

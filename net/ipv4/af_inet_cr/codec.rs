@@ -36,9 +36,9 @@ use crate::{
 use kernel::{
     net::{
         netlink::{
+            AttrWriter,
             Attribute,
             Attributes,
-            GenlMsg,
             Policy,
             Request, //
         },
@@ -160,7 +160,7 @@ impl Nest {
 }
 
 /// Writes all options of a socket into a message, each of which is read once.
-pub(crate) fn put_options(sock: &Sock, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+pub(crate) fn put_options(sock: &Sock, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
     for nest in Nest::ALL {
         match nest.attr() {
             None => put_level(nest, sock, net, msg)?,
@@ -171,7 +171,7 @@ pub(crate) fn put_options(sock: &Sock, net: &Net, msg: &mut GenlMsg) -> Result<(
 }
 
 /// Writes the options of a level into a message.
-fn put_level(nest: Nest, sock: &Sock, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+fn put_level(nest: Nest, sock: &Sock, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
     let (mut bits, mut saved, mut bits_attr) = (0, 0, 0);
 
     for option in OPTIONS.iter().filter(|option| option.nest == nest) {
@@ -259,7 +259,7 @@ impl SocketOption {
     }
 
     /// Writes a value into a message.
-    fn put(&self, value: Value<'_>, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+    fn put(&self, value: Value<'_>, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
         let too_long = || Refusal::new(EOVERFLOW, "is too long for a message").about(self.name);
 
         match (self.shape, value) {
@@ -601,7 +601,7 @@ fn ip_options(sock: &Sock) -> Result<IpOptions> {
 }
 
 /// Writes the options of the IP header into a message, if there are any.
-fn put_ip_options(ty: u16, sock: &Sock, msg: &mut GenlMsg) -> Result {
+fn put_ip_options(ty: u16, sock: &Sock, msg: &AttrWriter) -> Result {
     let options = ip_options(sock)?;
 
     match options.as_bytes() {

@@ -16,7 +16,7 @@ use crate::{
 
 use kernel::{
     net::{
-        netlink::GenlMsg,
+        netlink::AttrWriter,
         sock::Sock,
         Net, //
     },
@@ -49,7 +49,7 @@ pub(crate) fn mreqn(group: Ipv4Addr, addr: Ipv4Addr, ifindex: u32) -> [u8; 12] {
 /// Writes the device that a socket is bound to: its name, or its index where it has gone.
 ///
 /// The empty name says that it is bound to none.
-pub(crate) fn put_bound(ifindex: u32, net: &Net, msg: &mut GenlMsg) -> Result {
+pub(crate) fn put_bound(ifindex: u32, net: &Net, msg: &AttrWriter) -> Result {
     match put_name(attr::SOCKOPT_BINDTODEVICE, ifindex, net, msg) {
         Err(ENODEV) => msg.put_u32(attr::BOUND_IFINDEX, ifindex),
         result => result,
@@ -59,7 +59,7 @@ pub(crate) fn put_bound(ifindex: u32, net: &Net, msg: &mut GenlMsg) -> Result {
 /// Writes the name of a device, which is empty where there is none.
 ///
 /// No option can name a device that has gone, so that such a socket is not carried.
-pub(crate) fn put(ty: u16, ifindex: u32, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+pub(crate) fn put(ty: u16, ifindex: u32, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
     put_name(ty, ifindex, net, msg).map_err(|errno| match errno {
         ENODEV => Refusal::new(EOPNOTSUPP, "names a device that is gone"),
         errno => errno.into(),
@@ -67,7 +67,7 @@ pub(crate) fn put(ty: u16, ifindex: u32, net: &Net, msg: &mut GenlMsg) -> Result
 }
 
 /// Writes the name of a device, which is empty where there is none.
-fn put_name(ty: u16, ifindex: u32, net: &Net, msg: &mut GenlMsg) -> Result {
+fn put_name(ty: u16, ifindex: u32, net: &Net, msg: &AttrWriter) -> Result {
     if ifindex == 0 {
         return msg.put_string(ty, c"");
     }

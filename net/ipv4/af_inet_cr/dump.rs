@@ -25,8 +25,8 @@ use kernel::{
     fs::file::flags,
     net::{
         netlink::{
+            AttrWriter,
             DoOperation,
-            GenlMsg,
             OpFlags,
             Policy,
             Request,
@@ -89,8 +89,8 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
     let room = GENLMSG_DEFAULT_SIZE
         .saturating_add(filter::room(&sock)?)
         .saturating_add(membership::room(&sock));
-    let mut reply = request.reply(room)?;
-    put(&file, &sock, request.net(), &mut reply)?;
+    let reply = request.reply(room)?;
+    put(&file, &sock, request.net(), &reply)?;
     drop(sock);
     Ok(reply.send()?)
 }
@@ -103,7 +103,7 @@ fn put(
     file: &SocketFile,
     sock: &LockedSocket<'_>,
     net: &Net,
-    msg: &mut GenlMsg,
+    msg: &AttrWriter,
 ) -> Result<(), Refusal> {
     msg.put_uint(attr::INODE, sock.ino())?;
     msg.put_uint(attr::COOKIE, sock.cookie())?;

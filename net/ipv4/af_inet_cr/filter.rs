@@ -16,7 +16,7 @@ use crate::{
 use kernel::{
     net::{
         netlink::{
-            GenlMsg,
+            AttrWriter,
             Policy,
             Request, //
         },
@@ -56,7 +56,7 @@ pub(crate) fn room(sock: &LockedSocket<'_>) -> Result<usize, Refusal> {
 }
 
 /// Writes the filter of a socket into a message.
-pub(crate) fn put(sock: &LockedSocket<'_>, msg: &mut GenlMsg) -> Result<(), Refusal> {
+pub(crate) fn put(sock: &LockedSocket<'_>, msg: &AttrWriter) -> Result<(), Refusal> {
     if let Some(insns) = of(sock)? {
         msg.put_bytes(attr::SOCKOPT_FILTER, insns.as_bytes())?;
     }

@@ -21,8 +21,8 @@ use crate::{
 use kernel::{
     net::{
         netlink::{
+            AttrWriter,
             Attribute,
-            GenlMsg,
             Request, //
         },
         socket::{
@@ -62,7 +62,7 @@ pub(crate) fn are_many(sock: &LockedSocket<'_>) -> bool {
 }
 
 /// Writes the memberships of a socket into a message, in the order in which they were joined.
-pub(crate) fn put(sock: &LockedSocket<'_>, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+pub(crate) fn put(sock: &LockedSocket<'_>, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
     // The list begins at the end. There can be many, as the limit is a sysctl.
     let mut all = KVec::new();
     for membership in sock.memberships() {
@@ -75,7 +75,7 @@ pub(crate) fn put(sock: &LockedSocket<'_>, net: &Net, msg: &mut GenlMsg) -> Resu
 }
 
 /// Writes a membership into a message.
-fn put_one(membership: &SocketMembership<'_>, net: &Net, msg: &mut GenlMsg) -> Result<(), Refusal> {
+fn put_one(membership: &SocketMembership<'_>, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
     let put = msg.nest(attr::MEMBERSHIP, |nest| {
         let group = membership.group().octets();
 

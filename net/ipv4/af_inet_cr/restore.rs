@@ -132,7 +132,7 @@ fn restore(request: &Request<'_>) -> Result<(), Refusal> {
         .map_err(|errno| Refusal::new(errno, "no file descriptor is free"))?;
     let socket = image.make(request.net())?;
 
-    let mut reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
+    let reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
     reply.put_uint(attr::INODE, socket.ino())?;
     reply.put_u32(attr::SOCK_FD, fd.reserved_fd())?;
     reply.put_uint(attr::COOKIE, socket.cookie())?;

@@ -17,6 +17,13 @@ void *rust_helper_genlmsg_iput(struct sk_buff *skb, const struct genl_info *info
 }
 
 __rust_helper
+void rust_helper_genl_dump_check_consistent(struct netlink_callback *cb,
+					    void *user_hdr)
+{
+	genl_dump_check_consistent(cb, user_hdr);
+}
+
+__rust_helper
 int rust_helper_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)
 {
 	return genlmsg_reply(skb, info);

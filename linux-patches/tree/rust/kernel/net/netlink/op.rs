@@ -11,7 +11,9 @@ use crate::{
 };
 
 use super::{
+    dump::DumpAdapter,
     policy,
+    DumpOperation,
     Family,
     Policy,
     Request, //
@@ -96,6 +98,44 @@ impl Operation {
             validate: 0,
         })
     }
+
+    /// The operation that answers requests for a dump (`NLM_F_DUMP`) by `T`.
+    ///
+    /// Intended to be used from const context only. Will panic if the policy is not a valid table.
+    pub const fn dumpit<T: DumpOperation>() -> Operation {
+        // INVARIANT: As in `doit()`.
+        Operation(bindings::genl_split_ops {
+            __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1 {
+                __bindgen_anon_2: bindings::genl_split_ops__bindgen_ty_1__bindgen_ty_2 {
+                    start: Some(DumpAdapter::<T>::start_callback),
+                    dumpit: Some(DumpAdapter::<T>::dumpit_callback),
+                    done: Some(DumpAdapter::<T>::done_callback),
+                },
+            },
+            policy: policy::as_ptr(T::POLICY),
+            maxattr: policy::max_type(T::POLICY) as u32,
+            cmd: T::CMD,
+            internal_flags: 0,
+            flags: T::FLAGS.0 | bindings::GENL_CMD_CAP_DUMP as u8,
+            validate: 0,
+        })
+    }
+
+    /// Returns whether `next` may stand behind this one in a table (`genl_validate_ops()`).
+    ///
+    /// Commands go up. One command may have two entries, which are open to the same requesters: the
+    /// one for single requests, and behind it the one for dumps.
+    pub(super) const fn may_precede(&self, next: &Operation) -> bool {
+        const CAP_DO: u8 = bindings::GENL_CMD_CAP_DO as u8;
+        const CAP_DUMP: u8 = bindings::GENL_CMD_CAP_DUMP as u8;
+
+        let (a, b) = (&self.0, &next.0);
+        a.cmd < b.cmd
+            || a.cmd == b.cmd
+                && a.flags & CAP_DO != 0
+                && b.flags & CAP_DUMP != 0
+                && (a.flags ^ b.flags) & !(CAP_DO | CAP_DUMP) == 0
+    }
 }
 
 /// The C side of a [`DoOperation`].
@@ -124,8 +164,11 @@ impl<T: DoOperation> DoAdapter<T> {
 impl Family {
     /// Gives the family its table of operations.
     ///
-    /// Intended to be used from const context only. Will panic if the table is not sorted by
-    /// command, has a command twice, or has more than 255 entries.
+    /// The table is sorted by command. The dump of a command stands behind its single request, and
+    /// both have the same [`OpFlags`].
+    ///
+    /// Intended to be used from const context only. Will panic if the table is not like that, has
+    /// an operation twice, or has more than 255 entries.
     pub const fn with_operations(self, operations: &'static [Operation]) -> Family {
         let n_split_ops = operations.len() as u8;
         if n_split_ops as usize != operations.len() {
@@ -133,9 +176,8 @@ impl Family {
         }
         let mut i = 1;
         while i < operations.len() {
-            // Dumps, once there are any, go behind the `doit` of the same command.
-            if operations[i - 1].0.cmd >= operations[i].0.cmd {
-                panic!("operations are not sorted by command");
+            if !operations[i - 1].may_precede(&operations[i]) {
+                panic!("operations are not in order");
             }
             i += 1;
         }

@@ -32,10 +32,7 @@ use super::{
 use core::{
     marker::PhantomData,
     mem::ManuallyDrop,
-    ops::{
-        Deref,
-        DerefMut, //
-    },
+    ops::Deref,
     ptr::NonNull, //
 };
 
@@ -83,20 +80,17 @@ impl<'a> Request<'a> {
     ///
     /// # Safety
     ///
-    /// For the lifetime `'a`, `skb` and `info` must be what the core passes to the `doit` of an
-    /// operation without user header, whose messages it has validated strictly with `policies`.
+    /// For the lifetime `'a`, `skb` and `info` must be what the core passes to the `doit` or, by way
+    /// of the `struct netlink_callback`, to the `start` of an operation without user header, whose
+    /// messages it has validated strictly with `policies`.
     pub(super) unsafe fn from_raw(
         skb: *mut bindings::sk_buff,
         info: *mut bindings::genl_info,
         policies: &'static [Policy],
     ) -> Request<'a> {
-        // SAFETY: By the safety requirements `info` is valid, and so is its `nlhdr`.
-        let nlhdr = unsafe { (*info).nlhdr };
-        // SAFETY: As above.
-        let len = u32_as_usize(unsafe { (*nlhdr).nlmsg_len });
-        // SAFETY: `netlink_rcv_skb()` has checked that `skb` has `nlmsg_len` bytes from `nlhdr` on,
-        // and an skb of netlink is linear. Nobody writes to them any more.
-        let message = unsafe { core::slice::from_raw_parts(nlhdr.cast::<u8>(), len) };
+        // SAFETY: By the safety requirements `info` is valid, and its `nlhdr` is that of a message
+        // which the core has received.
+        let message = unsafe { message((*info).nlhdr) };
         let stream = message
             .get(NLMSG_HDRLEN + GENL_HDRLEN..)
             .unwrap_or_default();
@@ -237,7 +231,8 @@ impl<'a> Request<'a> {
 
     /// Begins a reply with room for `size` bytes of attributes.
     ///
-    /// The reply has the command and the sequence number of the request.
+    /// The reply has the command and the sequence number of the request. (What a dump says goes
+    /// into its [`Batch`](super::Batch)es.)
     pub fn reply(&self, size: usize) -> Result<Reply<'a>> {
         let skb = NetlinkSkBuff::new(size, GFP_KERNEL)?;
 
@@ -302,12 +297,6 @@ impl Deref for Reply<'_> {
     }
 }
 
-impl DerefMut for Reply<'_> {
-    fn deref_mut(&mut self) -> &mut GenlMsg {
-        &mut self.msg
-    }
-}
-
 /// What the requester is told about the outcome of a request beyond an error number
 /// (`struct netlink_ext_ack`).
 ///
@@ -323,7 +312,39 @@ pub struct ExtAck<'a> {
     message: &'a [u8],
 }
 
-impl ExtAck<'_> {
+/// Returns the bytes of a received message.
+///
+/// # Safety
+///
+/// For the lifetime `'a`, `nlhdr` must be the header of a message that the core has received.
+unsafe fn message<'a>(nlhdr: *const bindings::nlmsghdr) -> &'a [u8] {
+    // SAFETY: By the safety requirements the header is valid.
+    let len = u32_as_usize(unsafe { (*nlhdr).nlmsg_len });
+
+    // SAFETY: `netlink_rcv_skb()` has checked that there are `nlmsg_len` bytes from `nlhdr` on, and
+    // an skb of netlink is linear. Nobody writes to them any more.
+    unsafe { core::slice::from_raw_parts(nlhdr.cast::<u8>(), len) }
+}
+
+impl<'a> ExtAck<'a> {
+    /// Creates what tells the requester more about a part of a dump.
+    ///
+    /// # Safety
+    ///
+    /// For the lifetime `'a`, `extack` must be null or valid and used by this thread only, and
+    /// `nlhdr` must be the header of a message that the core has received.
+    pub(super) unsafe fn from_raw(
+        extack: *mut bindings::netlink_ext_ack,
+        nlhdr: *const bindings::nlmsghdr,
+    ) -> ExtAck<'a> {
+        // INVARIANT: By the safety requirements.
+        ExtAck {
+            extack: NonNull::new(extack),
+            // SAFETY: By the safety requirements.
+            message: unsafe { message(nlhdr) },
+        }
+    }
+
     /// Sets the message (`NL_SET_ERR_MSG()`).
     pub fn message(&self, message: &'static CStr) {
         // SAFETY: The string is NUL-terminated.
@@ -332,7 +353,8 @@ impl ExtAck<'_> {
         if let Some(extack) = self.extack {
             // SAFETY: By the type invariants `extack` is valid. The string is valid for ever, or,
             // if it belongs to a module, at least until the family has been unregistered, which
-            // waits for the acknowledgment of this request.
+            // waits for the acknowledgment of this request, or the end of the dump, which keeps a
+            // reference to the module.
             unsafe { (*extack.as_ptr())._msg = message.as_char_ptr() };
         }
     }
