@@ -12,6 +12,8 @@ pub enum Line<'a> {
     Plan(usize),
     /// `# Subtest: name`, the name of the level that it opens.
     Subtest(&'a str),
+    /// `# Started: name`: a test has begun, others may end before it does.
+    Started(&'a str),
     /// `ok` or `not ok`.
     Result(ResultLine<'a>),
     /// `Bail out!`: the run gave up.
@@ -62,9 +64,12 @@ fn classify_body(body: &str) -> Line<'_> {
     match body.strip_prefix('#') {
         Some(rest) => {
             let rest = rest.trim();
-            match rest.strip_prefix("Subtest:") {
-                Some(name) => Line::Subtest(name.trim()),
-                None => Line::Diagnostic(rest),
+            if let Some(name) = rest.strip_prefix("Subtest:") {
+                Line::Subtest(name.trim())
+            } else if let Some(name) = rest.strip_prefix("Started:") {
+                Line::Started(name.trim())
+            } else {
+                Line::Diagnostic(rest)
             }
         }
         None => Line::Other(body),
@@ -234,6 +239,7 @@ mod tests {
             classify("  # Subtest: rust_netlink"),
             (2, Line::Subtest("rust_netlink"))
         );
+        assert_eq!(classify("# Started: a::b"), (0, Line::Started("a::b")));
         assert_eq!(classify("# hello"), (0, Line::Diagnostic("hello")));
         assert_eq!(classify("okay"), (0, Line::Other("okay")));
         assert_eq!(classify("not okay"), (0, Line::Other("not okay")));

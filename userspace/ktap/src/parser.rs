@@ -27,6 +27,8 @@ pub enum Event {
         /// Whether it has no tests below it.
         leaf: bool,
     },
+    /// A test began.
+    Started,
     /// Anything else.
     Text,
 }
@@ -44,6 +46,8 @@ struct Level {
 #[derive(Debug, Default)]
 pub struct Parser {
     levels: Vec<Level>,
+    /// Tests that said that they begin, and have no result yet.
+    running: Vec<String>,
     problems: Vec<String>,
 }
 
@@ -67,6 +71,10 @@ impl Parser {
                     level.name = Some(name.to_owned());
                 }
             }
+            Line::Started(name) => {
+                self.running.push(name.to_owned());
+                return Event::Started;
+            }
             Line::Result(result) => return self.result(indent, &result),
             Line::Bail(reason) => self.problem(format!("the run gave up: {reason}")),
             Line::Diagnostic(text) | Line::Other(text) => self.diagnostic(text),
@@ -87,6 +95,9 @@ impl Parser {
     pub fn finish(mut self) -> Report {
         while self.levels.len() > 1 {
             self.abandon();
+        }
+        for name in std::mem::take(&mut self.running) {
+            self.problem(format!("{name} has begun and not ended"));
         }
         let Some(root) = self.levels.pop() else {
             let problems = with(self.problems, "no test output: no line `KTAP version 1`");
@@ -142,6 +153,7 @@ impl Parser {
     fn result(&mut self, indent: usize, result: &ResultLine<'_>) -> Event {
         let mut children = Vec::new();
         let mut diagnostics = Vec::new();
+        self.running.retain(|name| name != result.name);
         while self.levels.len() > 2
             && self
                 .levels

@@ -29,6 +29,12 @@ impl<W: Write> Writer<W> {
         self.line(&format!("1..{plan}"))
     }
 
+    /// A test has begun, of several that run side by side. One that dies with the machine has been
+    /// named.
+    pub fn started(&mut self, name: &str) -> io::Result<()> {
+        self.diagnostic(&format!("Started: {}", plain(name)))
+    }
+
     /// A test passed.
     pub fn ok(&mut self, name: &str) -> io::Result<()> {
         self.result("ok", name, "")
@@ -113,6 +119,7 @@ mod tests {
         let mut out = Vec::new();
         let mut writer = Writer::new(&mut out);
         writer.begin(4).unwrap();
+        writer.started("a::b").unwrap();
         writer.ok("a::b").unwrap();
         writer.not_ok("a::c", "left: 1\nright: 2").unwrap();
         writer.skip("a::d#1", "no dummy").unwrap();
@@ -121,7 +128,7 @@ mod tests {
         assert!(!below.has_failed());
         writer.ok("group").unwrap();
         assert!(writer.has_failed());
-        let expected = "KTAP version 1\n1..4\nok 1 a::b\n# left: 1\n# right: 2\nnot ok 2 a::c\n\
+        let expected = "KTAP version 1\n1..4\n# Started: a::b\nok 1 a::b\n# left: 1\n# right: 2\nnot ok 2 a::c\n\
                         ok 3 a::d_1 # SKIP no dummy\n  KTAP version 1\n  # Subtest: group\n  1..1\n  \
                         ok 1 x\nok 4 group\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -52,6 +52,17 @@ fn events_come_as_the_lines_do() {
 }
 
 #[test]
+fn what_has_begun_must_end() {
+    let begun = "KTAP version 1\n1..2\n# Started: a\n# Started: b\nok 1 b\n";
+    let report = read(begun);
+    let not_ended = "a has begun and not ended".to_owned();
+    assert!(report.problems.contains(&not_ended), "{report:?}");
+    assert_eq!(report.tests[0].diagnostics, Vec::<String>::new());
+    let report = read(&format!("{begun}ok 2 a\n"));
+    assert!(report.is_green(), "{report:?}");
+}
+
+#[test]
 fn a_failed_test_keeps_what_it_said() {
     let report = read("KTAP version 1\n1..2\nok 1 a\n# left: 1\nsome output\nnot ok 2 b\n");
     assert!(!report.is_green());

@@ -43,6 +43,15 @@ pub const CASES: &[Case] = &[
         says: "silent for too long",
     },
     Case {
+        name: "hangs in one of two tests",
+        guest: Runs(
+            "echo KTAP version 1; echo 1..2; echo '# Started: a'; echo '# Started: b'; \
+             echo ok 1 b; sleep 1000",
+        ),
+        outcome: Outcome::Lost,
+        says: "a has begun and not ended",
+    },
+    Case {
         name: "passes",
         guest: Runs("echo KTAP version 1; echo 1..2; echo ok 1 a; echo 'ok 2 b # SKIP no x'"),
         outcome: Outcome::Passed,
@@ -130,6 +139,15 @@ pub const CASES: &[Case] = &[
         guest: Runs("echo KTAP version 1; echo 1..1; echo c > /proc/sysrq-trigger; echo ok 1 a"),
         outcome: Outcome::Kernel,
         says: "kernel panic",
+    },
+    Case {
+        name: "panics in one of two tests",
+        guest: Runs(
+            "echo KTAP version 1; echo 1..2; echo '# Started: a'; echo '# Started: b'; \
+             echo ok 1 b; echo c > /proc/sysrq-trigger; echo ok 2 a",
+        ),
+        outcome: Outcome::Kernel,
+        says: "a has begun and not ended",
     },
     Case {
         name: "panics after its last ok",

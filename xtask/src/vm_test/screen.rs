@@ -49,9 +49,11 @@ impl Screen {
             Way::Output => {
                 self.booted();
                 self.ktap.line(line);
-                self.parser.feed(line);
-                println!("{line}");
-                let _ = std::io::stdout().flush();
+                // Which tests have begun is for the log, and for the verdict if they do not end.
+                if self.parser.feed(line) != ktap::Event::Started {
+                    println!("{line}");
+                    let _ = std::io::stdout().flush();
+                }
             }
             Way::Errors => {
                 self.errors.line(line);
