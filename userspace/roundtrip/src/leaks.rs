@@ -31,7 +31,14 @@ impl Counters {
     ///
     /// A socket that the kernel keeps although its file was closed shows here.
     pub fn network() -> Self {
-        Self(sockstat())
+        let mut counters = sockstat();
+        counters.retain(|(name, _)| !OF_ALL_NAMESPACES.contains(&name.as_str()));
+        let bound = fs::read_to_string("/proc/thread-self/net/udp").unwrap_or_default();
+        counters.push((
+            "bound UDP sockets".into(),
+            i64::try_from(bound.lines().count()).unwrap_or(-1),
+        ));
+        Self(counters)
     }
 
     /// Those of the caller's own files.
@@ -43,16 +50,33 @@ impl Counters {
         )])
     }
 
-    /// Those of the whole machine, to be compared when the test's process and
-    /// its network namespace are gone.
+    /// Those of the whole machine, which say nothing of one test while others run.
+    pub fn machine() -> Self {
+        let mut counters = sockstat();
+        counters.retain(|(name, _)| OF_ALL_NAMESPACES.contains(&name.as_str()));
+        counters.push((
+            "files of the system".into(),
+            first_number("/proc/sys/fs/file-nr"),
+        ));
+        Self(counters)
+    }
+
+    /// The caller's children, to be compared when the test's process is gone.
+    pub fn children() -> Self {
+        let path = format!("/proc/self/task/{}/children", std::process::id());
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let children = text.split_whitespace().count();
+        Self(vec![(
+            "children".into(),
+            i64::try_from(children).unwrap_or(-1),
+        )])
+    }
+
+    /// All that is outside of a test that runs alone.
     pub fn outside() -> Self {
-        Self(vec![
-            (
-                "files of the system".into(),
-                first_number("/proc/sys/fs/file-nr"),
-            ),
-            ("children".into(), children()),
-        ])
+        let mut counters = Self::machine();
+        counters.0.extend(Self::children().0);
+        counters
     }
 
     /// Takes the lower of both numbers, where something that was counted before has gone late.
@@ -95,7 +119,10 @@ impl Counters {
     }
 }
 
-/// `/proc/net/sockstat` and the number of lines of `/proc/net/udp`.
+/// What `/proc/net/sockstat` has of the whole machine.
+const OF_ALL_NAMESPACES: [&str; 2] = ["TCP orphan", "TCP alloc"];
+
+/// `/proc/net/sockstat`.
 fn sockstat() -> Vec<Counter> {
     let text = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default();
     let mut counters = Vec::new();
@@ -114,11 +141,6 @@ fn sockstat() -> Vec<Counter> {
             }
         }
     }
-    let bound = fs::read_to_string("/proc/thread-self/net/udp").unwrap_or_default();
-    counters.push((
-        "bound UDP sockets".into(),
-        i64::try_from(bound.lines().count()).unwrap_or(-1),
-    ));
     counters
 }
 
@@ -127,13 +149,6 @@ fn first_number(path: &str) -> i64 {
         .ok()
         .and_then(|text| text.split_whitespace().next()?.parse().ok())
         .unwrap_or(-1)
-}
-
-/// Number of the runner's children that still exist.
-fn children() -> i64 {
-    let path = format!("/proc/self/task/{}/children", std::process::id());
-    let text = fs::read_to_string(path).unwrap_or_default();
-    i64::try_from(text.split_whitespace().count()).unwrap_or(-1)
 }
 
 const MAX_NAMESPACES: &str = "/proc/sys/user/max_net_namespaces";

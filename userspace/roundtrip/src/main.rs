@@ -18,6 +18,7 @@ mod rawnl;
 mod runner;
 mod sys;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -42,7 +43,10 @@ struct Arguments {
     /// Multiply the times of all tests, for a slow machine.
     #[arg(long, env = "ROUNDTRIP_TIME_SCALE", default_value_t = 1)]
     time_scale: u32,
-    /// Let tests print as they run, and take as long as they want.
+    /// How many tests run side by side; as many as there are processors, if it is not given.
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// Let tests print as they run, one at a time, and take as long as they want.
     #[arg(long)]
     live: bool,
     /// Say how long each test took.
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         for test in &tests {
             println!("{}", test.name);
         }
+        println!("{}", runner::MACHINE);
         println!("{}", runner::NAMESPACES);
         return ExitCode::SUCCESS;
     }
@@ -77,13 +82,22 @@ fn main() -> ExitCode {
         return ExitCode::from(4);
     }
     let scale = arguments.time_scale.max(1);
+    let jobs = if arguments.live {
+        1
+    } else {
+        let processors = std::thread::available_parallelism;
+        arguments
+            .jobs
+            .map_or_else(|| processors().map_or(1, NonZero::get), NonZero::get)
+    };
     let runner = Runner {
+        jobs,
         scale,
         patience: leaks::PATIENCE * scale,
         live: arguments.live,
         times: arguments.times,
     };
-    match runner.run(&tests) {
+    match runner.run(&tests, std::io::stdout()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {

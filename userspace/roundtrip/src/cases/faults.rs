@@ -19,7 +19,7 @@ use crate::cr::{self, DUMP, Dump, RESTORE, attr};
 use crate::groups::ON_LOOPBACK;
 use crate::leaks::{Counters, PATIENCE};
 use crate::observe::{observe, same};
-use crate::options::{Set, apply, rows};
+use crate::options::{apply, rows};
 use crate::places::place;
 use crate::rawnl::RawNetlink;
 use crate::runner::{Test, skip};
@@ -217,9 +217,10 @@ fn restore(name: &str, with_options: bool) -> Result<()> {
     let original = socket::udp()?;
     if with_options {
         for row in rows() {
-            let case = row.cases.iter().rfind(|case| {
-                !case.set.is_of_other_device() && !matches!(case.set, Set::Default(..))
-            });
+            let case = row
+                .cases
+                .iter()
+                .rfind(|case| !case.set.is_of_other_device() && !case.set.is_of_all());
             apply(&original, row, case.context("a row without cases")?)?;
         }
         join_groups(&original)?;

@@ -15,10 +15,14 @@ pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for row in rows() {
         for case in row.cases {
-            tests.push(Test::new(
-                format!("options::{}::{}", row.name, case.name),
-                || one(row, case),
-            ));
+            let test = Test::new(format!("options::{}::{}", row.name, case.name), || {
+                one(row, case)
+            });
+            tests.push(if case.set.is_of_all() {
+                test.alone()
+            } else {
+                test
+            });
         }
     }
     tests.push(Test::new("options::all_together", all_together));

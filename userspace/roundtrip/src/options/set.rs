@@ -53,6 +53,11 @@ pub enum Set {
 }
 
 impl Set {
+    /// Whether it is set for every new socket of the machine, those of other tests among them.
+    pub fn is_of_all(self) -> bool {
+        matches!(self, Self::Default(..))
+    }
+
     /// Whether another device than the loopback gets involved.
     pub fn is_of_other_device(self) -> bool {
         match self {

@@ -98,18 +98,26 @@ impl Drop for Child {
     }
 }
 
-/// Leaves a process behind that has copies of all descriptors, for `time`. It
-/// neither dies with the caller nor belongs to its process group.
-pub fn outlive(time: Duration) -> io::Result<()> {
+/// Leaves a process behind that has copies of all descriptors, for as long as the process `who`
+/// lives. It neither dies with the caller nor belongs to its process group.
+pub fn outlive_until_end_of(who: u32) -> io::Result<()> {
+    let who = pidfd_open(who.cast_signed())?;
     // SAFETY: the caller has one thread, so that no lock is held by another.
     if check(unsafe { libc::fork() })? == 0 {
         // SAFETY: no pointers. No destructor runs.
         unsafe {
             libc::setsid();
-            std::thread::sleep(time);
+            let _ = super::socket::readable(&who, Duration::from_secs(600));
             libc::_exit(0)
         }
     }
+    Ok(())
+}
+
+/// Kills the process that started this one.
+pub fn kill_parent() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::kill(libc::getppid(), libc::SIGKILL) })?;
     Ok(())
 }
 
@@ -134,6 +142,14 @@ pub fn memfd() -> io::Result<std::fs::File> {
 pub fn dup_onto(fd: &impl AsRawFd, target: RawFd) -> io::Result<()> {
     // SAFETY: no pointers.
     check(unsafe { libc::dup2(fd.as_raw_fd(), target) })?;
+    Ok(())
+}
+
+/// Closes all descriptors but those of input, output and errors, whoever owns them: for a child that
+/// neither uses nor drops what its parent had open.
+pub fn close_all_but_standard() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::close_range(3, libc::c_uint::MAX, 0) })?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use inetcr::{Client, Error, RawAttr};
 
 use crate::cr::{self, Dump, Expected, attr};
 use crate::observe::{observe, same};
-use crate::options::{Set, apply, remove_devices, rows, socket_with};
+use crate::options::{apply, remove_devices, rows, socket_with};
 use crate::places::{PLACES, place};
 use crate::rawnl::{RawNetlink, netlink_socket};
 use crate::runner::Test;
@@ -159,7 +159,7 @@ fn works_there() -> Result<()> {
     let mut tried = 0;
     for row in rows() {
         for case in row.cases {
-            if matches!(case.set, Set::Default(..)) {
+            if case.set.is_of_all() {
                 continue;
             }
             // What setsockopt refuses here cannot be a socket's state.
@@ -211,7 +211,7 @@ fn gains_no_option() -> Result<()> {
     let mut dumps = Vec::new();
     for row in rows() {
         for case in row.cases {
-            if !matches!(case.set, Set::Default(..)) && !case.set.is_of_other_device() {
+            if !case.set.is_of_all() && !case.set.is_of_other_device() {
                 let dump = cr::dump(&mut client, &socket_with(row, case)?)?;
                 dumps.push((row, case, dump));
             }

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The runner's own test.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use ktap::Status;
+
+use crate::runner::{MACHINE, NAMESPACES, Outcome, Runner, Test, skip};
+use crate::sys::{socket, task};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("selfcheck::runner", runner),
+        Test::new("selfcheck::side_by_side", side_by_side).alone(),
+        Test::new("selfcheck::leak_of_many", leak_of_many).alone(),
+    ]
+}
+
+type Body = fn() -> Result<()>;
+type Verdict = fn(&Outcome) -> bool;
+
+/// Tests that fail, panic, leak, hang, die and skip are told from those that
+/// pass.
+fn runner() -> Result<()> {
+    let expected: &[(&str, Body, Verdict)] = &[
+        ("passes", || Ok(()), |o| matches!(o, Outcome::Passed)),
+        (
+            "fails",
+            || bail!("as it should"),
+            |o| matches!(o, Outcome::Failed(text) if text.contains("as it should")),
+        ),
+        (
+            "panics",
+            || panic!("as it should"),
+            |o| matches!(o, Outcome::Failed(text) if text.contains("as it should")),
+        ),
+        (
+            "leaks a socket",
+            || {
+                std::mem::forget(socket::udp()?);
+                Ok(())
+            },
+            |o| matches!(o, Outcome::Failed(text) if text.contains("open files")),
+        ),
+        (
+            "leaks a file",
+            || {
+                std::mem::forget(std::fs::File::open("/proc/self/status")?);
+                Ok(())
+            },
+            |o| matches!(o, Outcome::Failed(text) if text.contains("open files")),
+        ),
+        (
+            "hangs",
+            || {
+                std::thread::sleep(Duration::from_secs(600));
+                Ok(())
+            },
+            |o| matches!(o, Outcome::TimedOut(..)),
+        ),
+        (
+            "dies",
+            || {
+                std::process::abort();
+            },
+            |o| matches!(o, Outcome::Failed(text) if text.contains("signal 6")),
+        ),
+        (
+            "exits",
+            || std::process::exit(0),
+            |o| matches!(o, Outcome::Failed(_)),
+        ),
+        (
+            "skips",
+            || skip("feature"),
+            |o| matches!(o, Outcome::Skipped(text) if text.contains("feature")),
+        ),
+        (
+            "leaves a child",
+            || {
+                std::mem::forget(task::fork(|| {
+                    std::thread::sleep(Duration::from_secs(600));
+                    0
+                })?);
+                Ok(())
+            },
+            |o| matches!(o, Outcome::Failed(_)),
+        ),
+        (
+            "leaves a socket in its namespace",
+            || {
+                // As if the kernel kept it: a process that the runner does not
+                // know has it.
+                let _socket = socket::udp()?;
+                task::outlive_until_end_of(std::os::unix::process::parent_id())?;
+                Ok(())
+            },
+            |o| matches!(o, Outcome::Failed(text) if text.contains("leaked")),
+        ),
+    ];
+    let runner = impatient(1);
+    for (name, body, is_right) in expected {
+        let mut test = Test::new(*name, body);
+        if *name == "hangs" {
+            test = test.within(Duration::from_millis(100));
+        }
+        let outcome = runner.one(&test)?;
+        ensure!(
+            is_right(&outcome),
+            "a test that {name} came out as {outcome:?}"
+        );
+    }
+    Ok(())
+}
+
+/// A runner that soon sees what is wrong.
+fn impatient(jobs: usize) -> Runner {
+    Runner {
+        jobs,
+        scale: 1,
+        live: false,
+        times: false,
+        patience: Duration::from_millis(50),
+    }
+}
+
+/// What two workers print, and what it comes to.
+fn printed_by_two(tests: &[Test]) -> Result<(String, ktap::Report)> {
+    let mut printed = Vec::new();
+    let all_passed = impatient(2).run(tests, &mut printed)?;
+    let printed = String::from_utf8(printed)?;
+    let mut parser = ktap::Parser::new();
+    for line in printed.lines() {
+        parser.feed(line);
+    }
+    let report = parser.finish();
+    let has_failed = report.totals().failed > 0;
+    ensure!(all_passed != has_failed, "{all_passed}, but: {printed}");
+    Ok((printed, report))
+}
+
+/// Of tests that run side by side each has its own result, also if one takes its worker with it; and
+/// one that has to be alone is.
+fn side_by_side() -> Result<()> {
+    let soon = Duration::from_millis(100);
+    let tests = [
+        Test::new("takes_its_worker_along", || {
+            task::kill_parent()?;
+            Ok(())
+        }),
+        Test::new("alone", || Ok(())).alone(),
+        Test::new("fails", || bail!("as it should")),
+        Test::new("hangs", || {
+            loop {
+                std::thread::sleep(Duration::from_secs(600));
+            }
+        })
+        .within(soon),
+        Test::new("dies", || std::process::abort()),
+        Test::new("skips", || skip("feature")),
+        Test::new("passes", || Ok(())),
+    ];
+    let (printed, report) = printed_by_two(&tests)?;
+    ensure!(report.problems.is_empty(), "{:?}", report.problems);
+    let mut found: Vec<_> = report
+        .tests
+        .iter()
+        .map(|test| (test.name.as_str(), test.status))
+        .collect();
+    found.sort_by_key(|(name, _)| *name);
+    let expected = [
+        ("alone", Status::Passed),
+        ("dies", Status::Failed),
+        ("fails", Status::Failed),
+        ("hangs", Status::Failed),
+        (MACHINE, Status::Passed),
+        (NAMESPACES, Status::Passed),
+        ("passes", Status::Passed),
+        ("skips", Status::Skipped),
+        ("takes_its_worker_along", Status::Failed),
+    ];
+    ensure!(found == expected, "{printed}");
+    for told in ["# as it should", "# TIMEOUT 0 s", "signal 6", "is gone"] {
+        ensure!(printed.contains(told), "nothing of {told:?}: {printed}");
+    }
+    // The others have all ended before.
+    let (before, _) = printed
+        .split_once("# Started: alone")
+        .context("the one that is alone does not begin")?;
+    let ended = before.lines().filter(|line| line.contains("ok ")).count();
+    ensure!(ended == tests.len() - 1, "not alone: {printed}");
+    Ok(())
+}
+
+/// A file that something keeps open is nobody's while tests run side by side, but is seen.
+fn leak_of_many() -> Result<()> {
+    let me = std::process::id();
+    let leaks = move || {
+        let _file = task::memfd()?;
+        task::outlive_until_end_of(me)?;
+        Ok(())
+    };
+    let (printed, report) = printed_by_two(&[Test::new("leaks", leaks)])?;
+    let failed: Vec<_> = report
+        .tests
+        .iter()
+        .filter(|test| test.status == Status::Failed)
+        .map(|test| test.name.as_str())
+        .collect();
+    ensure!(failed == [MACHINE], "{printed}");
+    ensure!(printed.contains("files of the system"), "{printed}");
+    Ok(())
+}
