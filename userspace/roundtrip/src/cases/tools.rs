@@ -6,9 +6,10 @@
 //! Where they are is in the environment. `cargo xtask vm-test` says it.
 
 use std::env;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use inetcr::RawAttr;
 use serde_json::{Value, json};
 
@@ -43,13 +44,18 @@ fn output(command: &mut Command) -> Result<String> {
 ///
 /// Without the schema, which takes most of the time: `cargo xtask lint spec` compares with it.
 fn ynl() -> Result<()> {
-    // The client closes what it got when it ends, so that all of it is one run.
-    const RESTORE: &str = "
-import json, sys
-sys.path.append(sys.argv[1])
+    // The client closes what it got when it ends, so that a restore and what follows are one run.
+    // That the first dump is of the same run is for speed: an emulated machine starts a Python with
+    // this client in two seconds. It waits for the dump to come back, and the original is closed.
+    const CLIENT: &str = "
+import json, runpy, sys
+client, spec, request = sys.argv[1:]
+sys.argv = ['cli.py', '--spec', spec, '--no-schema', '--do', 'dump', '--output-json', '--json', request]
+runpy.run_path(client + '/cli.py', run_name='__main__')
+dumped = json.loads(sys.stdin.readline())
 from lib import YnlFamily
-family = YnlFamily(sys.argv[2], '')
-restored = family.do('restore', json.loads(sys.argv[3]))
+family = YnlFamily(spec, '')
+restored = family.do('restore', dumped)
 again = family.do('dump', {'sock-fd': restored['sock-fd']})
 # Flags are sets, which the command-line client sorts, and bytes are shown in hex.
 plain = lambda value: value.hex() if isinstance(value, bytes) else sorted(value)
@@ -72,18 +78,22 @@ print(json.dumps([restored, again], default=plain))
     let expected = cr::dump(&mut cr::client()?, &original)?;
 
     let request = json!({ "inode": socket::inode(&original)? });
-    let mut cli = Command::new(&python);
-    cli.arg(format!("{client}/cli.py"))
-        .args([
-            "--spec",
-            &spec,
-            "--no-schema",
-            "--do",
-            "dump",
-            "--output-json",
-        ])
-        .args(["--json", &request.to_string()]);
-    let dumped: Value = serde_json::from_str(&output(&mut cli).context("cli.py --do dump")?)?;
+    let mut process = Command::new(&python)
+        .args(["-u", "-c", CLIENT, &client, &spec, &request.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting the client")?;
+    let (Some(mut to), Some(from)) = (process.stdin.take(), process.stdout.take()) else {
+        bail!("no pipes");
+    };
+    let mut from = BufReader::new(from);
+    let mut answer = |what| -> Result<Value> {
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        serde_json::from_str(&line).with_context(|| format!("{what}: {line:?}"))
+    };
+    let dumped = answer("cli.py --do dump")?;
     ensure!(dumped["sock-state"] == "established", "dumped {dumped}");
     ensure!(dumped["local-addr"] == "127.0.0.1", "dumped {dumped}");
     ensure!(dumped["sockopt-priority"] == 5, "dumped {dumped}");
@@ -94,9 +104,9 @@ print(json.dumps([restored, again], default=plain))
     );
     drop(original);
 
-    let mut restore = Command::new(&python);
-    restore.args(["-c", RESTORE, &client, &spec, &dumped.to_string()]);
-    let printed: Value = serde_json::from_str(&output(&mut restore).context("restore")?)?;
+    writeln!(to, "{dumped}")?;
+    let printed = answer("restore")?;
+    ensure!(process.wait()?.success(), "the client has failed");
     let (restored, mut again) = (&printed[0], printed[1].clone());
     ensure!(
         restored["inode"] == again["inode"] && restored["cookie"] == again["cookie"],
