@@ -72,10 +72,9 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if args.gdb {
         line.add("-s", None);
         line.add("-S", None);
-        let vmlinux = kernel.vmlinux.unwrap_or_else(|| "vmlinux".into());
         ui::note(&format!(
             "gdb {} -ex 'target remote :1234'",
-            vmlinux.display()
+            kernel.image.display()
         ));
     }
     fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;

@@ -50,12 +50,10 @@ use std::{
 
 /// The kernel to run.
 pub struct Kernel {
-    /// Its image.
+    /// Its image, with symbols.
     pub image: PathBuf,
     /// Its configuration.
     pub config: PathBuf,
-    /// `vmlinux`, if it is known where it is.
-    pub vmlinux: Option<PathBuf>,
 }
 
 /// Builds what a VM needs, or takes what the last build left.
@@ -64,21 +62,19 @@ pub fn parts(ctx: &Ctx, flavour: Flavour, no_build: bool) -> Result<(Kernel, Pro
     setup::require(ctx, &[Group::Build, Group::Vm])?;
     let kernel = if no_build {
         let dir = ctx.target.join("kernel").join(flavour.name());
-        let image = dir.join("bzImage");
+        let image = dir.join(build::IMAGE);
         if !image.exists() {
             bail!("no kernel in {}: run without --no-build", dir.display());
         }
         Kernel {
             image,
             config: dir.join("config"),
-            vmlinux: None,
         }
     } else {
         let built = build::kernel(ctx, flavour)?;
         Kernel {
-            image: built.bzimage,
+            image: built.image,
             config: built.config,
-            vmlinux: Some(built.build_dir.join("vmlinux")),
         }
     };
     Ok((kernel, programs(ctx, no_build)?))
