@@ -104,9 +104,11 @@ impl Runner {
     /// Runs the tests, and says whether all passed.
     pub fn run(&self, tests: &[Test], out: impl Write) -> Result<bool> {
         let mut ktap = ktap::Writer::new(out);
+        let mut machine = Counters::machine();
         let namespaces = Namespaces::open();
         let namespaces = namespaces.map(|all| (all.count(), all));
-        let machine = Counters::machine();
+        // What was there before may have gone meanwhile.
+        machine.lower_to(&Counters::machine());
         ktap.begin(tests.len() + 1 + usize::from(namespaces.is_some()))?;
 
         let (alone, mut together): (Vec<_>, _) =

@@ -103,14 +103,15 @@ impl Drop for Child {
 pub fn outlive_until_end_of(who: u32) -> io::Result<()> {
     let who = pidfd_open(who.cast_signed())?;
     // SAFETY: the caller has one thread, so that no lock is held by another.
-    if check(unsafe { libc::fork() })? == 0 {
-        // SAFETY: no pointers. No destructor runs.
-        unsafe {
-            libc::setsid();
-            let _ = super::socket::readable(&who, Duration::from_secs(600));
-            libc::_exit(0)
-        }
+    let pid = check(unsafe { libc::fork() })?;
+    if pid == 0 {
+        let _ = super::socket::readable(&who, Duration::from_secs(600));
+        // SAFETY: leaves without running a destructor.
+        unsafe { libc::_exit(0) }
     }
+    // Here and not in the child, which may not have run yet when the caller's group is killed.
+    // SAFETY: no pointers.
+    check(unsafe { libc::setpgid(pid, pid) })?;
     Ok(())
 }
 
