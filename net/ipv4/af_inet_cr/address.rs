@@ -139,6 +139,11 @@ impl Addresses {
         self.peer.is_some() || self.source.is_some()
     }
 
+    /// Whether the socket has a port, so that datagrams find it.
+    pub(crate) fn can_be_sent_to(&self) -> bool {
+        self.local_port.is_some()
+    }
+
     /// Refuses addresses that no socket in `state` can have.
     fn check(&self, state: u32) -> Result<(), Refusal> {
         let locks = self.locks.unwrap_or(0);
@@ -210,10 +215,16 @@ impl Addresses {
     /// hand: what was bound by the kernel must be named to `bind()` here, which takes it for the
     /// owner's choice.
     ///
-    /// Everybody can send to the socket once it is bound, so that the filter comes before that.
-    pub(crate) fn restore(&self, socket: &mut Socket, filter: &Filter) -> Result<(), Refusal> {
+    /// Everybody can send to the socket once it is bound, so that the filter comes before that. If
+    /// the socket is to stay `closed`, another filter is in its place that keeps everything out.
+    pub(crate) fn restore(
+        &self,
+        socket: &mut Socket,
+        filter: &Filter,
+        closed: bool,
+    ) -> Result<(), Refusal> {
         // Nothing of a stranger may get in between `bind()` and `connect()`.
-        if self.peer.is_some() {
+        if closed || self.peer.is_some() {
             socket.reject_all()?;
         } else {
             filter.restore(socket)?;
@@ -239,12 +250,9 @@ impl Addresses {
             connect(socket, &peer)
                 .map_err(|errno| Refusal::new(errno, "cannot connect").at(attr::PEER_ADDR))?;
             socket.settle();
-            if filter.is_some() {
-                filter.restore(socket)?;
-            } else {
-                socket.detach_filter()?;
+            if !closed {
+                filter.replace(socket)?;
             }
-            internals::forget_drops(socket);
         } else if let Some(source) = self.source {
             adopt_source(socket, source).map_err(|errno| {
                 Refusal::new(errno, "cannot send from the source address").at(attr::SOURCE_ADDR)

@@ -36,6 +36,7 @@ mod attr;
 mod buffer;
 mod codec;
 mod consts;
+mod datagram;
 mod device;
 mod dump;
 mod filter;
@@ -44,16 +45,19 @@ mod membership;
 mod options;
 mod policy;
 mod protocol;
+mod queue;
 mod refusal;
 mod restore;
 mod select;
 mod time;
+mod transaction;
 mod uncovered;
 
 /// The operations, sorted by command.
-static OPERATIONS: [Operation; 2] = [
+static OPERATIONS: [Operation<transaction::Transaction>; 3] = [
     Operation::doit::<dump::Dump>(),
     Operation::doit::<restore::Restore>(),
+    Operation::dumpit::<queue::Queue>(),
 ];
 
 /// The family.

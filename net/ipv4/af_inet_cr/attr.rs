@@ -49,6 +49,10 @@ attributes! {
     IP,
     UDP,
     MEMBERSHIP,
+    DATAGRAM,
+    PAYLOAD,
+    TRANSACTION,
+    QUEUE_LEN,
 }
 
 /// Declares a module with the numbers inside of a nest.
@@ -89,4 +93,11 @@ nest! {
 nest! {
     /// The numbers inside `AF_INET_CR_ATTR_MEMBERSHIP`.
     membership AF_INET_CR_A_MEMBERSHIP_: GROUP, IFNAME, ADDRESS, EXCLUDE, SOURCE
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_DATAGRAM`.
+    datagram AF_INET_CR_A_DATAGRAM_: LEN, SOURCE_ADDR, SOURCE_PORT, DEST_ADDR, DEST_PORT,
+    PKTINFO_ADDR, PKTINFO_IFNAME, PKTINFO_IFINDEX, TSTAMP, HWTSTAMP, TTL, TOS, OPTIONS,
+    FRAG_MAX_SIZE, GSO_SIZE, MARK, PRIORITY, DROPCOUNT, CSUM, PEEKED
 }

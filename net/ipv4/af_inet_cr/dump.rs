@@ -18,7 +18,8 @@ use crate::{
         self,
         Refusal, //
     },
-    select, //
+    select,
+    transaction::Transaction, //
 };
 
 use kernel::{
@@ -27,6 +28,7 @@ use kernel::{
         netlink::{
             AttrWriter,
             DoOperation,
+            DoRequest,
             OpFlags,
             Policy,
             Request,
@@ -34,7 +36,8 @@ use kernel::{
         },
         socket::{
             LockedSocket,
-            SocketFile, //
+            SocketFile,
+            UdpSock, //
         },
         Net, //
     },
@@ -51,7 +54,9 @@ impl DoOperation for Dump {
     const FLAGS: OpFlags = OpFlags::UNS_ADMIN_PERM;
     const POLICY: &'static [Policy] = &select::POLICY;
 
-    fn doit(request: &Request<'_>) -> Result {
+    type SockPriv = Transaction;
+
+    fn doit(request: &DoRequest<'_, Transaction>) -> Result {
         dump(request).map_err(|refusal| refusal.tell(request))
     }
 }
@@ -63,17 +68,7 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
     let file = select::select(request)?;
     let protocol = Protocol::of(&file)?;
 
-    let sock = match request.is_last() {
-        true => file.lock_soon(),
-        false => file.try_lock(),
-    };
-    let sock = sock.map_err(|errno| match errno {
-        EBUSY => Refusal::new(EBUSY, "a sender keeps the socket locked, freeze its owner"),
-        errno => errno.into(),
-    })?;
-    if sock.is_dead() {
-        return Err(Refusal::new(ENOENT, "the socket is being closed"));
-    }
+    let sock = lock(request, &file)?;
     permit(protocol, &sock)?;
     for level in protocol.uncovered {
         level.check(&file, &sock)?;
@@ -93,6 +88,25 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
     put(&file, &sock, request.net(), &reply)?;
     drop(sock);
     Ok(reply.send()?)
+}
+
+/// Takes the lock of a socket, but does not wait for a sender that sleeps with it.
+pub(crate) fn lock<'a>(
+    request: &Request<'_>,
+    file: &'a SocketFile,
+) -> Result<LockedSocket<'a>, Refusal> {
+    let sock = match request.is_last() {
+        true => file.lock_soon(),
+        false => file.try_lock(),
+    };
+    let sock = sock.map_err(|errno| match errno {
+        EBUSY => Refusal::new(EBUSY, "a sender keeps the socket locked, freeze its owner"),
+        errno => errno.into(),
+    })?;
+    match sock.is_dead() {
+        true => Err(Refusal::new(ENOENT, "the socket is being closed")),
+        false => Ok(sock),
+    }
 }
 
 /// Writes a socket into a message.
@@ -118,12 +132,16 @@ fn put(
     Addresses::read(sock)?.put(msg)?;
     filter::put(sock, msg)?;
     membership::put(sock, net, msg)?;
+    match sock.udp().map_or(0, UdpSock::queue_len) {
+        0 => {}
+        len => msg.put_u32(attr::QUEUE_LEN, len)?,
+    }
     codec::put_options(sock, net, msg)
 }
 
 /// Asks the security module whether the requester may see the socket, as the calls that show it
 /// would.
-fn permit(protocol: &Protocol, sock: &LockedSocket<'_>) -> Result<(), Refusal> {
+pub(crate) fn permit(protocol: &Protocol, sock: &LockedSocket<'_>) -> Result<(), Refusal> {
     let refused = |errno| Refusal::new(errno, "the security module refuses the addresses");
 
     for level in protocol.uncovered {

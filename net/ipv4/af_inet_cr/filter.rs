@@ -10,6 +10,7 @@ use crate::{
         SOL_SOCKET,
         SO_ATTACH_FILTER, //
     },
+    internals,
     refusal::Refusal, //
 };
 
@@ -101,8 +102,13 @@ impl Filter {
             })
     }
 
-    /// Whether there is one.
-    pub(crate) fn is_some(&self) -> bool {
-        self.0.is_some()
+    /// Attaches the filter in the place of the one that keeps everything out.
+    pub(crate) fn replace(&self, socket: &mut Socket) -> Result<(), Refusal> {
+        match self.0 {
+            Some(_) => self.restore(socket)?,
+            None => socket.detach_filter()?,
+        }
+        internals::forget_drops(socket);
+        Ok(())
     }
 }

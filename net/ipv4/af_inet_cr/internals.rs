@@ -9,9 +9,12 @@
 
 use kernel::{
     bindings,
+    error::to_result,
     net::socket::{
+        NewDatagram,
         Sock,
-        Socket, //
+        Socket,
+        UdpSock, //
     },
     prelude::*,
     uapi, //
@@ -193,5 +196,54 @@ pub(crate) fn set_stamp(socket: &mut Socket, nanos: i64) {
     unsafe {
         bindings::sock_enable_timestamp(sk, bindings::sock_flags_SOCK_TIMESTAMP);
         bindings::sock_write_timestamp(sk, nanos);
+    }
+}
+
+/// Puts a datagram behind those that wait to be received.
+///
+/// It is charged to the receive buffer, and there must be room, as for one that arrives: mirrors
+/// the end of `udp_queue_rcv_one_skb()`. Fails with `ENOMEM` if the buffer is full.
+pub(crate) fn enqueue(socket: &mut Socket, datagram: NewDatagram) -> Result {
+    let sock = socket.lock();
+    let (sk, dropcount) = (sock.as_ptr(), datagram.dropcount());
+
+    if !sock.udp().is_some_and(UdpSock::is_plain) {
+        return Err(EOPNOTSUPP);
+    }
+    let skb = datagram.into_raw();
+    // SAFETY: `sk` is an ordinary UDP socket, valid as long as `sock`. The skb is ours, with the
+    // headers, the checksum state and the control block that readers look at; it has no device and
+    // no route, which UDP drops before this. The function wants bottom halves to be off.
+    let result = to_result(unsafe {
+        bindings::local_bh_disable();
+        let err = bindings::__udp_enqueue_schedule_skb(sk, skb);
+        bindings::local_bh_enable();
+        err
+    });
+    if let Err(errno) = result {
+        let reason = bindings::skb_drop_reason_SKB_CONSUMED;
+
+        // SAFETY: The skb is still ours, as it was not queued.
+        unsafe { bindings::sk_skb_reason_drop(core::ptr::null_mut(), skb, reason) };
+        return Err(errno);
+    }
+
+    // The function frees what there is no memory for, without a word. Nothing else comes behind it:
+    // the socket has no port, or a filter that keeps packets out.
+    // SAFETY: The queue is valid, and locked when its end is looked at: if that is the skb, it is
+    // in the queue, and not freed.
+    unsafe {
+        let queue = &raw mut (*sk).sk_receive_queue;
+
+        bindings::spin_lock_bh(&raw mut (*queue).lock);
+        let queued = core::ptr::eq(bindings::skb_peek_tail(queue), skb);
+        if queued {
+            (*bindings::SOCK_SKB_CB(skb)).dropcount = dropcount;
+        }
+        bindings::spin_unlock_bh(&raw mut (*queue).lock);
+        match queued {
+            true => Ok(()),
+            false => Err(ENOBUFS),
+        }
     }
 }

@@ -71,6 +71,8 @@ pub(crate) enum Phase {
     Limits,
     /// What would stand in the way of all that is done before.
     Last,
+    /// Whether the filter can be changed, which it is until the socket is handed out.
+    FilterLock,
 }
 
 /// One of the two buffers of a socket.
@@ -508,8 +510,6 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
     socket(uapi::AF_INET_CR_ATTR_ZCKEY, "MSG_ZEROCOPY", 0,
         Both, Limits, Field(Sock::zckey, internals::set_zckey, u32::MAX)),
 
-    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_LOCK_FILTER,
-        "SO_LOCK_FILTER", uapi::SO_LOCK_FILTER, Last, Flag(SockFlag::FILTER_LOCKED)),
     udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_CORK,
         "UDP_CORK", uapi::UDP_CORK, Last, UdpFlag::CORK),
     socket(uapi::AF_INET_CR_ATTR_SHUTDOWN, "shutdown()", 0, Both, Last, Shutdown),
@@ -518,6 +518,8 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         Field(|sock| sock.err().unsigned_abs(), internals::set_err, MAX_ERRNO)),
     socket(uapi::AF_INET_CR_ATTR_SOFT_ERROR, "a soft error", 0, Volatile, Last,
         Field(|sock| sock.err_soft().unsigned_abs(), internals::set_err_soft, MAX_ERRNO)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_LOCK_FILTER,
+        "SO_LOCK_FILTER", uapi::SO_LOCK_FILTER, FilterLock, Flag(SockFlag::FILTER_LOCKED)),
 ];
 
 /// The number of options.

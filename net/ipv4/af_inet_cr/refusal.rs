@@ -161,7 +161,7 @@ impl From<AllocError> for Refusal {
 }
 
 /// The attributes that a request may have several times.
-const LISTS: [u16; 1] = [attr::MEMBERSHIP];
+const LISTS: [u16; 3] = [attr::MEMBERSHIP, attr::DATAGRAM, attr::PAYLOAD];
 
 /// Refuses a request that has an attribute more than once.
 ///

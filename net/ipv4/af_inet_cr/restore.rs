@@ -17,6 +17,7 @@ use crate::{
         Levels,
         Value, //
     },
+    datagram,
     filter::{
         self,
         Filter, //
@@ -34,6 +35,10 @@ use crate::{
         self,
         Refusal, //
     },
+    transaction::{
+        self,
+        Transaction, //
+    },
 };
 
 use kernel::{
@@ -43,7 +48,9 @@ use kernel::{
     },
     net::{
         netlink::{
+            AttrWriter,
             DoOperation,
+            DoRequest,
             OpFlags,
             Policy,
             Request,
@@ -65,7 +72,7 @@ const ASYNC: u32 = uapi::af_inet_cr_file_flag_AF_INET_CR_FILE_FLAG_ASYNC;
 /// The highest number of an attribute that a request may have.
 const LAST: usize = {
     let last = policy::last(Nest::None);
-    let others = [attr::FILE_FLAGS, attr::IP, attr::UDP, attr::MEMBERSHIP];
+    let others = [attr::FILE_FLAGS, attr::TRANSACTION, attr::QUEUE_LEN];
     let mut max = last;
     let mut i = 0;
 
@@ -100,6 +107,10 @@ pub(crate) static POLICY: [Policy; LAST + 1] = {
     table[attr::IP as usize] = Policy::nested(Nest::Ip.policies());
     table[attr::UDP as usize] = Policy::nested(Nest::Udp.policies());
     table[attr::MEMBERSHIP as usize] = Policy::nested(&policy::MEMBERSHIP);
+    table[attr::DATAGRAM as usize] = Policy::nested(&datagram::POLICY);
+    table[attr::PAYLOAD as usize] = Policy::binary_max(uapi::AF_INET_CR_PAYLOAD_MAX as u16);
+    table[attr::TRANSACTION as usize] = transaction::policy();
+    table[attr::QUEUE_LEN as usize] = Policy::u32();
     table
 };
 
@@ -112,13 +123,36 @@ impl DoOperation for Restore {
     const FLAGS: OpFlags = OpFlags::UNS_ADMIN_PERM;
     const POLICY: &'static [Policy] = &POLICY;
 
-    fn doit(request: &Request<'_>) -> Result {
+    type SockPriv = Transaction;
+
+    fn doit(request: &DoRequest<'_, Transaction>) -> Result {
         restore(request).map_err(|refusal| refusal.tell(request))
     }
 }
 
 /// Answers a request.
-fn restore(request: &Request<'_>) -> Result<(), Refusal> {
+fn restore(request: &DoRequest<'_, Transaction>) -> Result<(), Refusal> {
+    refusal::repeated(request)?;
+
+    match request.attr(attr::TRANSACTION) {
+        Some(part) => transaction::part(request, &part),
+        None => {
+            let queue_len = request.attr(attr::QUEUE_LEN).map(|attr| attr.as_u32());
+            if queue_len.unwrap_or(Ok(0))? != 0 {
+                return Err(
+                    Refusal::new(EINVAL, "queued datagrams are restored by a transaction")
+                        .at(attr::QUEUE_LEN),
+                );
+            }
+            make(request, false)?.hand_out(request)
+        }
+    }
+}
+
+/// Makes the socket of a request.
+///
+/// If it shall be `closed`, packets are kept out until it is handed out.
+pub(crate) fn make(request: &Request<'_>, closed: bool) -> Result<Restored, Refusal> {
     let image = Image::parse(request)?;
 
     if !request.is_last() && image.takes_long() {
@@ -127,23 +161,64 @@ fn restore(request: &Request<'_>) -> Result<(), Refusal> {
             "of several requests only the last may connect, or be a member of groups",
         ));
     }
+    image.make(request.net(), closed)
+}
 
-    let fd = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)
-        .map_err(|errno| Refusal::new(errno, "no file descriptor is free"))?;
-    let socket = image.make(request.net())?;
+/// A restored socket that was not handed out yet.
+pub(crate) struct Restored {
+    /// The socket.
+    socket: Socket,
+    /// The flags of the open file (`O_*`).
+    file_flags: u32,
+    /// The filter that is to take the place of the one that keeps packets out, if one does.
+    closed: Option<Filter>,
+    /// Whether the filter is to be locked then.
+    lock_filter: bool,
+}
 
-    let reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
-    reply.put_uint(attr::INODE, socket.ino())?;
-    reply.put_u32(attr::SOCK_FD, fd.reserved_fd())?;
-    reply.put_uint(attr::COOKIE, socket.cookie())?;
+impl Restored {
+    /// Returns the socket.
+    pub(crate) fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
 
-    let file = socket.into_file(image.file_flags)?;
+    /// Writes which socket it is into a message.
+    pub(crate) fn put_identity(&self, msg: &AttrWriter) -> Result {
+        msg.put_uint(attr::INODE, self.socket.ino())?;
+        msg.put_uint(attr::COOKIE, self.socket.cookie())
+    }
 
-    // The requester cannot use the descriptor before this call returns, but its threads could:
-    // nothing may fail once there is something behind it.
-    reply.send()?;
-    fd.fd_install(file);
-    Ok(())
+    /// Lets packets in.
+    fn open(&mut self) -> Result<(), Refusal> {
+        if let Some(filter) = self.closed.take() {
+            filter.replace(&mut self.socket)?;
+        }
+        if self.lock_filter {
+            for option in OPTIONS.iter().filter(|it| it.phase == Phase::FilterLock) {
+                option.restore(Value::Int(1), &mut self.socket)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the socket to the requester.
+    pub(crate) fn hand_out(mut self, request: &Request<'_>) -> Result<(), Refusal> {
+        let fd = FileDescriptorReservation::get_unused_fd_flags(flags::O_CLOEXEC)
+            .map_err(|errno| Refusal::new(errno, "no file descriptor is free"))?;
+        self.open()?;
+
+        let reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
+        self.put_identity(&reply)?;
+        reply.put_u32(attr::SOCK_FD, fd.reserved_fd())?;
+
+        let file = self.socket.into_file(self.file_flags)?;
+
+        // The requester cannot use the descriptor before this call returns, but its threads could:
+        // nothing may fail once there is something behind it.
+        reply.send()?;
+        fd.fd_install(file);
+        Ok(())
+    }
 }
 
 /// What a message says about a socket.
@@ -168,7 +243,11 @@ impl<'a> Image<'a> {
     /// It needs more of the stack than what comes after it.
     #[inline(never)]
     fn parse(request: &'a Request<'a>) -> Result<Image<'a>, Refusal> {
-        refusal::repeated(request)?;
+        for ty in [attr::DATAGRAM, attr::PAYLOAD] {
+            if request.attr(ty).is_some() {
+                return Err(Refusal::new(EINVAL, "does not belong to this request").at(ty));
+            }
+        }
 
         let required = |ty, reason| -> Result<u32, Refusal> {
             let attr = request.attr(ty).ok_or(Refusal::missing(ty, reason))?;
@@ -219,8 +298,8 @@ impl<'a> Image<'a> {
         self.addresses.is_connected() || !self.memberships.is_empty()
     }
 
-    /// Makes the socket.
-    fn make(&self, net: &Net) -> Result<Socket, Refusal> {
+    /// Makes the socket, all but the lock of its filter.
+    fn make(self, net: &Net, closed: bool) -> Result<Restored, Refusal> {
         let Protocol {
             family,
             type_,
@@ -235,6 +314,7 @@ impl<'a> Image<'a> {
                 .iter()
                 .zip(&self.values)
                 .filter_map(|(option, value)| Some((option, (*value)?)))
+                .filter(|(option, _)| option.phase != Phase::FilterLock)
         };
 
         // The table is sorted by phase.
@@ -250,7 +330,8 @@ impl<'a> Image<'a> {
                 .restore(&mut socket)
                 .map_err(|refusal| refusal.of_list(nth))?;
         }
-        self.addresses.restore(&mut socket, &self.filter)?;
+        let closed = closed && self.addresses.can_be_sent_to();
+        self.addresses.restore(&mut socket, &self.filter, closed)?;
         for (option, value) in saved {
             option.restore(value, &mut socket)?;
         }
@@ -262,6 +343,14 @@ impl<'a> Image<'a> {
         }
         drop(locked);
 
-        Ok(socket)
+        let lock_filter = OPTIONS.iter().zip(&self.values).any(|(option, value)| {
+            option.phase == Phase::FilterLock && *value == Some(Value::Int(1))
+        });
+        Ok(Restored {
+            socket,
+            file_flags: self.file_flags,
+            closed: closed.then_some(self.filter),
+            lock_filter,
+        })
     }
 }

@@ -83,7 +83,6 @@ pub(crate) static SOCKET: Level = Level {
             file.file_flags() & (flags::O_APPEND | flags::O_DIRECT | flags::O_NOATIME) != 0
         })),
         ("a user.* extended attribute", Check::File(SocketFile::has_user_xattr)),
-        ("a queued datagram", Check::Sock(Sock::has_receive_queue)),
         ("a queued error or time stamp", Check::Sock(Sock::has_error_queue)),
         (CORK, Check::Sock(Sock::has_write_queue)),
         ("a SO_REUSEPORT program", Check::Sock(Sock::has_reuseport_prog)),
@@ -119,7 +118,6 @@ pub(crate) static UDP: Level = Level {
         })),
         ("UDP_FLAGS_ACCEPT_FRAGLIST", Check::UdpFlag(UdpFlag::ACCEPT_FRAGLIST)),
         (CORK, Check::Udp(UdpSock::has_pending)),
-        ("a queued datagram", Check::Udp(UdpSock::has_reader_queue)),
     ],
 };
 

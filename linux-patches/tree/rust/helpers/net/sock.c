@@ -86,6 +86,13 @@ __rust_helper bool rust_helper_task_shares_files(struct task_struct *t)
 }
 
 #ifndef CONFIG_SECURITY_NETWORK
+__rust_helper int rust_helper_security_socket_recvmsg(struct socket *sock,
+						      struct msghdr *msg,
+						      int size, int flags)
+{
+	return security_socket_recvmsg(sock, msg, size, flags);
+}
+
 __rust_helper int rust_helper_security_socket_getsockopt(struct socket *sock,
 							 int level,
 							 int optname)

@@ -49,6 +49,7 @@
 //! [`include/net/sock.h`](srctree/include/net/sock.h)
 
 mod address;
+mod datagram;
 mod file;
 mod filter;
 mod find;
@@ -57,6 +58,12 @@ mod multicast;
 mod owned;
 
 pub use self::{
+    datagram::{
+        Datagram,
+        DatagramInfo,
+        Datagrams,
+        NewDatagram, //
+    },
     file::{
         is_pidfd,
         SocketFile, //

@@ -3,7 +3,14 @@
 //! KUnit tests of messages, and of a family that is talked to through netlink sockets.
 
 use super::*;
-use crate::num::casts::u32_as_usize;
+use crate::{
+    num::casts::u32_as_usize,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+use core::convert::Infallible;
 
 mod dump;
 
@@ -40,6 +47,28 @@ const POLICY: &[Policy] = &[
     Policy::rejected_because(c"reserved for later"),
 ];
 
+/// How many [`Kept`] there are.
+static KEPT: Atomic<i32> = Atomic::new(0);
+
+/// What the family keeps for each netlink socket: how often [`Bare`] was asked for.
+struct Kept(Atomic<i32>);
+
+impl SockPriv for Kept {
+    fn new() -> impl PinInit<Self, Infallible> {
+        KEPT.fetch_add(1, Relaxed);
+        Kept(Atomic::new(0))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        KEPT.fetch_sub(1, Relaxed);
+    }
+}
+
+/// How often [`Bare`] may be asked for.
+const BARE_MAX: i32 = 4;
+
 /// Returns the attributes that came, in the order in which they came.
 struct Echo;
 
@@ -48,7 +77,9 @@ impl DoOperation for Echo {
     const FLAGS: OpFlags = OpFlags::UNS_ADMIN_PERM;
     const POLICY: &'static [Policy] = POLICY;
 
-    fn doit(request: &Request<'_>) -> Result {
+    type SockPriv = Kept;
+
+    fn doit(request: &DoRequest<'_, Kept>) -> Result {
         let right_request = request.cmd() == CMD_ECHO
             && *request.net() == *kernel::net::Net::init_net()
             && request.capable(Capability::NET_RAW)
@@ -97,7 +128,9 @@ impl DoOperation for Fail {
     const FLAGS: OpFlags = OpFlags::NONE;
     const POLICY: &'static [Policy] = POLICY;
 
-    fn doit(request: &Request<'_>) -> Result {
+    type SockPriv = Kept;
+
+    fn doit(request: &DoRequest<'_, Kept>) -> Result {
         // A reply that is not sent leaves nothing behind.
         let reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
         reply.put_u32(A_U32, 1)?;
@@ -129,18 +162,23 @@ impl DoOperation for Bare {
     const FLAGS: OpFlags = OpFlags::ADMIN_PERM;
     const POLICY: &'static [Policy] = &[Policy::rejected()];
 
-    fn doit(request: &Request<'_>) -> Result {
+    type SockPriv = Kept;
+
+    fn doit(request: &DoRequest<'_, Kept>) -> Result {
         if request.attrs().next().is_some()
             || request.attr(0).is_some()
             || request.attr(1).is_some()
         {
             return Err(EBADMSG);
         }
+        if request.sock_priv()?.0.fetch_add(1, Relaxed) >= BARE_MAX {
+            return Err(EOVERFLOW);
+        }
         Ok(())
     }
 }
 
-static OPERATIONS: [Operation; 4] = [
+static OPERATIONS: [Operation<Kept>; 4] = [
     Operation::doit::<Echo>(),
     Operation::doit::<Fail>(),
     Operation::dumpit::<dump::Count>(),
@@ -666,6 +704,30 @@ mod family_tests {
     }
 
     #[test]
+    fn keeps_something_for_each_socket() -> Result {
+        with_family(|first| {
+            let second = Socket::new()?;
+            let ask = |socket: &Socket| -> Result<c_int> {
+                socket.send(request(&message(CMD_BARE)?, &[])?)?;
+                Ok(socket.outcome(&mut Buffer([0; 1024]))?.error)
+            };
+
+            for _ in 0..BARE_MAX {
+                assert_eq!(ask(first)?, 0);
+            }
+            assert_eq!(ask(first)?, EOVERFLOW.to_errno());
+            assert_eq!(KEPT.load(Relaxed), 1);
+            assert_eq!(ask(&second)?, 0);
+            assert_eq!(KEPT.load(Relaxed), 2);
+            drop(second);
+            assert_eq!(KEPT.load(Relaxed), 1);
+            Ok(())
+        })?;
+        assert_eq!(KEPT.load(Relaxed), 0);
+        Ok(())
+    }
+
+    #[test]
     fn replies_to_the_dead() -> Result {
         with_family(|socket| {
             // The reply finds no receiver: it must be freed once, and once only.
@@ -704,7 +766,9 @@ mod family_tests {
             const FLAGS: OpFlags = OpFlags::ADMIN_PERM;
             const POLICY: &'static [Policy] = POLICY;
 
-            fn doit(_: &Request<'_>) -> Result {
+            type SockPriv = Kept;
+
+            fn doit(_: &DoRequest<'_, Kept>) -> Result {
                 Ok(())
             }
         }

@@ -13,13 +13,34 @@ use crate::{
 use super::{
     dump::DumpAdapter,
     policy,
+    DoRequest,
     DumpOperation,
     Family,
     Policy,
     Request, //
 };
 
-use core::marker::PhantomData;
+use core::{
+    convert::Infallible,
+    marker::PhantomData, //
+};
+
+/// What a family keeps for each netlink socket that it is asked by.
+///
+/// It is made when an operation first [asks for it](DoRequest::sock_priv), and dropped with the
+/// netlink socket, or when the family is unregistered.
+///
+/// A family that keeps nothing has `()`.
+pub trait SockPriv: Send + Sync + Sized {
+    /// Makes one.
+    fn new() -> impl PinInit<Self, Infallible>;
+}
+
+impl SockPriv for () {
+    fn new() -> impl PinInit<Self, Infallible> {
+        pin_init::init_zeroed()
+    }
+}
 
 /// Who may ask for an operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,12 +71,15 @@ pub trait DoOperation {
     /// `&[Policy::rejected()]`.
     const POLICY: &'static [Policy];
 
+    /// What the family keeps for each netlink socket.
+    type SockPriv: SockPriv;
+
     /// Handles a request.
     ///
     /// Runs in the context of the task that sent the request, and may sleep. It may run several
     /// times in parallel, but keeps every generic netlink family from being registered and
     /// unregistered in the meantime: it must not wait for long.
-    fn doit(request: &Request<'_>) -> Result;
+    fn doit(request: &DoRequest<'_, Self::SockPriv>) -> Result;
 }
 
 /// An entry of a family's table of operations (`struct genl_split_ops`).
@@ -64,25 +88,26 @@ pub trait DoOperation {
 ///
 /// Exactly one of `GENL_CMD_CAP_DO` and `GENL_CMD_CAP_DUMP` is set, and the members of the union
 /// are those that belong to it. The policy is a valid table that is never freed, `maxattr` is the
-/// number of its last entry, and validation is strict.
+/// number of its last entry, and validation is strict. The handlers are only called for a family
+/// that keeps a `P` for each netlink socket.
 #[repr(transparent)]
-pub struct Operation(bindings::genl_split_ops);
+pub struct Operation<P: SockPriv = ()>(bindings::genl_split_ops, PhantomData<P>);
 
 // SAFETY: An `Operation` is never changed, and holds nothing but functions that may be called from
 // any thread, and static policies.
-unsafe impl Send for Operation {}
+unsafe impl<P: SockPriv> Send for Operation<P> {}
 
 // SAFETY: As for `Send`.
-unsafe impl Sync for Operation {}
+unsafe impl<P: SockPriv> Sync for Operation<P> {}
 
-impl Operation {
+impl<P: SockPriv> Operation<P> {
     /// The operation that answers single requests by `T`.
     ///
     /// Intended to be used from const context only. Will panic if the policy is not a valid table.
-    pub const fn doit<T: DoOperation>() -> Operation {
+    pub const fn doit<T: DoOperation<SockPriv = P>>() -> Operation<P> {
         // INVARIANT: `policy::max_type()` panics if the table is not valid. `validate` is zero,
-        // which means strict.
-        Operation(bindings::genl_split_ops {
+        // which means strict. `Family::with_operations()` ties operations and family together.
+        let op = bindings::genl_split_ops {
             __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1 {
                 __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1__bindgen_ty_1 {
                     pre_doit: None,
@@ -96,15 +121,16 @@ impl Operation {
             internal_flags: 0,
             flags: T::FLAGS.0 | bindings::GENL_CMD_CAP_DO as u8,
             validate: 0,
-        })
+        };
+        Operation(op, PhantomData)
     }
 
     /// The operation that answers requests for a dump (`NLM_F_DUMP`) by `T`.
     ///
     /// Intended to be used from const context only. Will panic if the policy is not a valid table.
-    pub const fn dumpit<T: DumpOperation>() -> Operation {
+    pub const fn dumpit<T: DumpOperation>() -> Operation<P> {
         // INVARIANT: As in `doit()`.
-        Operation(bindings::genl_split_ops {
+        let op = bindings::genl_split_ops {
             __bindgen_anon_1: bindings::genl_split_ops__bindgen_ty_1 {
                 __bindgen_anon_2: bindings::genl_split_ops__bindgen_ty_1__bindgen_ty_2 {
                     start: Some(DumpAdapter::<T>::start_callback),
@@ -118,14 +144,15 @@ impl Operation {
             internal_flags: 0,
             flags: T::FLAGS.0 | bindings::GENL_CMD_CAP_DUMP as u8,
             validate: 0,
-        })
+        };
+        Operation(op, PhantomData)
     }
 
     /// Returns whether `next` may stand behind this one in a table (`genl_validate_ops()`).
     ///
     /// Commands go up. One command may have two entries, which are open to the same requesters: the
     /// one for single requests, and behind it the one for dumps.
-    pub(super) const fn may_precede(&self, next: &Operation) -> bool {
+    pub(super) const fn may_precede(&self, next: &Self) -> bool {
         const CAP_DO: u8 = bindings::GENL_CMD_CAP_DO as u8;
         const CAP_DUMP: u8 = bindings::GENL_CMD_CAP_DUMP as u8;
 
@@ -153,11 +180,32 @@ impl<T: DoOperation> DoAdapter<T> {
         from_result(|| {
             // SAFETY: The core passes the received message and what it has parsed from it, valid
             // for the duration of this call, and after strict validation with the policy that
-            // `Operation::doit()` has put into the entry.
-            let request = unsafe { Request::from_raw(skb, info, T::POLICY) };
+            // `Operation::doit()` has put into the entry, of a family that keeps what `T` says.
+            let request = unsafe { DoRequest::new(Request::from_raw(skb, info, T::POLICY)) };
 
             T::doit(&request).map(|()| 0)
         })
+    }
+}
+
+/// The C side of a [`SockPriv`].
+struct PrivAdapter<P: SockPriv>(PhantomData<P>);
+
+impl<P: SockPriv> PrivAdapter<P> {
+    /// # Safety
+    ///
+    /// `slot` must be valid for writes of a `P`, and aligned for it.
+    unsafe extern "C" fn init_callback(slot: *mut c_void) {
+        // SAFETY: The caller promises that the slot can hold a `P`, which is not moved from there.
+        unsafe { pin_init::raw_init(slot.cast(), P::new()) };
+    }
+
+    /// # Safety
+    ///
+    /// `slot` must hold a `P` that is not used any more.
+    unsafe extern "C" fn destroy_callback(slot: *mut c_void) {
+        // SAFETY: The caller promises just this.
+        unsafe { core::ptr::drop_in_place(slot.cast::<P>()) };
     }
 }
 
@@ -169,7 +217,10 @@ impl Family {
     ///
     /// Intended to be used from const context only. Will panic if the table is not like that, has
     /// an operation twice, or has more than 255 entries.
-    pub const fn with_operations(self, operations: &'static [Operation]) -> Family {
+    pub const fn with_operations<P: SockPriv>(self, operations: &'static [Operation<P>]) -> Family {
+        // What `kzalloc()` returns is aligned to no more.
+        const { assert!(align_of::<P>() <= bindings::ARCH_KMALLOC_MINALIGN) };
+
         let n_split_ops = operations.len() as u8;
         if n_split_ops as usize != operations.len() {
             panic!("too many operations");
@@ -188,6 +239,10 @@ impl Family {
             // CAST: `Operation` is a transparent wrapper of `struct genl_split_ops`.
             (*family).split_ops = operations.as_ptr().cast();
             (*family).n_split_ops = n_split_ops;
+            // Without a size there are none.
+            (*family).sock_priv_size = size_of::<P>();
+            (*family).sock_priv_init = Some(PrivAdapter::<P>::init_callback);
+            (*family).sock_priv_destroy = Some(PrivAdapter::<P>::destroy_callback);
         }
         self
     }

@@ -8,7 +8,10 @@
 use crate::{
     alloc::AllocError,
     bindings,
-    error::to_result,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     fmt::{
         self,
         Write, //
@@ -24,6 +27,7 @@ use super::{
     GenlMsg,
     NetlinkSkBuff,
     Policy,
+    SockPriv,
     GENL_HDRLEN,
     NLMSG_ALIGNTO,
     NLMSG_HDRLEN, //
@@ -250,6 +254,68 @@ impl<'a> Request<'a> {
             info: self.info,
             _p: PhantomData,
         })
+    }
+}
+
+/// A single request, which is answered at once.
+///
+/// All that a [`Request`] has is there, too.
+///
+/// # Invariants
+///
+/// The family of the request keeps a `P` for each netlink socket.
+pub struct DoRequest<'a, P = ()> {
+    request: Request<'a>,
+    _p: PhantomData<P>,
+}
+
+impl<'a, P: SockPriv> DoRequest<'a, P> {
+    /// Makes a single request of a request.
+    ///
+    /// # Safety
+    ///
+    /// The family must keep a `P` for each netlink socket.
+    pub(super) unsafe fn new(request: Request<'a>) -> Self {
+        // INVARIANT: The caller promises just this.
+        DoRequest {
+            request,
+            _p: PhantomData,
+        }
+    }
+
+    /// Returns what the family keeps for the netlink socket that the request was sent from.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if there is none yet, and none can be made.
+    pub fn sock_priv(&self) -> Result<Pin<&P>> {
+        // The core makes none without a size.
+        const { assert!(size_of::<P>() != 0) };
+
+        // SAFETY: By the type invariants of `Request`, `skb` was received from a netlink socket, so
+        // that this is what its control block holds.
+        let sk = unsafe {
+            (*(&raw const (*self.request.skb.as_ptr()).cb).cast::<bindings::netlink_skb_parms>()).sk
+        };
+        // SAFETY: By the type invariants of `Request`, `info` is valid, and so is its family, which
+        // is registered while it handles requests, and keeps something. The netlink socket is open
+        // for as long.
+        let slot = from_err_ptr(unsafe {
+            bindings::genl_sk_priv_get((*self.request.info.as_ptr()).family.cast_mut(), sk)
+        })?;
+
+        // SAFETY: By the type invariants, the family has made a `P` there. It goes when the netlink
+        // socket is closed or the family is unregistered, neither of which happens before the
+        // request is handled. Nobody moves it.
+        Ok(unsafe { Pin::new_unchecked(&*slot.cast::<P>()) })
+    }
+}
+
+impl<'a, P> Deref for DoRequest<'a, P> {
+    type Target = Request<'a>;
+
+    fn deref(&self) -> &Request<'a> {
+        &self.request
     }
 }
 

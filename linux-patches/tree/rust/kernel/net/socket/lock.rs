@@ -13,6 +13,7 @@ use crate::{
 
 use core::{
     marker::PhantomData,
+    mem::MaybeUninit,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -133,6 +134,22 @@ impl LockedSocket<'_> {
     pub fn security_getpeername(&self) -> Result {
         // SAFETY: By the type invariants, the socket is valid.
         to_result(unsafe { bindings::security_socket_getpeername(self.socket.as_ptr()) })
+    }
+}
+
+impl LockedSocket<'_> {
+    /// Asks the security module whether the calling task may receive from the socket without taking
+    /// anything away, as `recvmsg(2)` with `MSG_PEEK` does.
+    pub fn security_peek(&self) -> Result {
+        let mut msg = MaybeUninit::<bindings::msghdr>::zeroed();
+        // CAST: The flag is a small number.
+        let flags = bindings::MSG_PEEK as c_int;
+
+        // SAFETY: By the type invariants, the socket is valid. A message of zeroes has room for
+        // nothing.
+        to_result(unsafe {
+            bindings::security_socket_recvmsg(self.socket.as_ptr(), msg.as_mut_ptr(), 0, flags)
+        })
     }
 }
 

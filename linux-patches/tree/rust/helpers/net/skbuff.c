@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/ip.h>
+#include <linux/skbuff.h>
+#include <linux/udp.h>
+#include <net/sock.h>
+
+#ifdef CONFIG_NET
+
+__rust_helper struct iphdr *rust_helper_ip_hdr(const struct sk_buff *skb)
+{
+	return ip_hdr(skb);
+}
+
+__rust_helper struct udphdr *rust_helper_udp_hdr(const struct sk_buff *skb)
+{
+	return udp_hdr(skb);
+}
+
+__rust_helper struct sk_buff *rust_helper_skb_get(struct sk_buff *skb)
+{
+	return skb_get(skb);
+}
+
+__rust_helper bool rust_helper_skb_csum_unnecessary(const struct sk_buff *skb)
+{
+	return skb_csum_unnecessary(skb);
+}
+
+__rust_helper struct skb_shared_hwtstamps *rust_helper_skb_hwtstamps(struct sk_buff *skb)
+{
+	return skb_hwtstamps(skb);
+}
+
+__rust_helper struct sk_buff *rust_helper_skb_peek_tail(const struct sk_buff_head *list)
+{
+	return skb_peek_tail(list);
+}
+
+__rust_helper struct skb_shared_info *rust_helper_skb_shinfo(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb);
+}
+
+__rust_helper void rust_helper_skb_reset_network_header(struct sk_buff *skb)
+{
+	skb_reset_network_header(skb);
+}
+
+__rust_helper void rust_helper_skb_set_transport_header(struct sk_buff *skb, const int offset)
+{
+	skb_set_transport_header(skb, offset);
+}
+
+__rust_helper struct sock_skb_cb *rust_helper_SOCK_SKB_CB(struct sk_buff *skb)
+{
+	return SOCK_SKB_CB(skb);
+}
+
+/*
+ * What follows has no function in C. These are members of unions without a
+ * name, and bits: Rust only reaches them by names that change with the
+ * configuration.
+ */
+
+__rust_helper void rust_helper_skb_marks(const struct sk_buff *skb, u32 *mark, u32 *priority,
+					 bool *peeked)
+{
+	*mark = skb->mark;
+	*priority = skb->priority;
+	*peeked = skb->peeked;
+}
+
+__rust_helper void rust_helper_skb_set_marks(struct sk_buff *skb, u32 mark, u32 priority,
+					     bool peeked)
+{
+	skb->mark = mark;
+	skb->priority = priority;
+	skb->peeked = peeked;
+}
+
+__rust_helper bool rust_helper_skb_csum_complete(const struct sk_buff *skb, u32 *csum)
+{
+	*csum = (__force u32)skb->csum;
+	return skb->ip_summed == CHECKSUM_COMPLETE;
+}
+
+__rust_helper void rust_helper_skb_set_csum_complete(struct sk_buff *skb, u32 csum)
+{
+	skb->csum = (__force __wsum)csum;
+	skb->csum_valid = 1;
+	skb->ip_summed = CHECKSUM_COMPLETE;
+}
+
+__rust_helper void rust_helper_skb_set_csum_unnecessary(struct sk_buff *skb)
+{
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+}
+
+__rust_helper u16 rust_helper_skb_protocol_of(const struct sk_buff *skb)
+{
+	return ntohs(skb->protocol);
+}
+
+__rust_helper void rust_helper_skb_set_protocol(struct sk_buff *skb, u16 protocol)
+{
+	skb->protocol = htons(protocol);
+}
+
+#endif

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `AF_INET_CR_CMD_QUEUE`: the datagrams that wait in the receive queue of a socket.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    attr,
+    datagram,
+    dump,
+    protocol::Protocol,
+    refusal::{
+        self,
+        Refusal, //
+    },
+    select, //
+};
+
+use kernel::{
+    net::{
+        netlink::{
+            AttrWriter,
+            Batch,
+            Capability,
+            DumpOperation,
+            DumpRequest,
+            OpFlags,
+            Policy, //
+        },
+        socket::{
+            Datagram,
+            DatagramInfo, //
+        },
+        Net, //
+    },
+    prelude::*,
+    uapi, //
+};
+
+/// The longest piece of payload in an attribute.
+// CAST: 16 KiB.
+const PIECE_MAX: usize = uapi::AF_INET_CR_PAYLOAD_MAX as usize;
+
+/// The shortest one that a message is filled up with.
+const PIECE_MIN: usize = 512;
+
+/// The operation.
+pub(crate) struct Queue;
+
+/// The datagrams of one moment, and how far the dump has come.
+///
+/// They are copies, charged to the requester: the reader may take any time.
+pub(crate) struct State {
+    /// The datagrams, the oldest first, and where their payloads begin.
+    datagrams: KVVec<(DatagramInfo, usize)>,
+    /// The payloads, one behind the other.
+    payload: KVVec<u8>,
+    /// The number of the next datagram.
+    next: usize,
+    /// How much of its payload was dumped already, once it was begun.
+    done: Option<usize>,
+}
+
+impl DumpOperation for Queue {
+    // CAST: A small number.
+    const CMD: u8 = uapi::AF_INET_CR_CMD_QUEUE as u8;
+    const FLAGS: OpFlags = OpFlags::UNS_ADMIN_PERM;
+    const POLICY: &'static [Policy] = &select::POLICY;
+
+    type State = State;
+
+    fn start(request: &DumpRequest<'_>) -> Result<State> {
+        start(request).map_err(|refusal| refusal.tell(request))
+    }
+
+    fn dumpit(state: &mut State, batch: &mut Batch<'_>) -> Result {
+        let net = batch.net();
+
+        while let Some((info, begin)) = state.datagrams.get(state.next) {
+            let payload = state.payload.get(*begin..).unwrap_or_default();
+            let payload = payload.get(..info.len as usize).ok_or(EINVAL)?;
+
+            let done = batch.put(|msg| put(info, payload, state.done, net, msg))?;
+            if done < payload.len() {
+                state.done = Some(done);
+            } else {
+                state.next += 1;
+                state.done = None;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies the datagrams of the socket that a request is about.
+fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
+    if !request.capable(Capability::NET_RAW) {
+        return Err(Refusal::new(EPERM, "datagrams need CAP_NET_RAW"));
+    }
+    refusal::repeated(request)?;
+
+    let file = select::select(request)?;
+    let protocol = Protocol::of(&file)?;
+    let sock = dump::lock(request, &file)?;
+    dump::permit(protocol, &sock)?;
+    sock.security_peek()
+        .map_err(|errno| Refusal::new(errno, "the security module refuses the datagrams"))?;
+    if sock.has_user_data() {
+        return Err(Refusal::new(
+            EOPNOTSUPP,
+            "a part of the kernel receives from the socket",
+        ));
+    }
+    let datagrams = sock.datagrams().map_err(|errno| match errno {
+        EOPNOTSUPP => Refusal::new(errno, "the queue is not that of an ordinary UDP socket"),
+        errno => errno.into(),
+    })?;
+    drop(sock);
+    copy(&datagrams)
+}
+
+/// Copies datagrams, but for those that `recv(2)` would drop.
+fn copy(datagrams: &[Datagram]) -> Result<State, Refusal> {
+    let len = datagrams.iter().map(|datagram| datagram.len() as usize);
+    let len = len.fold(0, usize::saturating_add);
+    let mut state = State {
+        datagrams: KVVec::with_capacity(datagrams.len(), GFP_KERNEL_ACCOUNT)?,
+        payload: KVVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?,
+        next: 0,
+        done: None,
+    };
+
+    for datagram in datagrams {
+        if !datagram.is_intact() {
+            continue;
+        }
+        let (info, begin) = (datagram.info(), state.payload.len());
+        let end = begin.saturating_add(info.len as usize);
+
+        state.payload.resize(end, 0, GFP_KERNEL_ACCOUNT)?;
+        datagram.read(0, state.payload.get_mut(begin..).unwrap_or_default())?;
+        state.datagrams.push((info, begin), GFP_KERNEL_ACCOUNT)?;
+    }
+    Ok(state)
+}
+
+/// Writes a datagram into a message, from where an earlier one has ended, as far as it fits, and
+/// returns how far that is.
+fn put(
+    info: &DatagramInfo,
+    payload: &[u8],
+    done: Option<usize>,
+    net: &Net,
+    msg: &AttrWriter,
+) -> Result<usize> {
+    if done.is_none() {
+        datagram::put(info, net, msg)?;
+    }
+    let begin = done.unwrap_or(0);
+    let rest = payload.get(begin..).unwrap_or_default();
+    // Each message gets the dump on.
+    if msg.room() < rest.len().min(PIECE_MIN) {
+        return Err(EMSGSIZE);
+    }
+
+    let mut end = begin;
+    for piece in rest.chunks(PIECE_MAX) {
+        let fits = piece.len().min(msg.room());
+        if fits < piece.len().min(PIECE_MIN) {
+            break;
+        }
+        msg.put_bytes(attr::PAYLOAD, piece.get(..fits).unwrap_or_default())?;
+        end = end.saturating_add(fits);
+        if fits < piece.len() {
+            break;
+        }
+    }
+    Ok(end)
+}
