@@ -114,6 +114,11 @@ impl RawAttr {
         out.resize(out.len().next_multiple_of(4), 0);
     }
 
+    /// How many bytes [`encode`](Self::encode) appends.
+    pub(crate) fn wire_len(&self) -> usize {
+        HEADER_LEN + self.payload.len().next_multiple_of(4)
+    }
+
     /// The bytes of several attributes, one after the other.
     pub fn encode_all(attrs: &[RawAttr]) -> Vec<u8> {
         let mut out = Vec::new();

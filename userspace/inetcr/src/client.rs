@@ -112,7 +112,7 @@ pub struct Client {
     transport: Transport,
     family_id: u16,
     version: u32,
-    warning: Option<String>,
+    pub(crate) warning: Option<String>,
 }
 
 impl Client {
@@ -167,18 +167,39 @@ impl Client {
 
     /// Sends a request of any bytes in the place of attributes.
     pub fn raw_bytes(&mut self, command: u8, bytes: &[u8]) -> Result<Vec<RawAttr>, Error> {
+        let messages = self.send(command, bytes, false)?;
+        Ok(messages.into_iter().next().unwrap_or_default())
+    }
+
+    /// Sends a request of any attributes that is answered by any number of messages, and returns
+    /// the attributes of each.
+    pub fn raw_multipart(
+        &mut self,
+        command: u8,
+        attrs: &[RawAttr],
+    ) -> Result<Vec<Vec<RawAttr>>, Error> {
+        self.send(command, &RawAttr::encode_all(attrs), true)
+    }
+
+    fn send(
+        &mut self,
+        command: u8,
+        bytes: &[u8],
+        multipart: bool,
+    ) -> Result<Vec<Vec<RawAttr>>, Error> {
         let known = Command::ALL.into_iter().find(|one| one.number() == command);
         let request = Request {
             family_id: self.family_id,
             version: FAMILY_VERSION,
             command,
             name: known.map_or("unknown command", Command::name),
+            multipart,
             attributes: bytes,
         };
         self.warning = None;
         let Answer { messages, warning } = self.transport.exchange(&request)?;
         self.warning = warning;
-        Ok(messages.into_iter().next().unwrap_or_default())
+        Ok(messages)
     }
 
     /// What the kernel remarked on the last request although it did what was asked.
@@ -203,6 +224,7 @@ fn resolve(transport: &mut Transport, family: &str) -> Result<(u16, u32), Error>
         version: CTRL_VERSION,
         command: CTRL_CMD_GETFAMILY,
         name: "getfamily",
+        multipart: false,
         attributes: &RawAttr::encode_all(&[name]),
     };
     let answer = transport.exchange(&request).map_err(|error| match error {
@@ -227,8 +249,9 @@ fn resolve(transport: &mut Transport, family: &str) -> Result<(u16, u32), Error>
     ))
 }
 
-/// Reads the answer to `restore`. The descriptor is owned first, so that no error leaks it.
-fn restored(attrs: &[RawAttr]) -> Result<Restored, Error> {
+/// Reads the answer that has the restored socket. The descriptor is owned first, so that no error
+/// leaks it.
+pub(crate) fn restored(attrs: &[RawAttr]) -> Result<Restored, Error> {
     let missing = |what| Error::Incomplete {
         command: "restore",
         what,
@@ -277,6 +300,26 @@ mod tests {
         assert!(resolve(&mut transport, "nlctrl").is_ok());
     }
 
+    /// All families, of which there are more than fit into one message.
+    #[test]
+    fn an_answer_of_many_messages_is_whole() {
+        let mut transport = Transport::new().unwrap();
+        let request = Request {
+            family_id: 16,
+            version: 2,
+            command: 3,
+            name: "getfamily",
+            multipart: true,
+            attributes: &[],
+        };
+        for _ in 0..2 {
+            let messages = transport.exchange(&request).unwrap().messages;
+            let is_nlctrl = |attrs: &Vec<RawAttr>| attrs.contains(&RawAttr::string(2, c"nlctrl"));
+            assert!(messages.len() > 1 && messages.iter().any(is_nlctrl));
+        }
+        assert_eq!(resolve(&mut transport, "nlctrl").unwrap(), (16, 2));
+    }
+
     #[test]
     fn the_kernels_words_arrive_with_the_attribute() {
         let mut transport = Transport::new().unwrap();
@@ -286,6 +329,7 @@ mod tests {
             version: 2,
             command: 3,
             name: "getfamily",
+            multipart: false,
             attributes: &RawAttr::encode_all(&attrs),
         };
         let error = transport.exchange(&request).unwrap_err();

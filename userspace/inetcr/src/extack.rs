@@ -31,7 +31,12 @@ pub(crate) fn attributes(flags: u16, payload: &[u8]) -> Vec<RawAttr> {
         number(payload.get(..4)).map(|len| (len as usize).next_multiple_of(4))
     };
     let found = copied.and_then(|copied| payload.get(copied..));
-    attr::walk(found.unwrap_or_default())
+    every(found.unwrap_or_default())
+}
+
+/// The attributes behind the error number in an `NLMSG_DONE`, as far as they can be read.
+pub(crate) fn every(bytes: &[u8]) -> Vec<RawAttr> {
+    attr::walk(bytes)
         .map_while(Result::ok)
         .map(|(_, kind, payload)| RawAttr::new(kind, payload))
         .collect()

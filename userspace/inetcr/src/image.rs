@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Images: states of sockets in a file.
+//! Images: sockets in a file.
 
 use serde::{Deserialize, Serialize};
 
-use crate::state::State;
+use crate::snapshot::Snapshot;
 
 /// What the field `format` of an image says.
 const FORMAT: &str = "af-inet-cr";
-/// The version of images that this library writes, and the newest that it reads.
-const VERSION: u32 = 1;
+/// The newest version of images that this library writes and reads.
+const VERSION: u32 = 2;
+/// The version that has no queues. It is written where there is none, for those who read no other.
+const WITHOUT_QUEUES: u32 = 1;
 
-/// States of sockets, as they are written to a file: JSON that says what it is.
+/// Sockets, as they are written to a file: JSON that says what it is.
 ///
 /// ```
 /// use inetcr::{Image, State};
 ///
 /// let state = State { sock_type: Some(2), ..State::default() };
-/// let text = Image::new(vec![state.clone()]).to_json().unwrap();
-/// assert_eq!(Image::from_json(&text).unwrap().sockets, [state]);
+/// let text = Image::new([state.clone()]).to_json().unwrap();
+/// assert_eq!(Image::from_json(&text).unwrap().sockets, [state.into()]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,7 +27,7 @@ pub struct Image {
     format: String,
     version: u32,
     /// The sockets, in the order in which they were dumped.
-    pub sockets: Vec<State>,
+    pub sockets: Vec<Snapshot>,
 }
 
 /// Only what says which format a file has.
@@ -51,6 +53,9 @@ pub enum ImageError {
     /// The image's content is wrong.
     #[error("the image is damaged: {0}")]
     Content(serde_json::Error),
+    /// The datagrams of a socket are not those that it should have.
+    #[error("the image is damaged: socket {0}: {1}")]
+    Queue(usize, String),
     /// A state cannot be written.
     #[error("cannot write the image: {0}")]
     Write(serde_json::Error),
@@ -58,10 +63,17 @@ pub enum ImageError {
 
 impl Image {
     /// An image of these sockets.
-    pub fn new(sockets: Vec<State>) -> Self {
+    pub fn new<T: Into<Snapshot>>(sockets: impl IntoIterator<Item = T>) -> Self {
+        let sockets: Vec<Snapshot> = sockets.into_iter().map(Into::into).collect();
+        let queues = |one: &Snapshot| one.queue_len.is_some() || !one.queue.is_empty();
+        let version = if sockets.iter().any(queues) {
+            VERSION
+        } else {
+            WITHOUT_QUEUES
+        };
         Self {
             format: FORMAT.to_owned(),
-            version: VERSION,
+            version,
             sockets,
         }
     }
@@ -82,13 +94,20 @@ impl Image {
         if !(1..=VERSION).contains(&header.version) {
             return Err(ImageError::Version(header.version));
         }
-        serde_json::from_str(text).map_err(ImageError::Content)
+        let image: Self = serde_json::from_str(text).map_err(ImageError::Content)?;
+        for (number, socket) in (1..).zip(&image.sockets) {
+            if let Some(flaw) = socket.flaw() {
+                return Err(ImageError::Queue(number, flaw));
+            }
+        }
+        Ok(image)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::State;
 
     fn refusal(text: &str) -> String {
         Image::from_json(text).unwrap_err().to_string()
@@ -98,11 +117,54 @@ mod tests {
     fn what_is_no_image_is_refused_with_the_reason() {
         assert!(refusal("{}").starts_with("not an image of af-inet-cr"));
         assert!(refusal(r#"{"format":"ova","version":1}"#).contains("\"ova\""));
-        let newer = r#"{"format":"af-inet-cr","version":2,"novelty":[]}"#;
-        assert!(refusal(newer).contains("version 2"));
+        let newer = r#"{"format":"af-inet-cr","version":3,"novelty":[]}"#;
+        assert!(refusal(newer).contains("version 3"));
         let unknown = r#"{"format":"af-inet-cr","version":1,"sockets":[{"sockopt-new":1}]}"#;
         assert!(refusal(unknown).contains("sockopt-new"));
         let twice = r#"{"format":"af-inet-cr","version":1,"sockets":[{"inode":1,"inode":2}]}"#;
         assert!(refusal(twice).contains("duplicate"));
+    }
+
+    /// A socket with these members.
+    fn socket(members: &str) -> String {
+        format!(r#"{{"format":"af-inet-cr","version":2,"sockets":[{{{members}}}]}}"#)
+    }
+
+    #[test]
+    fn a_queue_has_as_many_datagrams_as_it_says_and_each_its_length() {
+        let good = r#""queue-len":2,"queue":[
+            {"datagram":{"len":0},"payload":""},{"datagram":{"len":1},"payload":"61"}]"#;
+        let image = Image::from_json(&socket(good)).unwrap();
+        assert_eq!(image.sockets[0].queue[1].payload, b"a");
+        assert_eq!(image.version, 2);
+        assert_eq!(Image::new(image.sockets.clone()), image);
+        for (from, to, word) in [
+            ("\"queue-len\":2", "\"queue-len\":3", "queue-len is 3"),
+            ("\"queue-len\":2,", "", "queue-len is 0"),
+            ("\"61\"", "\"6162\"", "datagram[1]"),
+            ("\"61\"", "\"6\"", "hexadecimal"),
+            ("{\"len\":0}", "{}", "datagram[0]"),
+            ("{\"len\":0}", "{\"length\":0}", "length"),
+            ("\"payload\":\"\"", "\"payload\":\"\",\"more\":1", "more"),
+            ("\"queue\"", "\"queues\"", "queues"),
+            ("\"queue\"", "\"queue\":[],\"queue\"", "duplicate"),
+        ] {
+            let text = socket(&good.replace(from, to));
+            let refusal = refusal(&text);
+            assert!(refusal.contains(word), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn an_image_without_queues_is_one_that_earlier_versions_read() {
+        let state = |queue_len| State {
+            queue_len,
+            ..State::default()
+        };
+        assert_eq!(Image::new([state(None)]).version, 1);
+        assert_eq!(Image::new([state(None), state(Some(1))]).version, 2);
+        let earlier = socket("\"inode\":1").replace('2', "1");
+        let image = Image::from_json(&earlier).unwrap();
+        assert_eq!(image.sockets[0].queue, []);
     }
 }

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Checkpoints and restores IPv4 sockets with the netlink family `af-inet-cr`.
 //!
-//! [`Client::dump`] asks the kernel for the [`State`] of a socket, [`Client::restore`] has it make
-//! an equal socket from such a state. An [`Image`] keeps states in a file.
+//! [`Client::snapshot`] asks the kernel for the [`State`] of a socket and the [`Datagram`]s that
+//! wait in it, [`Client::restore_snapshot`] has it make an equal socket from such a [`Snapshot`].
+//! An [`Image`] keeps them in a file.
 //!
 //! ```no_run
 //! use inetcr::{Client, Image, Selector};
 //!
 //! let mut client = Client::new()?;
-//! let state = client.dump(Selector::Inode(123456))?;
-//! std::fs::write("socket.json", Image::new(vec![state]).to_json()?)?;
+//! let snapshot = client.snapshot(Selector::Inode(123456))?;
+//! std::fs::write("socket.json", Image::new([snapshot]).to_json()?)?;
 //!
 //! let image = Image::from_json(&std::fs::read_to_string("socket.json")?)?;
-//! let restored = client.restore(&image.sockets[0])?;
+//! let restored = client.restore_snapshot(&image.sockets[0])?;
 //! println!("inode {} is back as {:?}", 123456, restored.fd);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Nothing is lost on the way: an attribute or a value that the library does not know is an error
-//! that names it, and a [`State`] goes through messages and JSON unchanged. What the kernel says
+//! that names it, and a [`Snapshot`] goes through messages and JSON unchanged. What the kernel says
 //! when it refuses something arrives whole, as a [`KernelError`].
 //!
 //! # The netlink crates
@@ -39,6 +40,7 @@
 mod attr;
 mod attributes;
 mod client;
+mod datagram;
 mod diff;
 mod error;
 mod extack;
@@ -47,6 +49,8 @@ mod flags;
 mod human;
 mod image;
 mod nests;
+mod queue;
+mod snapshot;
 mod state;
 pub mod table;
 mod transport;
@@ -56,6 +60,7 @@ mod value;
 pub use attr::{NLA_F_NESTED, RawAttr};
 pub use attributes::Described;
 pub use client::{Client, Restored, Selector, Target};
+pub use datagram::{DATAGRAM, Datagram, DatagramHeader};
 pub use diff::Difference;
 pub use error::{DecodeError, Error, KernelError, Policy};
 pub use image::{Image, ImageError};
@@ -63,8 +68,10 @@ pub use nests::{
     IP, Ip, LINGER, Linger, MEMBERSHIP, Membership, TIMESTAMPING, TXTIME, Timestamping, Txtime,
     UDP, Udp,
 };
+pub use queue::PAYLOAD_MAX;
+pub use snapshot::Snapshot;
 pub use state::State;
 pub use types::{
     BindLocks, DeviceName, FileFlags, IpFlags, Shutdown, SockState, SockoptFlags, Time, Timestamp,
-    UdpFlags,
+    Transaction, UdpFlags,
 };

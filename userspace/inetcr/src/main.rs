@@ -20,18 +20,26 @@ fn main() -> ExitCode {
         .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
     if !unread {
         eprintln!("inetcr: {error:#}");
-        if lacks_capability(&error) {
-            eprintln!(
-                "inetcr: it takes CAP_NET_ADMIN in the user namespace of the network namespace"
-            );
+        if let Some(hint) = hint(&error) {
+            eprintln!("inetcr: {hint}");
         }
     }
     ExitCode::FAILURE
 }
 
-/// Generic netlink itself refuses who lacks the capability, and says nothing to it.
-fn lacks_capability(error: &anyhow::Error) -> bool {
+/// What to do about the lack of a capability.
+fn hint(error: &anyhow::Error) -> Option<&'static str> {
     let mut chain = error.chain();
-    let refusal = chain.find_map(|cause| cause.downcast_ref::<inetcr::Error>()?.kernel());
-    refusal.is_some_and(|refusal| refusal.errno_name() == "EPERM" && refusal.message.is_none())
+    let refusal = chain.find_map(|cause| cause.downcast_ref::<inetcr::Error>()?.kernel())?;
+    if refusal.errno_name() != "EPERM" {
+        return None;
+    }
+    if refusal.command == "queue" {
+        return Some(
+            "the datagrams that wait in it take CAP_NET_RAW, too; --no-queue leaves them out",
+        );
+    }
+    // Generic netlink itself refuses who lacks this one, and says nothing to it.
+    let unexplained = refusal.message.is_none();
+    unexplained.then_some("it takes CAP_NET_ADMIN in the user namespace of the network namespace")
 }

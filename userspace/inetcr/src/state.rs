@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::attributes::attributes;
+use crate::datagram::DATAGRAM as DATAGRAM_SET;
 use crate::nests::{Ip, Linger, Membership, Timestamping, Txtime, Udp};
 use crate::table::Kind;
 use crate::types::{
@@ -138,6 +139,9 @@ attributes! {
         60 membership "membership" Place list: Membership;
         /// Rate that the socket is paced at, in bytes per second, all ones without limit.
         69 pacing_rate "pacing-rate" State: u64 as rate;
+        /// Number of datagrams that wait to be received, absent if there are none. With it, a state
+        /// is restored as a [`Snapshot`](crate::Snapshot) only, so that none is lost by mistake.
+        70 queue_len "queue-len" Place: u32;
     }
     kept {
         12 "sockopt-passcred" Kind::Unused;
@@ -148,7 +152,7 @@ attributes! {
         55 "cgroup" Kind::Uint;
         56 "reuseport-group" Kind::Uint;
         57 "reuseport-filter" Kind::Binary;
-        61 "datagram" Kind::Nest("datagram", &[]);
+        61 "datagram" Kind::Nest("datagram", DATAGRAM_SET);
         62 "payload" Kind::Binary;
         63 "cork" Kind::Nest("cork", &[]);
         64 "lost" Kind::Flags("loss");
@@ -159,8 +163,11 @@ attributes! {
     }
 }
 
-/// Number of `pidfd`, which is part of a request and of no [`State`].
+/// Numbers of what is part of messages and of no [`State`].
 pub(crate) const PIDFD: u16 = 23;
+pub(crate) const DATAGRAM: u16 = 61;
+pub(crate) const PAYLOAD: u16 = 62;
+pub(crate) const TRANSACTION: u16 = 66;
 
 impl State {
     /// The same state without what says which socket it is. The copy of a socket has the same

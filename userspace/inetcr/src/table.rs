@@ -99,7 +99,7 @@ pub enum Command {
     Restore = 2,
     /// Apply a dump to a socket; reserved.
     Amend = 3,
-    /// Dump a socket's queue; reserved.
+    /// Dump the datagrams that wait in a socket.
     Queue = 4,
 }
 

@@ -2,8 +2,8 @@
 //! The generic netlink socket: sends a request, collects its answers.
 
 use netlink_packet_core::{
-    DecodeError as PacketError, Emitable, NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload, ParseableParametrized,
+    DecodeError as PacketError, Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, ParseableParametrized,
 };
 use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
@@ -62,6 +62,8 @@ pub(crate) struct Request<'a> {
     pub(crate) command: u8,
     /// Name of the command, for messages.
     pub(crate) name: &'static str,
+    /// Any number of messages answer it.
+    pub(crate) multipart: bool,
     /// The bytes of the attributes.
     pub(crate) attributes: &'a [u8],
 }
@@ -74,6 +76,9 @@ pub(crate) struct Answer {
     /// What the kernel remarks although it has done what was asked.
     pub(crate) warning: Option<String>,
 }
+
+/// The largest part of a long answer that the kernel makes.
+const RECEIVE_LEN: usize = 32 * 1024;
 
 /// A socket of generic netlink.
 #[derive(Debug)]
@@ -153,8 +158,17 @@ impl Transport {
                 NetlinkPayload::Overrun(_) => {
                     return Err(DecodeError::Message("the answer was overrun".into()).into());
                 }
-                // `Done` ends a dump of many objects, which comes with an acknowledgement of its
-                // own only for a request that is no dump.
+                // Ends an answer of any number of messages, in the place of an acknowledgement.
+                NetlinkPayload::Done(done) if request.multipart => {
+                    let attrs = extack::every(&done.extended_ack);
+                    let errno = done.code.saturating_abs();
+                    if errno != 0 {
+                        let error = extack::kernel_error(request.name, errno, &attrs, sent);
+                        return Err(error.into());
+                    }
+                    answer.warning = extack::message(&attrs);
+                    return Ok(true);
+                }
                 _ => {}
             }
         }
@@ -166,7 +180,8 @@ impl Transport {
         let peek = libc::MSG_PEEK | libc::MSG_TRUNC;
         let length = retry(|| self.socket.recv(&mut &mut [0u8; 0][..], peek))
             .map_err(Error::io("netlink receive"))?;
-        let mut datagram = Vec::with_capacity(length);
+        // The kernel makes the parts of a long answer as large as what it is read into.
+        let mut datagram = Vec::with_capacity(length.max(RECEIVE_LEN));
         retry(|| self.socket.recv(&mut datagram, 0)).map_err(Error::io("netlink receive"))?;
         Ok(datagram)
     }
@@ -182,6 +197,9 @@ fn serialize(request: &Request<'_>, sequence: u32) -> Vec<u8> {
     message.set_resolved_family_id(request.family_id);
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_ACK;
+    if request.multipart {
+        header.flags |= NLM_F_DUMP;
+    }
     header.sequence_number = sequence;
     let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
     message.finalize();
@@ -220,6 +238,7 @@ mod tests {
             version: 1,
             command: 2,
             name: "restore",
+            multipart: false,
             attributes: &attributes,
         };
         #[rustfmt::skip]

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::ArgGroup;
-use inetcr::{Client, Image, Selector, State};
+use inetcr::{Client, Image, Selector, Snapshot, Target};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{files, pass_on_warning, text};
 
 /// Dump a socket.
+///
+/// The datagrams that wait in it are dumped, too, for which the kernel wants CAP_NET_RAW besides.
+/// They stay in the socket.
 ///
 /// The socket is found by its inode number, as `ss -e` and the links in /proc/PID/fd show it, or
 /// by a file descriptor of a process. To look into another process needs the right to attach to
@@ -36,6 +39,10 @@ pub(crate) struct Args {
     #[arg(long)]
     cookie: Option<u64>,
 
+    /// Leave out the datagrams that wait in the socket: the restored one begins without.
+    #[arg(long)]
+    no_queue: bool,
+
     /// Print the image, which is JSON, instead of a table.
     #[arg(long)]
     json: bool,
@@ -47,8 +54,7 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let state = self.dump()?;
-        let image = Image::new(vec![state]);
+        let image = Image::new([self.dump()?]);
         match &self.output {
             Some(path) => files::write(path, &image)?,
             None if !self.json => return text::print(&text::sockets(&image)),
@@ -60,7 +66,7 @@ impl Args {
         Ok(())
     }
 
-    fn dump(&self) -> anyhow::Result<State> {
+    fn dump(&self) -> anyhow::Result<Snapshot> {
         let pidfd = self.pid.map(open_process).transpose()?;
         let selector = match (self.inode, self.fd, &pidfd) {
             (Some(inode), ..) => Selector::Inode(inode),
@@ -71,13 +77,18 @@ impl Args {
             (None, Some(fd), None) => Selector::Fd(fd),
             (None, None, _) => return Err(anyhow!("no socket is named")),
         };
+        let target = Target {
+            selector,
+            cookie: self.cookie,
+        };
         let mut client = Client::new()?;
-        let state = match self.cookie {
-            Some(cookie) => client.dump(selector.with_cookie(cookie)),
-            None => client.dump(selector),
-        }?;
+        let snapshot = if self.no_queue {
+            Snapshot::new(client.dump(target)?, Vec::new())
+        } else {
+            client.snapshot(target)?
+        };
         pass_on_warning(&client);
-        Ok(state)
+        Ok(snapshot)
     }
 }
 

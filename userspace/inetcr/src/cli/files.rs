@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use inetcr::Image;
 
 /// More than an image can have by far. Keeps a wrong file from filling the memory.
-const MAX_LEN: u64 = 64 << 20;
+const MAX_LEN: u64 = 1 << 30;
 
 /// Reads an image, `-` for the standard input.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Image> {

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, anyhow, bail};
 use command_fds::{CommandFdExt as _, FdMapping};
-use inetcr::{Client, Image, Restored, Selector, State};
+use inetcr::{Client, Image, Restored, Selector, Snapshot, State};
 use serde_json::json;
 
 use super::{files, pass_on_warning, text};
@@ -19,7 +19,8 @@ const LISTEN_FDS_START: RawFd = 3;
 
 /// Restore the sockets of an image.
 ///
-/// Each restored socket is dumped again and compared with the image. Then COMMAND is run in place
+/// Each restored socket is dumped again and compared with the image, and so are the datagrams that
+/// wait in it. Then COMMAND is run in place
 /// of this program, with the sockets as descriptors 3, 4, ... by the socket-activation protocol
 /// (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES; see sd_listen_fds(3)). With --fd they are descriptors
 /// N, N + 1, ..., and no variable says so.
@@ -119,19 +120,27 @@ fn restore(image: &Image) -> anyhow::Result<Vec<RestoredCopy>> {
     let mut client = Client::new()?;
     let count = image.sockets.len();
     let mut copies = Vec::with_capacity(count);
-    for (number, state) in (1..).zip(&image.sockets) {
-        let copy = restore_one(&mut client, state);
+    for (number, snapshot) in (1..).zip(&image.sockets) {
+        let copy = restore_one(&mut client, snapshot);
         copies.push(copy.with_context(|| format!("socket {number} of {count}"))?);
     }
     Ok(copies)
 }
 
-fn restore_one(client: &mut Client, state: &State) -> anyhow::Result<RestoredCopy> {
-    let socket = client.restore(state)?;
+fn restore_one(client: &mut Client, image: &Snapshot) -> anyhow::Result<RestoredCopy> {
+    let socket = client.restore_snapshot(image)?;
     pass_on_warning(client);
     let selector = Selector::Fd(socket.fd.as_raw_fd());
-    let copy = client.dump(selector.with_cookie(socket.cookie))?;
-    let unmet = state.unmet_by(&copy);
+    let target = selector.with_cookie(socket.cookie);
+    let state = client.dump(target)?;
+    // What has arrived in the meantime is not asked for: that takes CAP_NET_RAW.
+    let queue = if image.queue.is_empty() {
+        Vec::new()
+    } else {
+        client.queue(target)?
+    };
+    let copy = Snapshot { state, queue };
+    let unmet = image.unmet_by(&copy);
     if !unmet.is_empty() {
         let unmet: Vec<_> = unmet.iter().map(ToString::to_string).collect();
         bail!(
@@ -141,7 +150,7 @@ fn restore_one(client: &mut Client, state: &State) -> anyhow::Result<RestoredCop
     }
     Ok(RestoredCopy {
         socket,
-        state: copy,
+        state: copy.state,
     })
 }
 

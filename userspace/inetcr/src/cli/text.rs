@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use inetcr::table::Role;
-use inetcr::{Described, Image, State};
+use inetcr::{Described, Image, Snapshot, State};
 
 /// Prints to the standard output.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -23,15 +23,18 @@ pub(crate) fn sockets(image: &Image) -> String {
 }
 
 /// One socket: a line that says which it is, then a line for each of the other attributes, but
-/// for those of which nearly every socket has the same value.
-fn socket(state: &State) -> String {
-    let mut text = headline(state);
+/// for those of which nearly every socket has the same value, and for each datagram.
+fn socket(snapshot: &Snapshot) -> String {
+    let mut text = headline(snapshot);
     text.push('\n');
-    let rows = state.describe();
-    let rows = rows.iter().filter(|row| !in_headline(row));
-    let rows = rows.map(|row| (row.name(), row.value.as_str()));
-    let rows = rows.filter(|(name, value)| !USUAL.contains(&(name.as_str(), *value)));
-    let width = rows.clone().map(|(name, _)| name.len()).max();
+    let rows = snapshot.describe().into_iter();
+    let rows = rows.filter(|row| !in_headline(row));
+    let rows = rows.map(|row| (row.name(), row.value));
+    let rows = rows.filter(|(name, value)| !USUAL.contains(&(name.as_str(), value.as_str())));
+    let queue = snapshot.queue.iter();
+    let queue = queue.map(|datagram| ("datagram".to_owned(), datagram.header.to_string()));
+    let rows: Vec<_> = rows.chain(queue).collect();
+    let width = rows.iter().map(|(name, _)| name.len()).max();
     for (name, value) in rows {
         let width = width.unwrap_or_default();
         let unit = unit(&name);
@@ -138,7 +141,8 @@ mod tests {
     use super::*;
 
     fn shown(json: &str) -> String {
-        sockets(&Image::new(vec![serde_json::from_str(json).unwrap()]))
+        let snapshot: Snapshot = serde_json::from_str(json).unwrap();
+        sockets(&Image::new([snapshot]))
     }
 
     #[test]
@@ -185,6 +189,26 @@ family ? protocol ? type ? ? *:* *:*
     membership    224.1.1.1 dev lo, exclude 10.0.0.1,10.0.0.2
     membership    224.1.1.2 dev eth0 by 10.0.0.3, include 10.0.0.1
     membership    224.1.1.3 dev lo
+";
+        assert_eq!(shown(json), expected);
+    }
+
+    #[test]
+    fn datagrams_have_a_line_each() {
+        let json = r#"{
+            "queue-len": 2,
+            "queue": [
+                { "datagram": { "len": 2, "source-addr": "10.0.0.1", "source-port": 53,
+                    "dest-addr": "10.0.0.2", "dest-port": 4000, "tstamp": 1500000000,
+                    "ttl": 64, "tos": 16, "peeked": 1 }, "payload": "6869" },
+                { "datagram": { "len": 0 }, "payload": "" }
+            ]
+        }"#;
+        let expected = "\
+family ? protocol ? type ? ? *:* *:*
+    queue-len  2
+    datagram   10.0.0.1:53 -> 10.0.0.2:4000, 2 bytes, tstamp 1.500000000 s, ttl 64, tos 0x10, peeked
+    datagram   ?:? -> ?:?, 0 bytes
 ";
         assert_eq!(shown(json), expected);
     }

@@ -235,3 +235,17 @@ enumeration! {
         NsNew = 4 "ns-new",
     }
 }
+
+enumeration! {
+    /// Part of a restore in several messages.
+    Transaction "transaction" {
+        /// The message holds the socket, its queue follows.
+        Begin = 1 "begin",
+        /// The message holds datagrams.
+        Queue = 2 "queue",
+        /// The socket is complete.
+        Commit = 3 "commit",
+        /// The socket is forgotten.
+        Abort = 4 "abort",
+    }
+}

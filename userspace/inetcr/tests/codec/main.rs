@@ -9,7 +9,7 @@ use inetcr::{
 };
 use proptest::prelude::*;
 
-use strategies::{device, state};
+use strategies::{device, snapshot, state};
 
 proptest! {
     #[test]
@@ -20,8 +20,8 @@ proptest! {
     }
 
     #[test]
-    fn a_state_goes_through_json_unchanged(state in state()) {
-        let image = Image::new(vec![state]);
+    fn a_snapshot_goes_through_json_unchanged(snapshot in snapshot()) {
+        let image = Image::new([snapshot]);
         let text = image.to_json().unwrap();
         prop_assert_eq!(Image::from_json(&text).unwrap(), image);
     }

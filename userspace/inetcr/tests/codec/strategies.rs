@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 
 use inetcr::{
-    BindLocks, DeviceName, FileFlags, Ip, IpFlags, Linger, Membership, Shutdown, SockState,
-    SockoptFlags, State, Time, Timestamp, Timestamping, Txtime, Udp, UdpFlags,
+    BindLocks, Datagram, DatagramHeader, DeviceName, FileFlags, Ip, IpFlags, Linger, Membership,
+    Shutdown, Snapshot, SockState, SockoptFlags, State, Time, Timestamp, Timestamping, Txtime, Udp,
+    UdpFlags,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -117,7 +118,7 @@ prop_compose! {
 prop_compose! {
     fn numbers()(
         base in switches().boxed(),
-        numbers in proptest::collection::vec(option::of(any::<u32>()), 10),
+        numbers in proptest::collection::vec(option::of(any::<u32>()), 11),
         wide in proptest::array::uniform2(option::of(any::<u64>())),
     ) -> State {
         State {
@@ -131,6 +132,7 @@ prop_compose! {
             sock_family: numbers[7],
             sock_protocol: numbers[8],
             bound_ifindex: numbers[9],
+            queue_len: numbers[10],
             inode: wide[0],
             cookie: wide[1],
             ..base
@@ -211,5 +213,52 @@ prop_compose! {
             file_flags: bits[1].map(FileFlags::from_bits_retain),
             ..base
         }
+    }
+}
+
+prop_compose! {
+    fn datagram()(
+        addresses in proptest::array::uniform3(option::of(any::<IpAddr>())),
+        ports in proptest::array::uniform2(option::of(any::<u16>())),
+        pktinfo_ifname in option::of(device()),
+        stamps in proptest::array::uniform2(option::of(any::<i64>())),
+        numbers in proptest::array::uniform9(option::of(any::<u32>())),
+        options in option::of(proptest::collection::vec(any::<u8>(), 0..=40)),
+        peeked in option::of(any::<bool>()),
+        payload in proptest::collection::vec(any::<u8>(), 0..64),
+    ) -> Datagram {
+        let header = DatagramHeader {
+            len: u32::try_from(payload.len()).ok(),
+            source_addr: addresses[0],
+            source_port: ports[0],
+            dest_addr: addresses[1],
+            dest_port: ports[1],
+            pktinfo_addr: addresses[2],
+            pktinfo_ifname,
+            pktinfo_ifindex: numbers[0],
+            tstamp: stamps[0],
+            hwtstamp: stamps[1],
+            ttl: numbers[1],
+            tos: numbers[2],
+            options,
+            frag_max_size: numbers[3],
+            gso_size: numbers[4],
+            mark: numbers[5],
+            priority: numbers[6],
+            dropcount: numbers[7],
+            csum: numbers[8],
+            peeked,
+        };
+        Datagram { header, payload }
+    }
+}
+
+prop_compose! {
+    /// Any state with datagrams.
+    pub fn snapshot()(
+        state in state(),
+        queue in proptest::collection::vec(datagram(), 0..4),
+    ) -> Snapshot {
+        Snapshot::new(state, queue)
     }
 }

@@ -150,6 +150,48 @@ fn an_image_comes_back_equal_and_is_handed_to_a_program() {
 
 #[test]
 #[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn what_waits_in_a_socket_comes_back_unless_it_is_left_out() {
+    let (image, without) = (File::new("queue", ""), File::new("no-queue", ""));
+    let socket = socket();
+    let address = socket.local_addr().unwrap();
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let large = vec![7; 40_000];
+    for payload in [&b"first"[..], b"", &large] {
+        peer.send_to(payload, address).unwrap();
+    }
+    let ino = inode(socket.as_raw_fd());
+    let shown =
+        printed(&["dump", "--inode", &ino, "-o", image.path()]) + &printed(&["show", image.path()]);
+    let from = peer.local_addr().unwrap();
+    for (len, count) in [(5, 1), (0, 1), (40_000, 1), (6, 0)] {
+        let line = format!(" {from} -> {address}, {len} bytes, ");
+        assert_eq!(shown.matches(&line).count(), count, "{shown}");
+    }
+    printed(&["dump", "--inode", &ino, "--no-queue", "-o", without.path()]);
+    drop(socket);
+
+    let report = printed(&["restore", image.path()]);
+    assert!(report.ends_with("1 socket restored, equal to the image\n"));
+    let snapshot = |file: &File| {
+        let text = std::fs::read_to_string(&file.0).unwrap();
+        Image::from_json(&text).unwrap().sockets.remove(0)
+    };
+    let mut client = Client::new().unwrap();
+    let copy = UdpSocket::from(client.restore_snapshot(&snapshot(&image)).unwrap().fd);
+    let mut buffer = vec![0; 65_536];
+    for len in [5, 0, 40_000] {
+        assert_eq!(copy.recv_from(&mut buffer).unwrap(), (len, from));
+    }
+    drop(copy);
+    let without = snapshot(&without);
+    assert_eq!((without.queue_len, without.queue.len()), (None, 0));
+    let copy = UdpSocket::from(client.restore_snapshot(&without).unwrap().fd);
+    copy.set_nonblocking(true).unwrap();
+    assert!(copy.recv_from(&mut buffer).is_err());
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
 fn refusals_name_the_attribute() {
     let state = r#""sock-family": 2, "sock-type": 2, "sock-protocol": 17, "sock-state": "close""#;
     let restore = |name: &str, more: &str| {

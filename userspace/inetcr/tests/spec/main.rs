@@ -5,8 +5,8 @@ mod schema;
 
 use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, Role, SOCKET, lookup};
 use inetcr::{
-    BindLocks, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, Shutdown, SockState, SockoptFlags,
-    TIMESTAMPING, TXTIME, Timestamp, UDP, UdpFlags,
+    BindLocks, DATAGRAM, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, Shutdown, SockState,
+    SockoptFlags, TIMESTAMPING, TXTIME, Timestamp, Transaction, UDP, UdpFlags,
 };
 
 use schema::{header, kind_of, spec};
@@ -39,6 +39,7 @@ fn the_tables_have_the_rows_of_the_specification() {
     compare("ip", IP);
     compare("udp", UDP);
     compare("membership", MEMBERSHIP);
+    compare("datagram", DATAGRAM);
 }
 
 /// Values and names of flags.
@@ -63,6 +64,11 @@ fn names_and_numbers_of_values_are_those_of_the_specification() {
         .map(|one| (one.number(), one.name()))
         .collect();
     assert_eq!(stamps, spec.entries("timestamp"));
+    let parts: Vec<_> = Transaction::ALL
+        .iter()
+        .map(|one| (one.number(), one.name()))
+        .collect();
+    assert_eq!(parts, spec.entries("transaction"));
 
     let named = |name| {
         let entries = spec.entries(name).into_iter();
@@ -110,7 +116,8 @@ fn a_carried_nest_has_all_rows_of_its_set() {
     }
 }
 
-/// What a dump may hold is a field of `State`, and what a restore takes too.
+/// What a dump may hold is a field of `State`, and what a restore takes too, but for the parts of a
+/// transaction, in which goes what `queue` answers.
 #[test]
 fn a_state_carries_all_that_the_commands_exchange() {
     let spec = spec();
@@ -125,11 +132,19 @@ fn a_state_carries_all_that_the_commands_exchange() {
             .and_then(|operation| operation.exchange.as_ref())
             .expect("an exchange")
     };
+    let queue = spec.operations.list.iter().find(|one| one.name == "queue");
+    let queue = queue.and_then(|operation| operation.dump.as_ref());
+    let queue = &queue.expect("an answer of many messages").reply.attributes;
+    assert_eq!(queue, &["datagram", "payload"]);
+    let in_a_part = |name: &String| name == "transaction" || queue.contains(name);
     let dump = &exchange("dump").reply.attributes;
     let restore = &exchange("restore").request.attributes;
     let answer = &exchange("restore").reply.attributes;
     for name in dump.iter().chain(restore).chain(answer) {
-        assert!(carried(name), "{name}");
+        assert_ne!(carried(name), in_a_part(name), "{name}");
+    }
+    for name in queue {
+        assert!(restore.contains(name), "restore does not take {name}");
     }
     for name in dump {
         assert!(

@@ -77,6 +77,8 @@ pub struct Operation {
     pub value: Option<u8>,
     #[serde(rename = "do")]
     pub exchange: Option<Exchange>,
+    /// The same of a request that is answered by any number of messages.
+    pub dump: Option<Exchange>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Dumps and restores the datagrams that wait in a socket.
+
+use crate::attr::RawAttr;
+use crate::client::{Client, Restored, Target, restored};
+use crate::datagram::{Datagram, DatagramHeader};
+use crate::error::{DecodeError, Error};
+use crate::snapshot::Snapshot;
+use crate::state::{DATAGRAM, PAYLOAD, TRANSACTION};
+use crate::table::{Command, SOCKET};
+use crate::types::Transaction;
+use crate::value::Value as _;
+
+/// Largest piece of payload in one attribute, `payload-max` of the specification.
+pub const PAYLOAD_MAX: usize = 16384;
+/// Bytes of attributes in one message of a transaction, as many as a socket takes without a change
+/// of its send buffer.
+const MESSAGE_LEN: usize = 64 * 1024;
+
+impl Client {
+    /// The datagrams that wait in a socket, the oldest first. They stay there.
+    pub fn queue<'a>(&mut self, target: impl Into<Target<'a>>) -> Result<Vec<Datagram>, Error> {
+        let messages = self.raw_multipart(Command::Queue.number(), &target.into().to_attrs())?;
+        Ok(assemble(&messages)?)
+    }
+
+    /// Dumps a socket with the datagrams that wait in it.
+    pub fn snapshot<'a>(&mut self, target: impl Into<Target<'a>>) -> Result<Snapshot, Error> {
+        let Target { selector, cookie } = target.into();
+        let state = self.dump(Target { selector, cookie })?;
+        if state.queue_len.is_none() {
+            return Ok(state.into());
+        }
+        // A descriptor may name another socket by now.
+        let cookie = state.cookie.or(cookie);
+        let queue = self.queue(Target { selector, cookie })?;
+        Ok(Snapshot::new(state, queue))
+    }
+
+    /// Makes a new socket of a dumped one, with the datagrams that waited in it.
+    pub fn restore_snapshot(&mut self, snapshot: &Snapshot) -> Result<Restored, Error> {
+        if snapshot.queue.is_empty() {
+            return self.restore(&snapshot.state);
+        }
+        let result = self.transact(snapshot);
+        if result.is_err() {
+            // Most errors end it, but not one of the way to the kernel. If there is none any more,
+            // that is what is wanted.
+            let _ = self.part(Transaction::Abort, Vec::new());
+        }
+        result
+    }
+
+    fn transact(&mut self, snapshot: &Snapshot) -> Result<Restored, Error> {
+        self.part(Transaction::Begin, snapshot.state.to_attrs())?;
+        let warning = self.warning.take();
+        for attrs in messages(&snapshot.queue) {
+            self.part(Transaction::Queue, attrs)?;
+        }
+        let answer = self.part(Transaction::Commit, Vec::new())?;
+        self.warning = self.warning.take().or(warning);
+        restored(&answer)
+    }
+
+    fn part(&mut self, part: Transaction, mut attrs: Vec<RawAttr>) -> Result<Vec<RawAttr>, Error> {
+        attrs.push(part.encode(TRANSACTION));
+        self.raw(Command::Restore.number(), &attrs)
+    }
+}
+
+/// Puts datagrams together from the messages that the kernel made of them: the payloads fill them
+/// in their order.
+fn assemble(messages: &[Vec<RawAttr>]) -> Result<Vec<Datagram>, DecodeError> {
+    let mut queue = Vec::<Datagram>::new();
+    let mut whole = 0;
+    for attr in messages.iter().flatten() {
+        let refuse = |reason| DecodeError::attribute(SOCKET, attr.number(), reason);
+        match attr.number() {
+            DATAGRAM => queue.push(Datagram {
+                header: DatagramHeader::decode(&attr.payload).map_err(refuse)?,
+                payload: Vec::new(),
+            }),
+            PAYLOAD => {
+                let rest = queue.get_mut(whole..).unwrap_or_default();
+                let filled = rest.iter().take_while(|one| one.missing() == Some(0));
+                let filled = filled.count();
+                let datagram = rest.get_mut(filled).filter(|one| {
+                    let missing = one.missing().unwrap_or(0);
+                    missing >= attr.payload.len()
+                });
+                let no_place = || refuse("does not fit the datagrams before it".to_owned());
+                let datagram = datagram.ok_or_else(no_place)?;
+                datagram.payload.extend_from_slice(&attr.payload);
+                whole += filled;
+            }
+            _ => return Err(refuse("does not belong to a queue".to_owned())),
+        }
+    }
+    if queue.iter().any(|datagram| datagram.missing() != Some(0)) {
+        let text = "a datagram whose payload is not there".to_owned();
+        return Err(DecodeError::Message(text));
+    }
+    Ok(queue)
+}
+
+/// The messages that bring datagrams back, each with as much as it can have.
+fn messages(queue: &[Datagram]) -> impl Iterator<Item = Vec<RawAttr>> {
+    let mut attrs = queue.iter().flat_map(attributes).peekable();
+    std::iter::from_fn(move || {
+        let mut message = Vec::new();
+        let mut room = MESSAGE_LEN;
+        while let Some(attr) = attrs.next_if(|attr| attr.wire_len() <= room) {
+            room -= attr.wire_len();
+            message.push(attr);
+        }
+        Some(message).filter(|message| !message.is_empty())
+    })
+}
+
+fn attributes(datagram: &Datagram) -> impl Iterator<Item = RawAttr> {
+    let pieces = datagram.payload.chunks(PAYLOAD_MAX);
+    let pieces = pieces.map(|piece| RawAttr::new(PAYLOAD, piece));
+    std::iter::once(datagram.header.encode(DATAGRAM)).chain(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datagram(len: usize) -> Datagram {
+        let header = DatagramHeader {
+            len: u32::try_from(len).ok(),
+            ttl: Some(64),
+            ..DatagramHeader::default()
+        };
+        Datagram {
+            header,
+            payload: (0..=u8::MAX).cycle().take(len).collect(),
+        }
+    }
+
+    #[test]
+    fn datagrams_of_any_size_go_through_messages_unchanged() {
+        for lengths in [
+            &[][..],
+            &[0],
+            &[1, 0, 0, 5],
+            &[65507, 16384, 16385],
+            &[1472; 300],
+        ] {
+            let queue: Vec<_> = lengths.iter().map(|len| datagram(*len)).collect();
+            let messages: Vec<_> = messages(&queue).collect();
+            for message in &messages {
+                let len = RawAttr::encode_all(message).len();
+                assert!(len <= MESSAGE_LEN, "{len} bytes");
+            }
+            assert_eq!(assemble(&messages).unwrap(), queue);
+        }
+    }
+
+    #[test]
+    fn payloads_may_come_behind_all_datagrams() {
+        let queue: Vec<_> = [0, 3, 0, 20_000, 1].map(datagram).into();
+        let mut messages: Vec<_> = messages(&queue).collect();
+        for message in &mut messages {
+            message.sort_by_key(RawAttr::number);
+        }
+        assert_eq!(assemble(&messages).unwrap(), queue);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let header = |len| datagram(len).header.encode(DATAGRAM);
+        let payload = |len: usize| RawAttr::new(PAYLOAD, vec![0; len]);
+        for (attrs, word) in [
+            (vec![payload(1)], "does not fit"),
+            (vec![header(2), payload(3)], "does not fit"),
+            (vec![header(0), payload(1)], "does not fit"),
+            (vec![header(1), header(1), payload(2)], "does not fit"),
+            (vec![header(1)], "not there"),
+            (vec![header(2), payload(1)], "not there"),
+            (vec![header(1), header(1), payload(1)], "not there"),
+            (vec![RawAttr::nested(DATAGRAM, &[])], "not there"),
+            (vec![RawAttr::u32(1, 1)], "(inode) does not belong"),
+            (
+                vec![RawAttr::nested(DATAGRAM, &[RawAttr::u32(21, 1)])],
+                "(error) is not carried",
+            ),
+        ] {
+            let error = assemble(&[attrs]).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}
