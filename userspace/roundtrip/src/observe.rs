@@ -273,6 +273,18 @@ fn table_row(fd: &impl AsRawFd) -> Vec<(&'static str, String)> {
 }
 
 impl Observation {
+    /// Without what is seen under some names.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|name, _| !names.contains(&name.as_str()));
+        self
+    }
+
+    /// What is seen under a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// Where two sockets differ, one line each; empty if nowhere.
     pub fn difference(&self, other: &Self) -> String {
         let mut text = String::new();

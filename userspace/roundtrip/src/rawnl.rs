@@ -17,6 +17,7 @@ pub fn netlink_socket() -> io::Result<OwnedFd> {
 }
 
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const NLMSGERR_ATTR_MSG: u16 = 1;
 const NLMSGERR_ATTR_OFFS: u16 = 2;
 const HEADER: usize = 16;
@@ -70,6 +71,21 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.map_or(0, u32::from_ne_bytes)
 }
 
+/// The messages in some bytes: number, type, and what is behind the header of each.
+fn split(bytes: &[u8]) -> Result<Vec<(u32, u16, &[u8])>> {
+    let (mut messages, mut rest) = (Vec::new(), bytes);
+    while let Some((header, _)) = rest.split_at_checked(HEADER) {
+        let len = word(header, 0) as usize;
+        let kind = u16::from_ne_bytes([header[4], header[5]]);
+        let Some(body) = rest.get(HEADER..len) else {
+            bail!("a message that is cut off");
+        };
+        messages.push((word(header, 8), kind, body));
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(messages)
+}
+
 /// The socket.
 pub struct RawNetlink {
     fd: OwnedFd,
@@ -106,8 +122,56 @@ impl RawNetlink {
 
     /// Sends a request. It is done when this returns.
     pub fn send(&mut self, command: u8, attributes: &[u8]) -> io::Result<()> {
-        let message = self.message(command, attributes);
+        let message = self.message(command, attributes, 0);
         socket::send(&self.fd, &message, 0).map(drop)
+    }
+
+    /// Sends a request that is answered by any number of messages. What of them there is no room
+    /// for yet is made when others have been read.
+    pub fn send_multipart(&mut self, command: u8, attributes: &[u8]) -> io::Result<()> {
+        let message = self.message(command, attributes, libc::NLM_F_DUMP);
+        socket::send(&self.fd, &message, 0).map(drop)
+    }
+
+    /// One part of such an answer, into a buffer of so many bytes: the attributes of each message,
+    /// and the error number if the answer ends with it, 0 for a good end.
+    pub fn part(&mut self, room: usize) -> Result<(Vec<Vec<RawAttr>>, Option<i32>)> {
+        let mut buffer = vec![0; room];
+        let len = self.receive_part(&mut buffer)?;
+        Self::read_part(&buffer[..len])
+    }
+
+    /// Only the system call that receives a part.
+    pub fn receive_part(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        socket::receive_into(&self.fd, buffer)
+    }
+
+    /// What is in a part.
+    pub fn read_part(bytes: &[u8]) -> Result<(Vec<Vec<RawAttr>>, Option<i32>)> {
+        let (mut messages, mut end) = (Vec::new(), None);
+        for (_, kind, body) in split(bytes)? {
+            match kind {
+                NLMSG_ERROR | NLMSG_DONE => end = Some(-word(body, 0).cast_signed()),
+                _ => messages.push(RawAttr::decode_all(
+                    body.get(GENL_HEADER..).unwrap_or_default(),
+                )?),
+            }
+        }
+        Ok((messages, end))
+    }
+
+    /// All the parts of such an answer, or the error number at its end.
+    pub fn parts(&mut self) -> Result<Result<Vec<Vec<RawAttr>>, i32>> {
+        let mut all = Vec::new();
+        loop {
+            let (messages, end) = self.part(65_536)?;
+            all.extend(messages);
+            match end {
+                None => {}
+                Some(0) => return Ok(Ok(all)),
+                Some(errno) => return Ok(Err(errno)),
+            }
+        }
     }
 
     /// Sends requests of one command at once, and gives the answer to each.
@@ -115,7 +179,7 @@ impl RawNetlink {
         let first = self.sequence + 1;
         let mut batch = Vec::new();
         for attributes in requests {
-            batch.extend(self.message(command, &RawAttr::encode_all(attributes)));
+            batch.extend(self.message(command, &RawAttr::encode_all(attributes), 0));
         }
         socket::send(&self.fd, &batch, 0)?;
         (first..=self.sequence)
@@ -124,9 +188,9 @@ impl RawNetlink {
     }
 
     /// A request with the next number. Attributes are padded, so that another one can follow.
-    fn message(&mut self, command: u8, attributes: &[u8]) -> Vec<u8> {
+    fn message(&mut self, command: u8, attributes: &[u8], flags: i32) -> Vec<u8> {
         self.sequence += 1;
-        let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK;
+        let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK | flags;
         let len = u32::try_from(HEADER + GENL_HEADER + attributes.len()).unwrap_or(u32::MAX);
         let mut message = len.to_ne_bytes().to_vec();
         message.extend(self.family.to_ne_bytes());
@@ -151,23 +215,17 @@ impl RawNetlink {
         let mut attributes = Vec::new();
         loop {
             let (bytes, _) = socket::receive(&self.fd, libc::MSG_DONTWAIT)?;
-            let mut rest = bytes.as_slice();
-            while let Some((header, _)) = rest.split_at_checked(HEADER) {
-                let len = word(header, 0) as usize;
-                let kind = u16::from_ne_bytes([header[4], header[5]]);
-                let Some(body) = rest.get(HEADER..len) else {
-                    bail!("a message that is cut off");
-                };
-                if word(header, 8) == sequence {
-                    if kind == NLMSG_ERROR {
-                        return Ok(match word(body, 0).cast_signed() {
-                            0 => Ok(attributes),
-                            code => Err(Refusal::new(-code, body)?),
-                        });
-                    }
-                    attributes = RawAttr::decode_all(body.get(GENL_HEADER..).unwrap_or_default())?;
+            for (number, kind, body) in split(&bytes)? {
+                if number != sequence {
+                    continue;
                 }
-                rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+                if kind == NLMSG_ERROR {
+                    return Ok(match word(body, 0).cast_signed() {
+                        0 => Ok(attributes),
+                        code => Err(Refusal::new(-code, body)?),
+                    });
+                }
+                attributes = RawAttr::decode_all(body.get(GENL_HEADER..).unwrap_or_default())?;
             }
         }
     }

@@ -45,10 +45,10 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// Makes allocations fail.
-struct Fault(File);
+pub struct Fault(File);
 
 impl Fault {
-    fn open() -> Result<Self> {
+    pub fn open() -> Result<Self> {
         let path = "/proc/thread-self/fail-nth";
         let Ok(file) = File::options().read(true).write(true).open(path) else {
             return skip("fail-nth (CONFIG_FAULT_INJECTION)");
@@ -76,12 +76,12 @@ impl Fault {
     }
 
     /// The n-th allocation from now on fails.
-    fn arm(&mut self, nth: u32) -> io::Result<()> {
+    pub fn arm(&mut self, nth: u32) -> io::Result<()> {
         self.0.write_all(nth.to_string().as_bytes())
     }
 
     /// Ends that, and says whether one failed.
-    fn disarm(&mut self) -> Result<bool> {
+    pub fn disarm(&mut self) -> Result<bool> {
         // The file has no position that could be set. A failure that is still to come may hit this
         // call, or the next one: copies from and to user memory fail, too.
         let mut text = [0; 16];
@@ -92,6 +92,19 @@ impl Fault {
         };
         self.arm(0).or_else(|_| self.arm(0))?;
         Ok(injected)
+    }
+}
+
+/// Whether an error is what a failed allocation looks like to the requester.
+pub fn is_want_of_memory(command: u8, errno: i32) -> bool {
+    match errno {
+        // The request itself is copied.
+        libc::ENOMEM | libc::ENOBUFS | libc::EFAULT => true,
+        // socket(2) makes ENFILE of no memory for the inode, bind(2) EADDRINUSE of none for the
+        // group of SO_REUSEPORT. The filter of a group misses it (ESRCH) on a device that had no
+        // room for it.
+        libc::ENFILE | libc::EADDRINUSE | libc::ESRCH => command == RESTORE,
+        _ => false,
     }
 }
 
@@ -132,20 +145,8 @@ fn each_allocation(
                 }
                 ensure!(injected, "without a failure: {error:#}");
                 let errno = error.downcast::<io::Error>()?.raw_os_error();
-                // The request itself is copied.
-                let is_copy = errno == Some(libc::EFAULT);
-                // socket(2) makes ENFILE of no memory for the inode.
-                let is_inode = command == RESTORE && errno == Some(libc::ENFILE);
-                // bind(2) makes EADDRINUSE of no memory for the group of SO_REUSEPORT.
-                let is_bind = command == RESTORE && errno == Some(libc::EADDRINUSE);
-                // The filter of a group misses it on a device that had no room for it.
-                let is_filter = command == RESTORE && errno == Some(libc::ESRCH);
                 ensure!(
-                    is_copy
-                        || is_inode
-                        || is_bind
-                        || is_filter
-                        || matches!(errno, Some(libc::ENOMEM | libc::ENOBUFS)),
+                    errno.is_some_and(|errno| is_want_of_memory(command, errno)),
                     "allocation {nth}: error {errno:?}"
                 );
                 failed += 1;

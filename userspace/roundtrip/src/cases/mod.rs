@@ -9,6 +9,7 @@ mod lost;
 mod memberships;
 mod not_found;
 mod options;
+mod queue;
 mod random;
 mod refusals;
 mod selectors;
@@ -33,6 +34,7 @@ pub fn all(random: Random) -> Vec<Test> {
         usage::tests(),
         shutdown::tests(),
         lost::tests(),
+        queue::tests(),
         refusals::tests(),
         lifetime::tests(),
         tools::tests(),

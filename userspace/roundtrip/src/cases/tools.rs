@@ -7,6 +7,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
+use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::cr;
 use crate::groups::member;
-use crate::places::{GROUP, place};
+use crate::places::{GROUP, PEER, place};
 use crate::runner::{Test, skip};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::socket;
@@ -23,6 +24,7 @@ use crate::sys::socket;
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new("tools::ynl", ynl).slow(),
+        Test::new("tools::ynl_queue", ynl_queue).slow(),
         Test::new("tools::inetcr", inetcr).slow(),
     ]
 }
@@ -126,6 +128,62 @@ print(json.dumps([restored, again], default=plain))
     numbers.dedup();
     let members = dumped.as_object().map_or(0, serde_json::Map::len);
     ensure!(members == numbers.len(), "{members} of {}", numbers.len());
+    Ok(())
+}
+
+/// What waits, dumped and restored by the library of the kernel's client, which knows nothing of
+/// datagrams but the specification.
+fn ynl_queue() -> Result<()> {
+    const DUMP: &str = "
+import json, sys
+sys.path.append(sys.argv[1])
+from lib import YnlFamily
+family = YnlFamily(sys.argv[2], '')
+request = {'inode': int(sys.argv[3])}
+plain = lambda value: value.hex() if isinstance(value, bytes) else sorted(value)
+# The family's operation of this name hides the method.
+queue = YnlFamily.dump(family, 'queue', request)
+print(json.dumps([family.do('dump', request), queue], default=plain))
+";
+    const RESTORE: &str = "
+import json, socket, sys
+sys.path.append(sys.argv[1])
+from lib import YnlFamily
+family = YnlFamily(sys.argv[2], '')
+state, queue = json.loads(sys.argv[3])
+family.do('restore', {**state, 'transaction': 'begin'})
+for part in queue:
+    family.do('restore', {**part, 'transaction': 'queue'})
+copy = socket.socket(fileno=family.do('restore', {'transaction': 'commit'})['sock-fd'])
+copy.settimeout(2)
+received = [copy.recvfrom(65536) for _ in range(state['queue-len'])]
+print(json.dumps([[payload.hex(), address] for payload, address in received]))
+";
+    let (Ok(python), Ok(client), Ok(spec)) = (
+        env::var("YNL_PYTHON"),
+        env::var("YNL"),
+        env::var("YNL_SPEC"),
+    ) else {
+        return skip("YNL client in the environment (YNL_PYTHON, YNL, YNL_SPEC)");
+    };
+    let run = |script: &str, argument: &str| -> Result<Value> {
+        let mut command = Command::new(&python);
+        command.args(["-c", script, &client, &spec, argument]);
+        Ok(serde_json::from_str(&output(&mut command)?)?)
+    };
+    let original = socket::udp()?;
+    (place("addr_port").context("no such place")?.go)(&original)?;
+    let peer = UdpSocket::bind(PEER)?;
+    let large = "07".repeat(20_000);
+    for payload in [&b"one"[..], b"", &vec![7; 20_000]] {
+        peer.send_to(payload, socket::name(&original)?)?;
+    }
+    let dumped = run(DUMP, &socket::inode(&original)?.to_string()).context("dump")?;
+    drop(original);
+    let received = run(RESTORE, &dumped.to_string()).context("restore")?;
+    let from = json!([PEER.ip().to_string(), PEER.port()]);
+    let expected = ["6f6e65", "", large.as_str()].map(|payload| json!([payload, from]));
+    ensure!(received == json!(expected), "received {received}");
     Ok(())
 }
 

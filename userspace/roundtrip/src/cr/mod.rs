@@ -13,13 +13,16 @@ use crate::observe::{Observation, observe, same};
 use crate::sys::socket;
 
 mod dump;
+mod queue;
 mod refusal;
 
 pub use dump::{Dump, same_dump};
+pub use queue::{Part, Queued, carrying, datagrams};
 pub use refusal::{Expected, dump_refused, refused, restore_refused};
 
 pub const DUMP: u8 = 1;
 pub const RESTORE: u8 = 2;
+pub const QUEUE: u8 = 4;
 
 /// Numbers of attributes.
 pub mod attr {
@@ -53,6 +56,10 @@ pub mod attr {
     pub const SHUTDOWN: u16 = 46;
     pub const IP: u16 = 58;
     pub const MEMBERSHIP: u16 = 60;
+    pub const DATAGRAM: u16 = 61;
+    pub const PAYLOAD: u16 = 62;
+    pub const TRANSACTION: u16 = 66;
+    pub const QUEUE_LEN: u16 = 70;
 
     /// Inside `MEMBERSHIP`.
     pub mod membership {

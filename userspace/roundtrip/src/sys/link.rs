@@ -48,6 +48,13 @@ fn change_flags(name: &str, change: fn(i32) -> i32) -> io::Result<()> {
     ioctl(libc::SIOCSIFFLAGS, &mut request)
 }
 
+/// Sets the largest packet of a device.
+pub fn set_mtu(name: &str, mtu: i32) -> io::Result<()> {
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_mtu = mtu;
+    ioctl(libc::SIOCSIFMTU, &mut request)
+}
+
 /// Index of a device.
 pub fn index(name: &str) -> io::Result<u32> {
     let name = CString::new(name)?;
@@ -128,14 +135,32 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
 
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_NET_NS_FD: u16 = 28;
+const VETH_INFO_PEER: u16 = 1;
+
+/// Makes two devices, each the other end of the other. The second one is in another network
+/// namespace.
+pub fn add_veth(name: &str, peer: &str, there: &impl AsRawFd) -> io::Result<()> {
+    let mut far = vec![0_u8; 16]; // struct ifinfomsg
+    far.extend(attribute(IFLA_IFNAME, &[peer.as_bytes(), &[0]].concat()));
+    let there = there.as_raw_fd().to_ne_bytes();
+    far.extend(attribute(IFLA_NET_NS_FD, &there));
+    let kind = attribute(IFLA_INFO_KIND, b"veth\0");
+    let data = attribute(IFLA_INFO_DATA, &attribute(VETH_INFO_PEER, &far));
+    add(name, &[kind, data].concat())
+}
+
 /// Makes a dummy device.
 pub fn add_dummy(name: &str) -> io::Result<()> {
+    add(name, &attribute(IFLA_INFO_KIND, b"dummy\0"))
+}
+
+/// Makes a device of some kind.
+fn add(name: &str, info: &[u8]) -> io::Result<()> {
     let mut body = vec![0_u8; 16]; // struct ifinfomsg
     body.extend(attribute(IFLA_IFNAME, &[name.as_bytes(), &[0]].concat()));
-    body.extend(attribute(
-        IFLA_LINKINFO,
-        &attribute(IFLA_INFO_KIND, b"dummy\0"),
-    ));
+    body.extend(attribute(IFLA_LINKINFO, info));
     rtnetlink(
         libc::RTM_NEWLINK,
         libc::NLM_F_CREATE | libc::NLM_F_EXCL,

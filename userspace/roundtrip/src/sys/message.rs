@@ -3,7 +3,11 @@
 //! Sending and receiving.
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd;
+
+use super::socket::{NOTHING, address};
+use super::socklen;
 
 /// `send(2)` with flags.
 pub fn send(fd: &impl AsRawFd, payload: &[u8], flags: i32) -> io::Result<usize> {
@@ -19,21 +23,50 @@ pub fn send(fd: &impl AsRawFd, payload: &[u8], flags: i32) -> io::Result<usize> 
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// What `recvmsg(2)` brings: the payload, and level, type and data of each
-/// control message.
-pub type Received = (Vec<u8>, Vec<(i32, i32, Vec<u8>)>);
+/// `recv(2)` into a buffer, and nothing but that.
+pub fn receive_into(fd: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `buffer.len()` bytes.
+    let got = unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    usize::try_from(got).map_err(|_| io::Error::last_os_error())
+}
+
+/// Level, type and data of a control message.
+pub type Control = (i32, i32, Vec<u8>);
+
+/// What `recvmsg(2)` brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub payload: Vec<u8>,
+    /// Who sent it, if that is an IPv4 address.
+    pub from: Option<SocketAddrV4>,
+    /// `msg_flags`.
+    pub flags: i32,
+    pub control: Vec<Control>,
+}
+
+/// The payload and the control messages.
+pub type Received = (Vec<u8>, Vec<Control>);
 
 /// `recvmsg(2)` with flags.
 pub fn receive(fd: &impl AsRawFd, flags: i32) -> io::Result<Received> {
-    let mut payload = vec![0_u8; 65_536];
+    let message = receive_message(fd, flags, 65_536)?;
+    Ok((message.payload, message.control))
+}
+
+/// `recvmsg(2)` with flags, into a buffer of `room` bytes.
+pub fn receive_message(fd: &impl AsRawFd, flags: i32, room: usize) -> io::Result<Message> {
+    let mut payload = vec![0_u8; room];
     // 64-bit words, for the alignment of cmsghdr.
-    let mut control = [0_u64; 64];
+    let mut control = [0_u64; 128];
+    let mut name = NOTHING;
     let mut vector = libc::iovec {
         iov_base: payload.as_mut_ptr().cast(),
         iov_len: payload.len(),
     };
     // SAFETY: all zeroes is a valid msghdr; some libraries give it padding.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_name = (&raw mut name).cast();
+    header.msg_namelen = socklen::<libc::sockaddr_in>();
     header.msg_iov = &raw mut vector;
     header.msg_iovlen = 1;
     header.msg_control = control.as_mut_ptr().cast();
@@ -41,6 +74,7 @@ pub fn receive(fd: &impl AsRawFd, flags: i32) -> io::Result<Received> {
     // SAFETY: every pointer of the header is valid for its length.
     let got = unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut header, flags) };
     let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+    // With MSG_TRUNC it says how long the message would be.
     payload.truncate(got);
 
     let mut messages = Vec::new();
@@ -55,5 +89,10 @@ pub fn receive(fd: &impl AsRawFd, flags: i32) -> io::Result<Received> {
             cmsg = libc::CMSG_NXTHDR(&raw const header, cmsg);
         }
     }
-    Ok((payload, messages))
+    Ok(Message {
+        payload,
+        from: (i32::from(name.sin_family) == libc::AF_INET).then(|| address(name)),
+        flags: header.msg_flags,
+        control: messages,
+    })
 }

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use super::check;
 
@@ -49,6 +49,12 @@ impl Network {
         // SAFETY: no pointers.
         check(unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) })?;
         Ok(())
+    }
+}
+
+impl AsRawFd for Network {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-pub use super::message::{receive, send};
+pub use super::message::{Message, receive, receive_into, receive_message, send};
 use super::{check, socklen};
 
 /// `socket(2)`, close-on-exec.
@@ -101,14 +101,14 @@ fn sockaddr(address: SocketAddrV4) -> libc::sockaddr_in {
     }
 }
 
-fn address(raw: libc::sockaddr_in) -> SocketAddrV4 {
+pub(super) fn address(raw: libc::sockaddr_in) -> SocketAddrV4 {
     SocketAddrV4::new(
         Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes()),
         u16::from_be(raw.sin_port),
     )
 }
 
-const NOTHING: libc::sockaddr_in = libc::sockaddr_in {
+pub(super) const NOTHING: libc::sockaddr_in = libc::sockaddr_in {
     sin_family: 0,
     sin_port: 0,
     sin_addr: libc::in_addr { s_addr: 0 },

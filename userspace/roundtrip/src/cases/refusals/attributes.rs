@@ -42,6 +42,31 @@ fn add(table: &'static [AttributeInfo], nests: &[u16], found: &mut Vec<Taken>) {
     }
 }
 
+/// Lengths that are too short for an attribute.
+pub fn too_short(kind: Kind) -> &'static [usize] {
+    match kind {
+        Kind::Be16 => &[0, 1],
+        Kind::Nest(..) => &[1, 3],
+        // An empty name is a name, of no device; no bytes are some bytes.
+        Kind::Device | Kind::Binary => &[],
+        _ => &[0, 3],
+    }
+}
+
+/// Lengths that are too long for an attribute.
+pub fn too_long(kind: Kind) -> &'static [usize] {
+    match kind {
+        Kind::Be16 => &[3, 4, 8],
+        Kind::U32 | Kind::S32 | Kind::Bool | Kind::Enum(_) | Kind::Flags(_) => &[5, 8],
+        Kind::Uint | Kind::Sint => &[5, 12, 16],
+        Kind::Device => &[17, 40],
+        // IP options have up to 40, a filter 8 for each instruction.
+        Kind::Binary => &[41, 100],
+        Kind::Nest(..) => &[],
+        _ => &[5, 16, 17, 40],
+    }
+}
+
 /// An attribute of some bytes, with the flag of a nest if it is one.
 fn attribute(number: u16, kind: Kind, payload: Vec<u8>) -> RawAttr {
     match kind {
@@ -68,14 +93,7 @@ fn short() -> Result<()> {
     let mut client = cr::client()?;
     let dump = good(&mut client)?;
     for taken in taken() {
-        let lengths: &[usize] = match taken.1.kind {
-            Kind::Be16 => &[0, 1],
-            Kind::Nest(..) => &[1, 3],
-            // An empty name is a name, of no device; no bytes are some bytes.
-            Kind::Device | Kind::Binary => continue,
-            _ => &[0, 3],
-        };
-        for len in lengths {
+        for len in too_short(taken.1.kind) {
             spoil(&mut client, &dump, &taken, *len)?;
         }
     }
@@ -91,17 +109,7 @@ fn long() -> Result<()> {
     let mut client = cr::client()?;
     let dump = good(&mut client)?;
     for taken in taken() {
-        let lengths: &[usize] = match taken.1.kind {
-            Kind::Be16 => &[3, 4, 8],
-            Kind::U32 | Kind::S32 | Kind::Bool | Kind::Enum(_) | Kind::Flags(_) => &[5, 8],
-            Kind::Uint | Kind::Sint => &[5, 12, 16],
-            Kind::Device => &[17, 40],
-            // IP options have up to 40, a filter 8 for each instruction.
-            Kind::Binary => &[41, 100],
-            Kind::Nest(..) => continue,
-            _ => &[5, 16, 17, 40],
-        };
-        for len in lengths {
+        for len in too_long(taken.1.kind) {
             spoil(&mut client, &dump, &taken, *len)?;
         }
     }

@@ -2,10 +2,10 @@
 
 //! What must be refused, with which error and with which words.
 
-mod attributes;
+pub(super) mod attributes;
 mod content;
 mod messages;
-mod privileges;
+pub(super) mod privileges;
 mod ranges;
 mod resources;
 mod states;

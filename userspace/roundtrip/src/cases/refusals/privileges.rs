@@ -88,15 +88,37 @@ fn dropped_later() -> Result<()> {
 /// The netlink socket was opened without it: a privileged process that is led
 /// to write into it does no harm.
 fn opened_by_another() -> Result<()> {
-    use std::io::{Read, Write};
     let socket = socket::udp()?;
     let mut client = cr::client()?;
     let dump = cr::dump(&mut client, &socket)?;
+    with_one_of_another(&client, task::CAP_NET_ADMIN, |raw| {
+        let files = cr::open_files();
+        let fd = RawAttr::u32(attr::SOCK_FD, socket.as_raw_fd().cast_unsigned());
+        for (command, attrs) in [(cr::DUMP, vec![fd]), (cr::RESTORE, dump.0)] {
+            raw.send(command, &RawAttr::encode_all(&attrs))?;
+            let Err(error) = raw.answer() else {
+                anyhow::bail!("command {command} is permitted");
+            };
+            let errno = error.downcast::<std::io::Error>()?.raw_os_error();
+            ensure!(errno == Some(libc::EPERM), "command {command}: {errno:?}");
+        }
+        ensure!(cr::open_files() == files, "the refusal left a descriptor");
+        Ok(())
+    })
+}
+
+/// Uses a netlink socket that a process without a capability has opened.
+pub fn with_one_of_another(
+    client: &Client,
+    capability: u32,
+    body: impl FnOnce(&mut RawNetlink) -> Result<()>,
+) -> Result<()> {
+    use std::io::{Read, Write};
     let (mut reader, mut writer) = std::io::pipe()?;
     let (mut back, mut done) = std::io::pipe()?;
     let mut child = task::fork(move || {
         let mut work = || -> Result<()> {
-            task::drop_capabilities(&[task::CAP_NET_ADMIN])?;
+            task::drop_capabilities(&[capability])?;
             let fd = netlink_socket()?;
             writer.write_all(&fd.as_raw_fd().to_ne_bytes())?;
             // Until the parent has taken it.
@@ -108,18 +130,7 @@ fn opened_by_another() -> Result<()> {
     let mut number = [0; 4];
     reader.read_exact(&mut number)?;
     let theirs = task::take_descriptor(child.pidfd(), i32::from_ne_bytes(number))?;
-    let mut raw = RawNetlink::new(&client, theirs)?;
-    let files = cr::open_files();
-    let fd = RawAttr::u32(attr::SOCK_FD, socket.as_raw_fd().cast_unsigned());
-    for (command, attrs) in [(cr::DUMP, vec![fd]), (cr::RESTORE, dump.0)] {
-        raw.send(command, &RawAttr::encode_all(&attrs))?;
-        let Err(error) = raw.answer() else {
-            anyhow::bail!("command {command} is permitted");
-        };
-        let errno = error.downcast::<std::io::Error>()?.raw_os_error();
-        ensure!(errno == Some(libc::EPERM), "command {command}: {errno:?}");
-    }
-    ensure!(cr::open_files() == files, "the refusal left a descriptor");
+    body(&mut RawNetlink::new(client, theirs)?)?;
     done.write_all(&[0])?;
     let end = child.wait(Duration::from_secs(5))?;
     ensure!(end == End::Exited(0), "{end:?}");
@@ -127,7 +138,7 @@ fn opened_by_another() -> Result<()> {
 }
 
 /// Runs a body as an ordinary user that is root in a user namespace of its own.
-fn in_user_namespace(body: impl FnOnce() -> Result<()>) -> Result<()> {
+pub fn in_user_namespace(body: impl FnOnce() -> Result<()>) -> Result<()> {
     let mut child = task::fork(|| {
         let work = || -> Result<()> {
             task::become_user(65_534)?;

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::cr::{self, Expected};
 use crate::runner::{Test, skip};
@@ -20,10 +20,6 @@ use crate::sys::{link, socket};
 type State = (&'static str, &'static str, fn(&UdpSocket) -> io::Result<()>);
 
 const STATES: &[State] = &[
-    ("queue", "queue", |s| {
-        socket::bind(s, "127.0.0.1:7000".parse().map_err(io::Error::other)?)?;
-        s.send_to(b"x", (Ipv4Addr::LOCALHOST, 7000)).map(drop)
-    }),
     ("msg_more", "corked", |s| {
         socket::connect(s, "127.0.0.1:7001".parse().map_err(io::Error::other)?)?;
         socket::send(s, b"x", libc::MSG_MORE).map(drop)
@@ -153,7 +149,6 @@ pub fn tests() -> Vec<Test> {
         socket::listen(&socket)?;
         refused(&socket, "type")
     }));
-    tests.push(Test::new("refusals::state::queue_read_again", queue_read));
     tests
 }
 
@@ -174,21 +169,5 @@ fn refused(fd: &impl AsRawFd, word: &str) -> Result<()> {
     let mut client = cr::client()?;
     let expected = Expected::errno(&[libc::EOPNOTSUPP]).word(word);
     cr::dump_refused(&mut client, fd, expected)?;
-    Ok(())
-}
-
-/// A queue that was read is no obstacle any more, also what is left of it.
-fn queue_read() -> Result<()> {
-    let socket = socket::udp()?;
-    socket::bind(&socket, "127.0.0.1:7000".parse()?)?;
-    for _ in 0..3 {
-        socket.send_to(b"x", (Ipv4Addr::LOCALHOST, 7000))?;
-    }
-    for _ in 0..3 {
-        refused(&socket, "queue")?;
-        let (payload, _) = socket::receive(&socket, 0)?;
-        ensure!(payload == b"x", "the datagram was changed");
-    }
-    cr::round_trip(&mut cr::client()?, socket)?;
     Ok(())
 }

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Datagrams that came by a device, from another network namespace: the device that a reader is
+//! told of is known by its name.
+
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use libc::SOL_IP;
+
+use super::traffic::{payload, receiver};
+use super::{comes_back, drain};
+use crate::cr::{self, Expected, Part, Queued, attr};
+use crate::places::PORT;
+use crate::runner::Test;
+use crate::sys::{link, namespace, socket};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("queue::devices::by_veth", by_veth),
+        Test::new("queue::devices::gone", device_gone),
+        Test::new("queue::devices::renumbered", renumbered),
+    ]
+}
+
+const NEAR: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
+const FAR: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 2);
+
+/// A socket with what was sent from another network namespace by a device of this one, and that
+/// namespace, with which the device goes.
+fn received_by_veth() -> Result<(UdpSocket, namespace::Network)> {
+    let receiver = receiver()?;
+    let here = namespace::Network::current()?;
+    namespace::new_network()?;
+    let there = namespace::Network::current()?;
+    here.enter()?;
+    link::add_veth("veth0", "veth1", &there)?;
+    link::address("veth0", NEAR)?;
+    there.enter()?;
+    link::address("veth1", FAR)?;
+    let sender = UdpSocket::bind((FAR, 7003))?;
+    for number in 0..3 {
+        sender.send_to(&payload(number, 2000), (NEAR, PORT))?;
+    }
+    drop(sender);
+    here.enter()?;
+    let arrived = socket::readable(&receiver, Duration::from_secs(5))?;
+    ensure!(arrived, "nothing arrived");
+    // The others are right behind it.
+    std::thread::sleep(Duration::from_millis(50));
+    Ok((receiver, there))
+}
+
+fn by_veth() -> Result<()> {
+    let (original, _there) = received_by_veth()?;
+    let (copy, messages) = comes_back(original)?;
+    let from = SocketAddrV4::new(FAR, 7003);
+    ensure!(
+        messages.len() == 3 && messages.iter().all(|one| one.from == Some(from)),
+        "{messages:02x?}"
+    );
+    drop(copy);
+    link::remove("veth0")?;
+    Ok(())
+}
+
+/// What came by a device that is gone is told of it by its number alone.
+fn device_gone() -> Result<()> {
+    let (original, _there) = received_by_veth()?;
+    let mut client = cr::client()?;
+    let named = Queued::of(&mut client, &original)?;
+    link::remove("veth0")?;
+    let (copy, _) = comes_back(original)?;
+    drop(copy);
+    // Dumped when it was there, it has to be there.
+    Part::Begin.send(&mut client, &named.dump.0)?;
+    let expected = Expected::errno(&[libc::ENODEV]).paths(&[&[attr::DATAGRAM, 7]]);
+    let result = Part::Queue.send(&mut client, &named.queue);
+    cr::refused(result, expected)?;
+    Ok(())
+}
+
+/// A device with that name and another number takes its place.
+fn renumbered() -> Result<()> {
+    let (original, _there) = received_by_veth()?;
+    let mut client = cr::client()?;
+    let queued = Queued::of(&mut client, &original)?;
+    let before = link::index("veth0")?;
+    let expected = drain(&original)?;
+    drop(original);
+    link::remove("veth0")?;
+    link::add_dummy("veth0")?;
+    let after = link::index("veth0")?;
+    ensure!(before != after, "the number is used again");
+    let copy = queued.restore(&mut client)?;
+    let found = drain(&copy)?;
+    drop(copy);
+    link::remove("veth0")?;
+    ensure!(found.len() == expected.len(), "{} messages", found.len());
+    for message in found {
+        let mut control = message.control.iter();
+        let info = control.find(|one| (one.0, one.1) == (SOL_IP, libc::IP_PKTINFO));
+        let index = info.context("no IP_PKTINFO")?.2[..4].to_vec();
+        ensure!(index == after.to_ne_bytes(), "told of device {index:?}");
+    }
+    Ok(())
+}
