@@ -121,7 +121,9 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
 
 /// Copies datagrams, but for those that `recv(2)` would drop.
 fn copy(datagrams: &[Datagram]) -> Result<State, Refusal> {
-    let len = datagrams.iter().map(|datagram| datagram.len() as usize);
+    let len = datagrams
+        .iter()
+        .map(|datagram| datagram.payload_len() as usize);
     let len = len.fold(0, usize::saturating_add);
     let mut state = State {
         datagrams: KVVec::with_capacity(datagrams.len(), GFP_KERNEL_ACCOUNT)?,

@@ -183,11 +183,12 @@ unsafe fn take_references(queue: *mut bindings::sk_buff_head, datagrams: &mut Da
         if u32::from(unsafe { bindings::skb_protocol_of(next) }) != bindings::ETH_P_IP {
             return Err(EOPNOTSUPP);
         }
-        // INVARIANT: The reference is taken here. UDP has put an skb of IPv4 into the queue, with
-        // both headers pulled.
         // SAFETY: As above.
+        let skb = unsafe { bindings::skb_get(next) };
+        // INVARIANT: The reference was just taken. UDP has put an skb of IPv4 into the queue, with
+        // both headers pulled.
         let datagram = Datagram {
-            skb: NonNull::new(unsafe { bindings::skb_get(next) }).ok_or(EINVAL)?,
+            skb: NonNull::new(skb).ok_or(EINVAL)?,
         };
         if datagrams.push_within_capacity(datagram).is_err() {
             break;
@@ -200,7 +201,7 @@ unsafe fn take_references(queue: *mut bindings::sk_buff_head, datagrams: &mut Da
 
 impl Datagram {
     /// Returns the length of the payload.
-    pub fn len(&self) -> u32 {
+    pub fn payload_len(&self) -> u32 {
         // SAFETY: By the type invariants, the skb is valid. Nobody changes its payload.
         unsafe { (*self.skb.as_ptr()).len }
     }
@@ -243,7 +244,7 @@ impl Datagram {
             );
 
             DatagramInfo {
-                len: self.len(),
+                len: self.payload_len(),
                 source: SocketAddrV4::new(addr(addrs.saddr), u16::from_be((*uh).source)),
                 dest: SocketAddrV4::new(addr(addrs.daddr), u16::from_be((*uh).dest)),
                 ttl: (*iph).ttl,
