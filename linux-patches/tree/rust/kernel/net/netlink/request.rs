@@ -84,9 +84,9 @@ impl<'a> Request<'a> {
     ///
     /// # Safety
     ///
-    /// For the lifetime `'a`, `skb` and `info` must be what the core passes to the `doit` or, by way
-    /// of the `struct netlink_callback`, to the `start` of an operation without user header, whose
-    /// messages it has validated strictly with `policies`.
+    /// For the lifetime `'a`, `skb` and `info` must be what the core passes to the `doit` or, by
+    /// way of the `struct netlink_callback`, to the `start` of an operation without user header,
+    /// whose messages it has validated strictly with `policies`.
     pub(super) unsafe fn from_raw(
         skb: *mut bindings::sk_buff,
         info: *mut bindings::genl_info,
