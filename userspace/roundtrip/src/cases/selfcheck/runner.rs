@@ -12,8 +12,10 @@ use crate::sys::{socket, task};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("selfcheck::runner", runner),
-        Test::new("selfcheck::side_by_side", side_by_side).alone(),
+        Test::new("selfcheck::runner", runner).slow(),
+        Test::new("selfcheck::side_by_side", side_by_side)
+            .slow()
+            .alone(),
         Test::new("selfcheck::leak_of_many", leak_of_many).alone(),
     ]
 }
@@ -104,7 +106,7 @@ fn runner() -> Result<()> {
     for (name, body, is_right) in expected {
         let mut test = Test::new(*name, body);
         if *name == "hangs" {
-            test = test.within(Duration::from_millis(100));
+            test = test.within(SOON);
         }
         let outcome = runner.one(&test)?;
         ensure!(
@@ -115,11 +117,15 @@ fn runner() -> Result<()> {
     Ok(())
 }
 
-/// A runner that soon sees what is wrong.
+/// What hangs is given this long, times the scale.
+const SOON: Duration = Duration::from_millis(10);
+
+/// A runner that soon sees what is left behind. It does not know how slow this machine is: what is
+/// to end by itself has time enough on the slowest, where a panic takes its seconds to print.
 fn impatient(jobs: usize) -> Runner {
     Runner {
         jobs,
-        scale: 1,
+        scale: 12,
         live: false,
         times: false,
         patience: Duration::from_millis(50),
@@ -144,7 +150,6 @@ fn printed_by_two(tests: &[Test]) -> Result<(String, ktap::Report)> {
 /// Of tests that run side by side each has its own result, also if one takes its worker with it; and
 /// one that has to be alone is.
 fn side_by_side() -> Result<()> {
-    let soon = Duration::from_millis(100);
     let tests = [
         Test::new("takes_its_worker_along", || {
             task::kill_parent()?;
@@ -157,7 +162,7 @@ fn side_by_side() -> Result<()> {
                 std::thread::sleep(Duration::from_secs(600));
             }
         })
-        .within(soon),
+        .within(SOON),
         Test::new("dies", || std::process::abort()),
         Test::new("skips", || skip("feature")),
         Test::new("passes", || Ok(())),
