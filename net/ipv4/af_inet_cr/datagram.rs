@@ -81,10 +81,9 @@ pub(crate) fn put(info: &DatagramInfo, net: &Net, msg: &AttrWriter) -> Result {
             nest.put_bytes(datagram::PKTINFO_ADDR, &info.spec_dst.octets())?;
         }
         if info.ifindex != 0 {
-            match net.device_name(info.ifindex) {
-                Ok(name) => nest.put_string(datagram::PKTINFO_IFNAME, name.as_c_str())?,
-                // The index is all that is left of it.
-                Err(_) => {}
+            // Of one that is gone, the index is all that is left.
+            if let Ok(name) = net.device_name(info.ifindex) {
+                nest.put_string(datagram::PKTINFO_IFNAME, name.as_c_str())?;
             }
         }
         if !info.options.as_bytes().is_empty() {
@@ -142,6 +141,7 @@ pub(crate) fn parse(attr: &Attribute<'_>, net: &Net) -> Result<DatagramInfo, Ref
             fields.addr(&fields.required(datagram::DEST_ADDR)?)?,
             fields.required(datagram::DEST_PORT)?.as_be16()?,
         ),
+        // CAST: The policy has a byte for both.
         ttl: fields.required(datagram::TTL)?.as_u32()? as u8,
         tos: fields.required(datagram::TOS)?.as_u32()? as u8,
         options: IpOptions::from_bytes(options).ok_or(EINVAL)?,
@@ -152,13 +152,8 @@ pub(crate) fn parse(attr: &Attribute<'_>, net: &Net) -> Result<DatagramInfo, Ref
         },
         tstamp: fields.time(datagram::TSTAMP)?,
         hwtstamp: fields.time(datagram::HWTSTAMP)?,
-        frag_max_size: fields.size(datagram::FRAG_MAX_SIZE)?,
-        gso_size: match fields.nest.get(datagram::GSO_SIZE) {
-            Some(attr) if attr.as_u32()? == 0 => {
-                return Err(fields.wrong(ERANGE, datagram::GSO_SIZE, "is out of range"))
-            }
-            _ => fields.size(datagram::GSO_SIZE)?,
-        },
+        frag_max_size: fields.size(datagram::FRAG_MAX_SIZE, 0)?,
+        gso_size: fields.size(datagram::GSO_SIZE, 1)?,
         mark: fields.number(datagram::MARK)?,
         priority: fields.number(datagram::PRIORITY)?,
         dropcount: fields.number(datagram::DROPCOUNT)?,
@@ -202,9 +197,15 @@ impl<'a> Fields<'a> {
         Ok(self.nest.get(ty).map_or(Ok(0), |attr| attr.as_u32())?)
     }
 
-    /// Reads a size, which is 0 if it is not there.
-    fn size(&self, ty: u16) -> Result<u16, Refusal> {
-        u16::try_from(self.number(ty)?).map_err(|_| self.wrong(ERANGE, ty, "is out of range"))
+    /// Reads a size, which is at least `min`, or 0 if it is not there.
+    fn size(&self, ty: u16, min: u16) -> Result<u16, Refusal> {
+        let Some(attr) = self.nest.get(ty) else {
+            return Ok(0);
+        };
+        match u16::try_from(attr.as_u32()?) {
+            Ok(size) if size >= min => Ok(size),
+            _ => Err(self.wrong(ERANGE, ty, "is out of range")),
+        }
     }
 
     /// Reads a time that is 0 if it is not there.

@@ -33,6 +33,7 @@ use kernel::{
         },
         Net, //
     },
+    num::casts::u32_as_usize,
     prelude::*,
     uapi, //
 };
@@ -78,7 +79,7 @@ impl DumpOperation for Queue {
 
         while let Some((info, begin)) = state.datagrams.get(state.next) {
             let payload = state.payload.get(*begin..).unwrap_or_default();
-            let payload = payload.get(..info.len as usize).ok_or(EINVAL)?;
+            let payload = payload.get(..u32_as_usize(info.len)).ok_or(EINVAL)?;
 
             let done = batch.put(|msg| put(info, payload, state.done, net, msg))?;
             if done < payload.len() {
@@ -98,6 +99,14 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
         return Err(Refusal::new(EPERM, "datagrams need CAP_NET_RAW"));
     }
     refusal::repeated(request)?;
+    // One that ends with its first messages makes room for the next, and each goes over all of a
+    // queue.
+    if !request.is_last() {
+        return Err(Refusal::new(
+            EBUSY,
+            "of several requests only the last may be for a queue",
+        ));
+    }
 
     let file = select::select(request)?;
     let protocol = Protocol::of(&file)?;
@@ -123,8 +132,8 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
 fn copy(datagrams: &[Datagram]) -> Result<State, Refusal> {
     let len = datagrams
         .iter()
-        .map(|datagram| datagram.payload_len() as usize);
-    let len = len.fold(0, usize::saturating_add);
+        .map(|datagram| u32_as_usize(datagram.payload_len()))
+        .fold(0, usize::saturating_add);
     let mut state = State {
         datagrams: KVVec::with_capacity(datagrams.len(), GFP_KERNEL_ACCOUNT)?,
         payload: KVVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?,
@@ -137,7 +146,7 @@ fn copy(datagrams: &[Datagram]) -> Result<State, Refusal> {
             continue;
         }
         let (info, begin) = (datagram.info(), state.payload.len());
-        let end = begin.saturating_add(info.len as usize);
+        let end = begin.saturating_add(u32_as_usize(info.len));
 
         state.payload.resize(end, 0, GFP_KERNEL_ACCOUNT)?;
         datagram.read(0, state.payload.get_mut(begin..).unwrap_or_default())?;

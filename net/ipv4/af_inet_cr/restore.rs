@@ -196,6 +196,7 @@ impl Restored {
         if self.lock_filter {
             for option in OPTIONS.iter().filter(|it| it.phase == Phase::FilterLock) {
                 option.restore(Value::Int(1), &mut self.socket)?;
+                option.verify(Value::Int(1), &self.socket)?;
             }
         }
         Ok(())

@@ -9,12 +9,14 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    attr, datagram, internals,
+    attr,
+    datagram,
+    internals,
     refusal::Refusal,
     restore::{
         self,
         Restored, //
-    },
+    }, //
 };
 
 use kernel::{
@@ -42,12 +44,6 @@ use core::convert::Infallible;
 /// The first part.
 const BEGIN: u32 = uapi::af_inet_cr_transaction_AF_INET_CR_TRANSACTION_BEGIN;
 
-/// What the parts are.
-pub(crate) const fn policy() -> Policy {
-    // CAST: Small numbers.
-    Policy::u32_range(BEGIN as i16, ABORT as i16)
-}
-
 /// A part with datagrams.
 const QUEUE: u32 = uapi::af_inet_cr_transaction_AF_INET_CR_TRANSACTION_QUEUE;
 
@@ -56,6 +52,12 @@ const COMMIT: u32 = uapi::af_inet_cr_transaction_AF_INET_CR_TRANSACTION_COMMIT;
 
 /// The last part, if there is to be no socket.
 const ABORT: u32 = uapi::af_inet_cr_transaction_AF_INET_CR_TRANSACTION_ABORT;
+
+/// The policy of `AF_INET_CR_ATTR_TRANSACTION`.
+pub(crate) const fn policy() -> Policy {
+    // CAST: Small numbers.
+    Policy::u32_range(BEGIN as i16, ABORT as i16)
+}
 
 /// The transaction of a netlink socket, if it has one.
 #[pin_data]

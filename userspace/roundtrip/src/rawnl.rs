@@ -176,10 +176,20 @@ impl RawNetlink {
 
     /// Sends requests of one command at once, and gives the answer to each.
     pub fn send_together(&mut self, command: u8, requests: &[Vec<RawAttr>]) -> Result<Vec<Answer>> {
+        self.send_together_with(command, requests, 0)
+    }
+
+    /// The same with flags, such as `NLM_F_DUMP`.
+    pub fn send_together_with(
+        &mut self,
+        command: u8,
+        requests: &[Vec<RawAttr>],
+        flags: i32,
+    ) -> Result<Vec<Answer>> {
         let first = self.sequence + 1;
         let mut batch = Vec::new();
         for attributes in requests {
-            batch.extend(self.message(command, &RawAttr::encode_all(attributes), 0));
+            batch.extend(self.message(command, &RawAttr::encode_all(attributes), flags));
         }
         socket::send(&self.fd, &batch, 0)?;
         (first..=self.sequence)
@@ -219,7 +229,8 @@ impl RawNetlink {
                 if number != sequence {
                     continue;
                 }
-                if kind == NLMSG_ERROR {
+                // A dump ends with the second.
+                if kind == NLMSG_ERROR || kind == NLMSG_DONE {
                     return Ok(match word(body, 0).cast_signed() {
                         0 => Ok(attributes),
                         code => Err(Refusal::new(-code, body)?),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use inetcr::RawAttr;
 
+use crate::cases::flood_by_a_stranger;
 use crate::cr::{self, Expected, attr};
 use crate::observe::{observe, same};
 use crate::places::{OTHER, PEER, PLACES, PORT, Place, place};
@@ -135,14 +136,7 @@ fn twice() -> Result<()> {
 fn strangers() -> Result<()> {
     let mut client = cr::client()?;
     // Before there is a socket that it would inherit.
-    let mut flood = task::fork(|| {
-        let Ok(stranger) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else {
-            return 1;
-        };
-        loop {
-            let _ = stranger.send_to(b"let me in", (Ipv4Addr::LOCALHOST, PORT));
-        }
-    })?;
+    let _flood = flood_by_a_stranger(PORT)?;
     let mut current = at(place("connected_addr_port").context("no such place")?)?;
     for _ in 0..30 {
         current = cr::round_trip(&mut client, current)?;
@@ -151,8 +145,6 @@ fn strangers() -> Result<()> {
             "a stranger's datagram is in the queue"
         );
     }
-    flood.kill();
-    flood.wait(Duration::from_secs(5))?;
     Ok(())
 }
 

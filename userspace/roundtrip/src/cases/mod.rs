@@ -18,7 +18,11 @@ mod shutdown;
 mod tools;
 mod usage;
 
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+
 use crate::runner::Test;
+use crate::sys::task::{self, Child};
 pub use random::Random;
 
 /// Every test, in the order in which they run.
@@ -43,4 +47,27 @@ pub fn all(random: Random) -> Vec<Test> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Sends to an address as fast as it can, from a socket that `sender` makes, until it is dropped.
+///
+/// It has whatever descriptors are open when it begins.
+fn flood<E>(
+    to: (Ipv4Addr, u16),
+    sender: impl FnOnce() -> Result<UdpSocket, E>,
+) -> io::Result<Child> {
+    task::fork(|| {
+        let Ok(sender) = sender() else {
+            return 1;
+        };
+        loop {
+            let _ = sender.send_to(b"let me in", to);
+        }
+    })
+}
+
+/// [`flood`] of the port by a stranger on this machine.
+fn flood_by_a_stranger(port: u16) -> io::Result<Child> {
+    let localhost = Ipv4Addr::LOCALHOST;
+    flood((localhost, port), || UdpSocket::bind((localhost, 0)))
 }

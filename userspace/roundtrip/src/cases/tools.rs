@@ -141,9 +141,8 @@ from lib import YnlFamily
 family = YnlFamily(sys.argv[2], '')
 request = {'inode': int(sys.argv[3])}
 plain = lambda value: value.hex() if isinstance(value, bytes) else sorted(value)
-# The family's operation of this name hides the method.
-queue = YnlFamily.dump(family, 'queue', request)
-print(json.dumps([family.do('dump', request), queue], default=plain))
+# By the methods, although the family has an operation of the name of one.
+print(json.dumps([family.do('dump', request), family.dump('queue', request)], default=plain))
 ";
     const RESTORE: &str = "
 import json, socket, sys

@@ -58,6 +58,22 @@ pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Child> {
     })
 }
 
+/// Runs `body` in a child, which tells on stderr why it fails, and waits for it.
+///
+/// A test that takes too long is ended by the runner.
+pub fn run_in_child(body: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut child = fork(|| match body() {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error:#}");
+            1
+        }
+    })?;
+    let end = child.wait(Duration::from_secs(600))?;
+    anyhow::ensure!(end == End::Exited(0), "the child: {end:?}");
+    Ok(())
+}
+
 impl Child {
     pub fn pidfd(&self) -> &OwnedFd {
         &self.pidfd

@@ -148,8 +148,7 @@ macro_rules! flag_numbers {
 use {
     field_getters,
     flag_numbers,
-    pointer_getters,
-    queue_getters, //
+    pointer_getters, //
 };
 
 flag_numbers! {
@@ -358,10 +357,6 @@ impl Sock {
     }
 
     queue_getters! {
-        /// Tells whether there is something in the receive queue.
-        ///
-        /// A UDP socket has a second one, see [`UdpSock::has_reader_queue`].
-        pub fn has_receive_queue() = sk_receive_queue;
         /// Tells whether there is something in the queue of errors and of transmit time stamps.
         pub fn has_error_queue() = sk_error_queue;
         /// Tells whether there is something in the write queue: a corked datagram, if the socket

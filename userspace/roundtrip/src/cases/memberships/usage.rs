@@ -9,11 +9,12 @@ use anyhow::{Context, Result, ensure};
 use libc::{SOL_IP, SOL_SOCKET};
 
 use super::{HERE, NOBODY, dummy, group, socket_in};
+use crate::cases::flood;
 use crate::cr;
 use crate::groups::{By, Member, member};
 use crate::places::PORT;
 use crate::runner::Test;
-use crate::sys::{link, multicast, socket, task};
+use crate::sys::{link, multicast, socket};
 
 const SOON: Duration = Duration::from_secs(2);
 const NEVER: Duration = Duration::from_millis(50);
@@ -113,14 +114,7 @@ fn blocked_all_the_while(members: &[Member]) -> Result<()> {
     // Keeps the device in the group.
     let witness = listener(&[member(group(1))])?;
     // Before there is a socket that it would inherit.
-    let mut flood = task::fork(|| {
-        let Ok(sender) = sender(FOE, Ipv4Addr::LOCALHOST) else {
-            return 1;
-        };
-        loop {
-            let _ = sender.send_to(b"x", (group(1), PORT));
-        }
-    })?;
+    let _flood = flood((group(1), PORT), || sender(FOE, Ipv4Addr::LOCALHOST))?;
     let mut current = listener(members)?;
     for _ in 0..20 {
         current = cr::round_trip(&mut client, current)?;
@@ -130,8 +124,6 @@ fn blocked_all_the_while(members: &[Member]) -> Result<()> {
         );
     }
     ensure!(socket::readable(&witness, SOON)?, "nothing was sent");
-    flood.kill();
-    flood.wait(Duration::from_secs(5))?;
     Ok(())
 }
 

@@ -160,7 +160,7 @@ pub fn tests() -> Vec<Test> {
             || arrives(arrival),
         ));
     }
-    for len in [1, 1472, 65_507] {
+    for len in [1, 1472, 5000, 17_000, 65_507] {
         tests.push(Test::new(format!("queue::arrivals::full::{len}"), move || full(len)).slow());
     }
     tests.push(Test::new("queue::arrivals::told_of_drops", told_of_drops));

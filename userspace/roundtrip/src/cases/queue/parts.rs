@@ -13,6 +13,7 @@ use super::refusals::{Good, INVALID, piece};
 use super::traffic::{HERE, holding};
 use super::{drain, same_messages};
 use crate::cr::{self, Dump, Expected, Part, QUEUE, attr};
+use crate::rawnl::RawNetlink;
 use crate::runner::Test;
 use crate::sys::socket;
 
@@ -23,6 +24,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("queue::parts::without_transaction", without_transaction),
         Test::new("queue::parts::bad_begin", bad_begin),
         Test::new("queue::parts::not_by_do", not_by_do),
+        Test::new("queue::parts::many_dumps_at_once", many_dumps_at_once),
     ]
 }
 
@@ -140,5 +142,22 @@ fn not_by_do() -> Result<()> {
         Err(error) => error.errno(),
     };
     ensure!(errno == Some(libc::EOPNOTSUPP), "{errno:?}");
+    Ok(())
+}
+
+/// Each dump goes over a whole queue, so that only one of what is sent at once is answered.
+fn many_dumps_at_once() -> Result<()> {
+    let client = cr::client()?;
+    let original = holding(&[b"one"])?;
+    let fd = RawAttr::u32(attr::SOCK_FD, original.as_raw_fd().cast_unsigned());
+    let requests = [vec![fd.clone()], vec![fd.clone()], vec![fd]];
+    let mut raw = RawNetlink::open(&client)?;
+    let answers = raw.send_together_with(QUEUE, &requests, libc::NLM_F_DUMP)?;
+    let errors: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.as_ref().err().map(|refusal| refusal.errno))
+        .collect();
+    let busy = Some(libc::EBUSY);
+    ensure!(errors == [busy, busy, None], "{errors:?}");
     Ok(())
 }

@@ -159,21 +159,10 @@ fn works_there() -> Result<()> {
 /// Root of a user namespace may not in a network namespace that is not its own.
 fn other_net() -> Result<()> {
     let (original, queued) = dumped()?;
-    let mut child = task::fork(|| {
-        let work = || -> Result<()> {
-            namespace::new_user()?;
-            nothing_permitted(&mut cr::client()?, &original, &queued, false)
-        };
-        match work() {
-            Ok(()) => 0,
-            Err(error) => {
-                eprintln!("{error:#}");
-                1
-            }
-        }
+    task::run_in_child(|| {
+        namespace::new_user()?;
+        nothing_permitted(&mut cr::client()?, &original, &queued, false)
     })?;
-    let end = child.wait(std::time::Duration::from_secs(5))?;
-    ensure!(end == task::End::Exited(0), "{end:?}");
     let (payload, _) = socket::receive(&original, libc::MSG_DONTWAIT)?;
     ensure!(payload == b"secret", "the datagram is another one");
     Ok(())

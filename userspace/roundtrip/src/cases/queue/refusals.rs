@@ -2,7 +2,10 @@
 
 //! Datagrams that no socket has, and too much of everything.
 
-use anyhow::{Context, Result, ensure};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
 use inetcr::table::{Kind, Role};
 use inetcr::{Client, DATAGRAM, PAYLOAD_MAX, RawAttr};
 
@@ -11,6 +14,7 @@ use super::traffic::{holding, payload};
 use super::{drain, same_messages};
 use crate::cases::refusals::attributes::{too_long, too_short};
 use crate::cr::{self, Dump, Expected, Part, Queued, attr};
+use crate::places::{PEER, PORT};
 use crate::runner::Test;
 use crate::sys::socket;
 
@@ -24,6 +28,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("queue::refusals::payloads", payloads),
         Test::new("queue::refusals::incomplete", incomplete),
         Test::new("queue::refusals::options_of_ip", options_of_ip),
+        Test::new("queue::refusals::of_ipv6", of_ipv6),
         Test::new("queue::refusals::no_room", no_room),
         Test::new("queue::refusals::no_room_any_more", no_room_any_more),
         Test::new("queue::refusals::endless", endless).slow(),
@@ -287,6 +292,30 @@ fn options_of_ip() -> Result<()> {
         let messages = drain(&copy)?;
         ensure!(messages.len() == 1, "{options:?}: {messages:02x?}");
     }
+    Ok(())
+}
+
+/// A socket that was one of IPv6 when a datagram came, and is one of IPv4 now.
+fn of_ipv6() -> Result<()> {
+    const IPV6_ADDRFORM: i32 = 1;
+    let original = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, PORT))?;
+    let sender = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0))?;
+    sender.send_to(b"six", (Ipv6Addr::LOCALHOST, PORT))?;
+    ensure!(
+        socket::readable(&original, Duration::from_secs(1))?,
+        "nothing arrived"
+    );
+    original.connect((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), PEER.port()))?;
+    socket::set_int(&original, libc::IPPROTO_IPV6, IPV6_ADDRFORM, libc::AF_INET)?;
+    let mut client = cr::client()?;
+    let Err(error) = Queued::of(&mut client, &original) else {
+        bail!("a datagram of IPv6 was dumped");
+    };
+    let errno = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<inetcr::Error>()?.errno());
+    ensure!(errno == Some(libc::EOPNOTSUPP), "{error:#}");
+    ensure!(format!("{error:#}").contains("QUEUE"), "{error:#}");
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 //! The transaction that brings a socket with a queue back, and what others see of it.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use inetcr::{Client, RawAttr};
@@ -11,6 +10,7 @@ use inetcr::{Client, RawAttr};
 use super::ends::{gone, port_is_free};
 use super::traffic::{HERE, holding, payload, peer, receiver};
 use super::{drain, same_messages, seen};
+use crate::cases::flood_by_a_stranger;
 use crate::cr::{self, Dump, Expected, Part, Queued, RESTORE, attr};
 use crate::groups::member;
 use crate::observe::same;
@@ -81,14 +81,7 @@ fn closed_to_others() -> Result<()> {
 /// can: nothing of it gets in.
 fn flood() -> Result<()> {
     let mut client = cr::client()?;
-    let mut flood = task::fork(|| {
-        let Ok(stranger) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)) else {
-            return 1;
-        };
-        loop {
-            let _ = stranger.send_to(b"let me in", (Ipv4Addr::LOCALHOST, PORT));
-        }
-    })?;
+    let _flood = flood_by_a_stranger(PORT)?;
     let peer = peer()?;
     let mut current = socket::udp()?;
     socket::bind(&current, HERE)?;
@@ -114,8 +107,6 @@ fn flood() -> Result<()> {
             sent.len()
         );
     }
-    flood.kill();
-    flood.wait(Duration::from_secs(5))?;
     Ok(())
 }
 
@@ -257,22 +248,10 @@ fn by_a_child() -> Result<()> {
     let (queued, expected) = gone(&mut client)?;
     almost_done(&mut client, &queued)?;
     let files = cr::open_files();
-    let mut child = task::fork(|| {
-        let mut work = || -> Result<()> {
-            let copy = commit(&mut client)?;
-            same_messages(&expected, &drain(&copy)?)
-        };
-        match work() {
-            Ok(()) => 0,
-            Err(error) => {
-                eprintln!("{error:#}");
-                1
-            }
-        }
+    task::run_in_child(|| {
+        let copy = commit(&mut client)?;
+        same_messages(&expected, &drain(&copy)?)
     })?;
-    let end = child.wait(Duration::from_secs(5))?;
-    ensure!(end == task::End::Exited(0), "{end:?}");
-    drop(child);
     ensure!(cr::open_files() <= files, "a descriptor of the child");
     port_is_free()
 }

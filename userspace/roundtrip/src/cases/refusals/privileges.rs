@@ -139,24 +139,11 @@ pub fn with_one_of_another(
 
 /// Runs a body as an ordinary user that is root in a user namespace of its own.
 pub fn in_user_namespace(body: impl FnOnce() -> Result<()>) -> Result<()> {
-    let mut child = task::fork(|| {
-        let work = || -> Result<()> {
-            task::become_user(65_534)?;
-            namespace::new_user_and_network()?;
-            body()
-        };
-        match work() {
-            Ok(()) => 0,
-            Err(error) => {
-                eprintln!("{error:#}");
-                1
-            }
-        }
-    })?;
-    // A test that takes longer is ended by the runner.
-    let end = child.wait(Duration::from_secs(600))?;
-    ensure!(end == End::Exited(0), "{end:?}");
-    Ok(())
+    task::run_in_child(|| {
+        task::become_user(65_534)?;
+        namespace::new_user_and_network()?;
+        body()
+    })
 }
 
 /// All that an ordinary socket can have goes round.
@@ -259,23 +246,11 @@ fn limit(name: &str) -> Result<u32> {
 fn other_net() -> Result<()> {
     let socket = socket::udp()?;
     let dump = cr::dump(&mut cr::client()?, &socket)?;
-    let mut child = task::fork(|| {
-        let work = || -> Result<()> {
-            // A new user namespace below, without a network namespace of its own.
-            namespace::new_user()?;
-            neither(&mut cr::client()?, &socket, &dump)
-        };
-        match work() {
-            Ok(()) => 0,
-            Err(error) => {
-                eprintln!("{error:#}");
-                1
-            }
-        }
-    })?;
-    let end = child.wait(Duration::from_secs(5))?;
-    ensure!(end == End::Exited(0), "{end:?}");
-    Ok(())
+    task::run_in_child(|| {
+        // A new user namespace below, without a network namespace of its own.
+        namespace::new_user()?;
+        neither(&mut cr::client()?, &socket, &dump)
+    })
 }
 
 /// `SO_PRIORITY` above 6 needs `CAP_NET_RAW` or `CAP_NET_ADMIN`; whoever may

@@ -18,7 +18,6 @@ use core::{
 use super::{
     field_getters,
     flag_numbers,
-    queue_getters,
     InetSock, //
 };
 
@@ -87,12 +86,6 @@ impl UdpSock {
         fn udp_flags() -> c_ulong = udp_flags;
         /// Returns `pending`: 0 or the family of the corked datagram.
         fn pending() -> c_int = pending;
-    }
-
-    queue_getters! {
-        /// Tells whether there is something in the reader's queue, which is read before the
-        /// receive queue.
-        pub fn has_reader_queue() = reader_queue;
     }
 
     /// Tells whether a flag is set, as `udp_test_bit` does.

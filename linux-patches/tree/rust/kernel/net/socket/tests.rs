@@ -101,7 +101,6 @@ mod cases {
         assert_eq!(socket.stamp(), -1_000_000_000);
         assert_eq!(socket.err(), 0);
         assert_eq!(socket.drops(), 0);
-        assert!(!socket.has_receive_queue());
         assert!(!socket.has_error_queue());
         assert!(!socket.has_write_queue());
         assert!(!socket.has_filter());
@@ -112,7 +111,7 @@ mod cases {
         assert!(udp.is_plain());
         assert!(!udp.has_encap());
         assert!(!udp.has_pending());
-        assert!(!udp.has_reader_queue());
+        assert_eq!(udp.queue_len(), 0);
         assert!(udp.inet_flag(InetFlag::MC_LOOP));
         assert_eq!(udp.ttl(), -1);
         assert_eq!(udp.num(), 0);
