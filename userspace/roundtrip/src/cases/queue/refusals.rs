@@ -274,12 +274,15 @@ fn options_of_ip() -> Result<()> {
 
     let full_route = [7, 10, 8, 127, 0, 0, 1, 0, 0, 0, 0, 0];
     let full_stamps = [68, 8, 9, 0xf0, 1, 2, 3, 4];
+    // A time may look like a label, and is echoed.
+    let time = [68, 8, 9, 0, 4, 116, 134, 134];
     let label = [134, 12, 0, 0, 0, 1, 128, 6, 1, 2, 3, 4];
     for options in [
         &[131, 7, 4, 127][..],
         &[7, 200, 4, 0],
         &full_route,
         &full_stamps,
+        &time,
         &label,
     ] {
         let datagram = good.datagram.clone().with(RawAttr::new(13, options));
@@ -289,8 +292,14 @@ fn options_of_ip() -> Result<()> {
         let again = Queued::of(&mut good.client, &copy)?.datagrams()?;
         let (found, _) = again.first().context("no datagram")?;
         ensure!(found.get(13) == Some(options), "{options:?}: {found:02x?}");
+        socket::set_int(&copy, libc::SOL_IP, libc::IP_RETOPTS, 1)?;
         let messages = drain(&copy)?;
         ensure!(messages.len() == 1, "{options:?}: {messages:02x?}");
+        if options == time {
+            let told = messages.iter().flat_map(|message| &message.control);
+            let echo: Vec<_> = told.filter(|one| one.1 == libc::IP_RETOPTS).collect();
+            ensure!(echo.len() == 1 && echo[0].2 == time, "{echo:02x?}");
+        }
     }
     Ok(())
 }

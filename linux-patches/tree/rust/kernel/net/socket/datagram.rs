@@ -296,14 +296,25 @@ impl Drop for Datagram {
     }
 }
 
-/// Tells whether there may be a security label among IP options (`IPOPT_CIPSO`).
+/// Tells whether there is a security label among IP options (`IPOPT_CIPSO`).
 ///
-/// What looks like one counts, too.
-fn has_label(options: &[u8]) -> bool {
-    /// `IPOPT_CIPSO`
-    const CIPSO: u8 = 134;
+/// Goes over them as `__ip_options_compile` does.
+fn has_label(mut options: &[u8]) -> bool {
+    // CAST: Small numbers.
+    const END: u8 = bindings::IPOPT_END as u8;
+    const NOOP: u8 = bindings::IPOPT_NOOP as u8;
+    const CIPSO: u8 = bindings::IPOPT_CIPSO as u8;
 
-    options.contains(&CIPSO)
+    loop {
+        options = match *options {
+            [NOOP, ref rest @ ..] => rest,
+            [] | [END, ..] => return false,
+            [CIPSO, ..] => return true,
+            // What is too short is not compiled.
+            [_, len, ..] if len >= 2 => options.get(usize::from(len)..).unwrap_or_default(),
+            _ => return false,
+        };
+    }
 }
 
 /// A datagram that is in no queue yet, and gets its payload bit by bit.
