@@ -20,8 +20,13 @@ mod usage;
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
 
+use anyhow::{Result, ensure};
+
+use crate::places::PORT;
 use crate::runner::Test;
+use crate::sys::socket;
 use crate::sys::task::{self, Child};
 pub use random::Random;
 
@@ -51,13 +56,14 @@ pub fn all(random: Random) -> Vec<Test> {
 
 /// Sends to an address as fast as it can, from a socket that `sender` makes, until it is dropped.
 ///
-/// It has whatever descriptors are open when it begins.
+/// It begins when the original is where it shall be: what comes before that is no stranger's.
 fn flood<E>(
     to: (Ipv4Addr, u16),
     sender: impl FnOnce() -> Result<UdpSocket, E>,
 ) -> io::Result<Child> {
     task::fork(|| {
-        let Ok(sender) = sender() else {
+        // It must not keep a port.
+        let (Ok(()), Ok(sender)) = (task::close_all_but_standard(), sender()) else {
             return 1;
         };
         loop {
@@ -67,7 +73,17 @@ fn flood<E>(
 }
 
 /// [`flood`] of the port by a stranger on this machine.
-fn flood_by_a_stranger(port: u16) -> io::Result<Child> {
+fn flood_by_a_stranger() -> io::Result<Child> {
     let localhost = Ipv4Addr::LOCALHOST;
-    flood((localhost, port), || UdpSocket::bind((localhost, 0)))
+    flood((localhost, PORT), || UdpSocket::bind((localhost, 0)))
+}
+
+/// Fails unless a socket without a peer gets something of the flood, when the other one is closed.
+fn is_flooded() -> Result<()> {
+    let witness = UdpSocket::bind((Ipv4Addr::LOCALHOST, PORT))?;
+    ensure!(
+        socket::readable(&witness, Duration::from_secs(5))?,
+        "nothing was sent"
+    );
+    Ok(())
 }

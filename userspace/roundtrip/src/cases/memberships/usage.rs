@@ -113,9 +113,8 @@ fn blocked_all_the_while(members: &[Member]) -> Result<()> {
     let mut client = cr::client()?;
     // Keeps the device in the group.
     let witness = listener(&[member(group(1))])?;
-    // Before there is a socket that it would inherit.
-    let _flood = flood((group(1), PORT), || sender(FOE, Ipv4Addr::LOCALHOST))?;
     let mut current = listener(members)?;
+    let _flood = flood((group(1), PORT), || sender(FOE, Ipv4Addr::LOCALHOST))?;
     for _ in 0..20 {
         current = cr::round_trip(&mut client, current)?;
         ensure!(

@@ -10,11 +10,11 @@ use inetcr::{Client, RawAttr};
 use super::ends::{gone, port_is_free};
 use super::traffic::{HERE, holding, payload, peer, receiver};
 use super::{drain, same_messages, seen};
-use crate::cases::flood_by_a_stranger;
+use crate::cases::{flood_by_a_stranger, is_flooded};
 use crate::cr::{self, Dump, Expected, Part, Queued, RESTORE, attr};
 use crate::groups::member;
 use crate::observe::same;
-use crate::places::{GROUP, PEER, PORT};
+use crate::places::{GROUP, PEER};
 use crate::rawnl::RawNetlink;
 use crate::runner::Test;
 use crate::sys::socket::{self};
@@ -81,13 +81,11 @@ fn closed_to_others() -> Result<()> {
 /// can: nothing of it gets in.
 fn flood() -> Result<()> {
     let mut client = cr::client()?;
-    let _flood = flood_by_a_stranger(PORT)?;
     let peer = peer()?;
     let mut current = socket::udp()?;
     socket::bind(&current, HERE)?;
     socket::connect(&current, PEER)?;
-    // What came before the connect.
-    drain(&current)?;
+    let _flood = flood_by_a_stranger()?;
     for round in 0..20 {
         let sent: Vec<_> = (0..3).map(|number| payload(round + number, 100)).collect();
         for payload in &sent {
@@ -107,7 +105,8 @@ fn flood() -> Result<()> {
             sent.len()
         );
     }
-    Ok(())
+    drop(current);
+    is_flooded()
 }
 
 /// Pieces of payload and messages can be of any size, if they are in order.
