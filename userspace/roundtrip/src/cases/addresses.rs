@@ -38,7 +38,7 @@ pub fn tests() -> Vec<Test> {
         ));
     }
     tests.push(Test::new("addresses::twice", twice));
-    tests.push(Test::new("addresses::strangers", strangers).slow());
+    tests.push(Test::new("addresses::strangers", strangers).slow().alone());
     tests.push(Test::new("addresses::port_in_use", in_use));
     tests.push(Test::new("addresses::not_local", not_local));
     tests.push(Test::new("addresses::peer_unreachable", unreachable));

@@ -49,7 +49,8 @@ impl Test {
         self
     }
 
-    /// Runs it when no other runs, for what it changes or measures is the whole machine's.
+    /// Runs it when no other runs: what it changes or measures is the whole machine's, or it has to
+    /// meet a moment that it would miss next to others.
     pub fn alone(mut self) -> Self {
         self.alone = true;
         self

@@ -31,11 +31,13 @@ pub fn tests() -> Vec<Test> {
         Test::new("memberships::usage::blocked_all_the_while", || {
             blocked_all_the_while(&[member(group(1)).without(&[FOE])])
         })
-        .slow(),
+        .slow()
+        .alone(),
         Test::new("memberships::usage::not_a_member", || {
             blocked_all_the_while(&[member(group(2))])
         })
-        .slow(),
+        .slow()
+        .alone(),
         Test::new("memberships::usage::filter_changes", filter_changes),
         Test::new("memberships::usage::leave", leave),
         Test::new("memberships::usage::leave_by_address", leave_by_address),

@@ -23,7 +23,7 @@ use crate::sys::{namespace, task};
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new("queue::transaction::closed_to_others", closed_to_others),
-        Test::new("queue::transaction::flood", flood).slow(),
+        Test::new("queue::transaction::flood", flood).slow().alone(),
         Test::new("queue::transaction::messages_of_any_size", any_size).slow(),
         Test::new("queue::transaction::sent_together", sent_together),
         Test::new("queue::transaction::without_a_queue", without_a_queue),
