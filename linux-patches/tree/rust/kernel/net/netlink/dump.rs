@@ -7,9 +7,11 @@
 
 use crate::{
     bindings,
+    cred::Credential,
     error::from_result,
     net::Net,
-    prelude::*, //
+    prelude::*,
+    sync::aref::ARef, //
 };
 
 use super::{
@@ -113,9 +115,9 @@ pub trait DumpOperation {
 
     /// Begins a dump.
     ///
-    /// Runs in the context of the task that sent the request, and may sleep. All that depends on
-    /// who is asking belongs here: capabilities, and what the numbers of descriptors and processes
-    /// mean. An error is the reply to the request, and nothing else is called then.
+    /// Runs in the context of the task that sent the request, and may sleep. What the requester may
+    /// do by its capabilities, and what the numbers of descriptors and processes mean, must be
+    /// found out here. An error is the reply to the request, and nothing else is called then.
     ///
     /// As `doit` of a single request, it must not wait for long.
     fn start(request: &DumpRequest<'_>) -> Result<Self::State>;
@@ -129,8 +131,10 @@ pub trait DumpOperation {
     /// messages that there are.
     ///
     /// Runs in the context of whoever reads from the netlink socket, the first time in that of the
-    /// sender, and may sleep. The credentials of the current task say nothing about the requester.
-    /// The family may have been unregistered in the meantime; the module stays.
+    /// sender, and may sleep. In any case the current task has the credentials that the sender had,
+    /// so that security modules are asked about it and not about the reader; but its descriptors,
+    /// its memory and its namespaces are those of the reader. The family may have been unregistered
+    /// in the meantime; the module stays.
     fn dumpit(state: &mut Self::State, batch: &mut Batch<'_>) -> Result;
 }
 
@@ -289,12 +293,19 @@ unsafe fn info(cb: *mut bindings::netlink_callback) -> *mut bindings::genl_info 
     unsafe { &raw mut (*(*cb).data.cast::<bindings::genl_dumpit_info>()).info }
 }
 
-/// Returns where the pointer to the state of a dump is kept.
+/// What is kept from the start of a dump until its end.
+struct Running<S> {
+    /// Those of the sender of the request.
+    cred: ARef<Credential>,
+    state: S,
+}
+
+/// Returns where the pointer to what is kept of a dump is kept.
 ///
 /// # Safety
 ///
 /// `cb` must be valid.
-unsafe fn state<S>(cb: *mut bindings::netlink_callback) -> *mut *mut S {
+unsafe fn kept<S>(cb: *mut bindings::netlink_callback) -> *mut *mut Running<S> {
     static_assert!(size_of::<*mut c_void>() <= bindings::NETLINK_CTX_SIZE as usize);
     static_assert!(
         align_of::<*mut c_void>() <= align_of::<bindings::netlink_callback__bindgen_ty_1>()
@@ -345,9 +356,15 @@ impl<T: DumpOperation> DumpAdapter<T> {
                 cb: unsafe { NonNull::new_unchecked(cb) },
             };
 
-            let boxed = KBox::new(T::start(&request)?, GFP_KERNEL)?;
+            let running = KBox::new(
+                Running {
+                    cred: Credential::current(),
+                    state: T::start(&request)?,
+                },
+                GFP_KERNEL,
+            )?;
             // SAFETY: The core passes a valid pointer.
-            unsafe { state::<T::State>(cb).write(KBox::into_raw(boxed)) };
+            unsafe { kept::<T::State>(cb).write(KBox::into_raw(running)) };
             Ok(0)
         })
     }
@@ -361,9 +378,9 @@ impl<T: DumpOperation> DumpAdapter<T> {
     ) -> c_int {
         from_result(|| {
             // SAFETY: The core has called `start_callback()` with success and `done_callback()` not
-            // yet, so that the pointer is to a state, and calls this one at a time, so that nobody
-            // else uses it.
-            let state = unsafe { &mut *state::<T::State>(cb).read() };
+            // yet, so that the pointer is to what that has kept, and calls this one at a time, so
+            // that nobody else uses it.
+            let running = unsafe { &mut *kept::<T::State>(cb).read() };
             // INVARIANT: The core passes pointers that are valid for the duration of this call.
             let mut batch = Batch {
                 // SAFETY: As above.
@@ -373,7 +390,11 @@ impl<T: DumpOperation> DumpAdapter<T> {
                 _p: PhantomData,
             };
 
-            T::dumpit(state, &mut batch).map(|()| 0)
+            let state = &mut running.state;
+            running
+                .cred
+                .run(|| T::dumpit(state, &mut batch))
+                .map(|()| 0)
         })
     }
 
@@ -383,7 +404,7 @@ impl<T: DumpOperation> DumpAdapter<T> {
     pub(super) unsafe extern "C" fn done_callback(cb: *mut bindings::netlink_callback) -> c_int {
         // SAFETY: The core has called `start_callback()` with success, which has put the pointer of
         // a `KBox` there, and calls this once, as the last.
-        drop(unsafe { KBox::from_raw(state::<T::State>(cb).read()) });
+        drop(unsafe { KBox::from_raw(kept::<T::State>(cb).read()) });
         0
     }
 }
