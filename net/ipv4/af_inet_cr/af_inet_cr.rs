@@ -12,13 +12,14 @@
 //! - `options.rs`, the option table; `codec.rs`, how each shape of option is read, written, checked
 //!   and set, with `buffer.rs`, `device.rs` and `time.rs` for those that are not straightforward;
 //!   `policy.rs`, the policies that follow from the table.
-//! - `address.rs`, the addresses; `filter.rs`, the classic filter; `membership.rs`, the multicast
-//!   groups.
+//! - `address.rs`, the addresses; `file.rs`, the open file; `filter.rs`, the classic filter;
+//!   `reuseport.rs`, that of a group of sockets; `membership.rs`, the multicast groups.
 //! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not
 //!   carried.
 //!
-//! What is done with it: `select.rs` finds a socket, `dump.rs` and `restore.rs` are the commands,
-//! `refusal.rs` is why they fail. Only `internals.rs` has unsafe code.
+//! What is done with it: `select.rs` finds a socket; `dump.rs`, `many.rs` for many sockets at once,
+//! `queue.rs`, and `restore.rs` with `transaction.rs` are the commands; `refusal.rs` is why they
+//! fail. Only `internals.rs` has unsafe code.
 
 use kernel::{
     module::this_module,
@@ -39,8 +40,10 @@ mod consts;
 mod datagram;
 mod device;
 mod dump;
+mod file;
 mod filter;
 mod internals;
+mod many;
 mod membership;
 mod options;
 mod policy;
@@ -48,14 +51,16 @@ mod protocol;
 mod queue;
 mod refusal;
 mod restore;
+mod reuseport;
 mod select;
 mod time;
 mod transaction;
 mod uncovered;
 
 /// The operations, sorted by command.
-static OPERATIONS: [Operation<transaction::Transaction>; 3] = [
+static OPERATIONS: [Operation<transaction::Transaction>; 4] = [
     Operation::doit::<dump::Dump>(),
+    Operation::dumpit::<many::DumpMany>(),
     Operation::doit::<restore::Restore>(),
     Operation::dumpit::<queue::Queue>(),
 ];

@@ -46,13 +46,17 @@ attributes! {
     BIND_LOCKS,
     BOUND_IFINDEX,
     FILE_FLAGS,
+    OWNER,
+    REUSEPORT_FILTER,
     IP,
     UDP,
     MEMBERSHIP,
     DATAGRAM,
     PAYLOAD,
     TRANSACTION,
+    REPORT,
     QUEUE_LEN,
+    FILTER_INODE,
 }
 
 /// Declares a module with the numbers inside of a nest.
@@ -100,4 +104,14 @@ nest! {
     datagram AF_INET_CR_A_DATAGRAM_: LEN, SOURCE_ADDR, SOURCE_PORT, DEST_ADDR, DEST_PORT,
     PKTINFO_ADDR, PKTINFO_IFNAME, PKTINFO_IFINDEX, TSTAMP, HWTSTAMP, TTL, TOS, OPTIONS,
     FRAG_MAX_SIZE, GSO_SIZE, MARK, PRIORITY, DROPCOUNT, CSUM, PEEKED
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_OWNER`.
+    owner AF_INET_CR_A_OWNER_: TYPE, ID, SIGNUM
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_REPORT`.
+    report AF_INET_CR_A_REPORT_: ERRNO, MSG
 }

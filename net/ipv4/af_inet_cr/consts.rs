@@ -51,6 +51,7 @@ numbers! {
 // Of SOL_SOCKET.
 numbers! {
     SO_ATTACH_FILTER,
+    SO_ATTACH_REUSEPORT_CBPF,
     SO_BINDTOIFINDEX,
     SO_BROADCAST,
     SO_BUF_LOCK,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `AF_INET_CR_CMD_DUMP`: a socket as a message.
+//! `AF_INET_CR_CMD_DUMP`: a socket as a message. (Of many sockets at once: `many.rs`.)
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ use crate::{
     },
     attr,
     codec,
+    file,
     filter,
     membership,
     protocol::Protocol,
@@ -18,12 +19,12 @@ use crate::{
         self,
         Refusal, //
     },
+    reuseport::Program,
     select,
     transaction::Transaction, //
 };
 
 use kernel::{
-    fs::file::flags,
     net::{
         netlink::{
             AttrWriter,
@@ -66,38 +67,51 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
     refusal::repeated(request)?;
 
     let file = select::select(request)?;
-    let protocol = Protocol::of(&file)?;
+    let mut patience = match request.is_last() {
+        true => Patience::some(),
+        false => Patience::none(),
+    };
+    let socket = Dumpable::find(&file, &mut patience)?;
 
-    let sock = lock(request, &file)?;
-    permit(protocol, &sock)?;
-    for level in protocol.uncovered {
-        level.check(&file, &sock)?;
-    }
-
-    if !request.is_last() && membership::are_many(&sock) {
+    if !request.is_last() && membership::are_many(&socket.sock) {
         return Err(Refusal::new(
             EBUSY,
             "of several requests only the last may be about a member of so many groups",
         ));
     }
 
-    let room = GENLMSG_DEFAULT_SIZE
-        .saturating_add(filter::room(&sock)?)
-        .saturating_add(membership::room(&sock));
-    let reply = request.reply(room)?;
-    put(&file, &sock, request.net(), &reply)?;
-    drop(sock);
+    let reply = request.reply(socket.room()?)?;
+    socket.put(request.net(), &reply)?;
+    drop(socket);
     Ok(reply.send()?)
 }
 
-/// Takes the lock of a socket, but does not wait for a sender that sleeps with it.
+/// Whether a socket is waited for that a sender has locked.
+pub(crate) struct Patience(bool);
+
+impl Patience {
+    /// Waits for one that has to be waited for, and for no other.
+    pub(crate) const fn some() -> Patience {
+        Patience(true)
+    }
+
+    /// Does not wait.
+    pub(crate) const fn none() -> Patience {
+        Patience(false)
+    }
+}
+
+/// Takes the lock of a socket, but does not wait long for a sender that sleeps with it.
 pub(crate) fn lock<'a>(
-    request: &Request<'_>,
     file: &'a SocketFile,
+    patience: &mut Patience,
 ) -> Result<LockedSocket<'a>, Refusal> {
-    let sock = match request.is_last() {
-        true => file.lock_soon(),
-        false => file.try_lock(),
+    let sock = match file.try_lock() {
+        Err(EBUSY) if patience.0 => {
+            patience.0 = false;
+            file.lock_soon()
+        }
+        result => result,
     };
     let sock = sock.map_err(|errno| match errno {
         EBUSY => Refusal::new(EBUSY, "a sender keeps the socket locked, freeze its owner"),
@@ -109,34 +123,67 @@ pub(crate) fn lock<'a>(
     }
 }
 
-/// Writes a socket into a message.
-///
-/// All of it is read with the socket's lock held. The lock keeps away `bind()`, `connect()`, and
-/// what else takes it; the options that are set without it are each read once.
-fn put(
-    file: &SocketFile,
-    sock: &LockedSocket<'_>,
-    net: &Net,
-    msg: &AttrWriter,
-) -> Result<(), Refusal> {
-    msg.put_uint(attr::INODE, sock.ino())?;
-    msg.put_uint(attr::COOKIE, sock.cookie())?;
-    msg.put_u32(attr::SOCK_STATE, sock.state().into())?;
-    msg.put_u32(
-        attr::FILE_FLAGS,
-        match file.file_flags() & flags::O_NONBLOCK {
-            0 => 0,
-            _ => uapi::af_inet_cr_file_flag_AF_INET_CR_FILE_FLAG_NONBLOCK,
-        },
-    )?;
-    Addresses::read(sock)?.put(msg)?;
-    filter::put(sock, msg)?;
-    membership::put(sock, net, msg)?;
-    match sock.udp().map_or(0, UdpSock::queue_len) {
-        0 => {}
-        len => msg.put_u32(attr::QUEUE_LEN, len)?,
+/// A locked socket that can be dumped, by the requester.
+pub(crate) struct Dumpable<'a> {
+    file: &'a SocketFile,
+    sock: LockedSocket<'a>,
+    reuseport: Program,
+}
+
+impl<'a> Dumpable<'a> {
+    /// Locks a socket, or refuses it for what it is or has.
+    pub(crate) fn find(
+        file: &'a SocketFile,
+        patience: &mut Patience,
+    ) -> Result<Dumpable<'a>, Refusal> {
+        let protocol = Protocol::of(file)?;
+        let sock = lock(file, patience)?;
+
+        permit(protocol, &sock)?;
+        for level in protocol.uncovered {
+            level.check(file, &sock)?;
+        }
+        let reuseport = Program::of(&sock)?;
+        Ok(Dumpable {
+            file,
+            sock,
+            reuseport,
+        })
     }
-    codec::put_options(sock, net, msg)
+
+    /// Returns how much room in a message the socket may take.
+    pub(crate) fn room(&self) -> Result<usize, Refusal> {
+        Ok(GENLMSG_DEFAULT_SIZE
+            .saturating_add(filter::room(&self.sock)?)
+            .saturating_add(self.reuseport.room())
+            .saturating_add(membership::room(&self.sock)))
+    }
+
+    /// Writes the socket into a message.
+    ///
+    /// All of it is read with the socket's lock held. The lock keeps away `bind()`, `connect()`,
+    /// and what else takes it; the options that are set without it are each read once.
+    pub(crate) fn put(&self, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
+        let Dumpable {
+            file,
+            sock,
+            reuseport,
+        } = self;
+
+        msg.put_uint(attr::INODE, sock.ino())?;
+        msg.put_uint(attr::COOKIE, sock.cookie())?;
+        msg.put_u32(attr::SOCK_STATE, sock.state().into())?;
+        file::put(file, msg)?;
+        Addresses::read(sock)?.put(msg)?;
+        filter::put(sock, msg)?;
+        reuseport.put(msg)?;
+        membership::put(sock, net, msg)?;
+        match sock.udp().map_or(0, UdpSock::queue_len) {
+            0 => {}
+            len => msg.put_u32(attr::QUEUE_LEN, len)?,
+        }
+        codec::put_options(sock, net, msg)
+    }
 }
 
 /// Asks the security module whether the requester may see the socket, as the calls that show it

@@ -18,6 +18,7 @@ use kernel::{
     net::{
         netlink::{
             AttrWriter,
+            Attribute,
             Policy,
             Request, //
         },
@@ -38,6 +39,23 @@ const MAX_LEN: usize = FilterInsn::MAX * FilterInsn::SIZE;
 pub(crate) const fn policy() -> Policy {
     // CAST: 32 KiB.
     Policy::binary_max(MAX_LEN as u16)
+}
+
+/// Reads the instructions of a classic program.
+pub(crate) fn parse_insns(attr: &Attribute<'_>) -> Result<KVec<FilterInsn>, Refusal> {
+    let chunks = attr.as_bytes().chunks_exact(FilterInsn::SIZE);
+    if chunks.len() == 0 || !chunks.remainder().is_empty() {
+        return Err(
+            Refusal::new(EINVAL, "a filter is made of whole instructions").at(attr.type_()),
+        );
+    }
+
+    let mut insns = KVec::with_capacity(chunks.len(), GFP_KERNEL)?;
+    for bytes in chunks {
+        let bytes = bytes.try_into().map_err(|_| EINVAL)?;
+        insns.push(FilterInsn::from_ne_bytes(bytes), GFP_KERNEL)?;
+    }
+    Ok(insns)
 }
 
 /// The filter of a socket, if it has one.
@@ -67,23 +85,8 @@ pub(crate) fn put(sock: &LockedSocket<'_>, msg: &AttrWriter) -> Result<(), Refus
 impl Filter {
     /// Reads the filter in a message.
     pub(crate) fn parse(request: &Request<'_>) -> Result<Filter, Refusal> {
-        let Some(attr) = request.attr(attr::SOCKOPT_FILTER) else {
-            return Ok(Filter(None));
-        };
-        let chunks = attr.as_bytes().chunks_exact(FilterInsn::SIZE);
-        if chunks.len() == 0 || !chunks.remainder().is_empty() {
-            return Err(
-                Refusal::new(EINVAL, "a filter is made of whole instructions")
-                    .at(attr::SOCKOPT_FILTER),
-            );
-        }
-
-        let mut insns = KVec::with_capacity(chunks.len(), GFP_KERNEL)?;
-        for bytes in chunks {
-            let bytes = bytes.try_into().map_err(|_| EINVAL)?;
-            insns.push(FilterInsn::from_ne_bytes(bytes), GFP_KERNEL)?;
-        }
-        Ok(Filter(Some(insns)))
+        let attr = request.attr(attr::SOCKOPT_FILTER);
+        Ok(Filter(attr.map(|attr| parse_insns(&attr)).transpose()?))
     }
 
     /// Attaches the filter to a new socket, in the place of the one that it has, if it has one.

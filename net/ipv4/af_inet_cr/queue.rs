@@ -7,7 +7,10 @@
 use crate::{
     attr,
     datagram,
-    dump,
+    dump::{
+        self,
+        Patience, //
+    },
     protocol::Protocol,
     refusal::{
         self,
@@ -110,7 +113,7 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
 
     let file = select::select(request)?;
     let protocol = Protocol::of(&file)?;
-    let sock = dump::lock(request, &file)?;
+    let sock = dump::lock(&file, &mut Patience::some())?;
     dump::permit(protocol, &sock)?;
     sock.security_peek()
         .map_err(|errno| Refusal::new(errno, "the security module refuses the datagrams"))?;

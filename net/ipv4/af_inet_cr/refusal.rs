@@ -8,11 +8,15 @@ use crate::attr;
 
 use kernel::{
     alloc::AllocError,
+    fmt,
     net::netlink::{
+        AttrWriter,
+        ExtAck,
         Policy,
         Request, //
     },
-    prelude::*, //
+    prelude::*,
+    str::CString, //
 };
 
 /// A request that is refused: the error number, and what the requester is told beside it.
@@ -109,19 +113,31 @@ impl Refusal {
         self.errno
     }
 
+    /// Says why.
+    pub(crate) fn say(&self, extack: &ExtAck<'_>) {
+        if !self.reason.is_empty() {
+            extack.message_fmt(fmt!("{self}"));
+        }
+    }
+
+    /// Writes it into a message, as what is inside `AF_INET_CR_ATTR_REPORT`.
+    pub(crate) fn put(&self, msg: &AttrWriter) -> Result {
+        msg.put_u32(attr::report::ERRNO, self.errno.to_errno().unsigned_abs())?;
+        if !self.reason.is_empty() {
+            msg.put_string(attr::report::MSG, &CString::try_from_fmt(fmt!("{self}"))?)?;
+        }
+        Ok(())
+    }
+
     /// Tells the requester, and returns the error number for the reply.
     pub(crate) fn tell(self, request: &Request<'_>) -> Error {
         let extack = request.extack();
+        self.say(&extack);
+
         let find = |ty| match self.nth {
             None => request.attr(ty),
             Some(nth) => request.attrs().filter(|attr| attr.type_() == ty).nth(nth),
         };
-
-        match (self.subject, self.reason) {
-            (_, "") => {}
-            ("", reason) => extack.message_fmt(fmt!("{reason}")),
-            (subject, reason) => extack.message_fmt(fmt!("{subject} {reason}")),
-        }
 
         match self.blame {
             Blame::Nothing => {}
@@ -148,6 +164,16 @@ impl Refusal {
     }
 }
 
+/// The words.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.subject {
+            "" => f.write_str(self.reason),
+            subject => write!(f, "{subject} {}", self.reason),
+        }
+    }
+}
+
 impl From<Error> for Refusal {
     fn from(errno: Error) -> Refusal {
         Refusal::new(errno, "")
@@ -161,7 +187,12 @@ impl From<AllocError> for Refusal {
 }
 
 /// The attributes that a request may have several times.
-const LISTS: [u16; 3] = [attr::MEMBERSHIP, attr::DATAGRAM, attr::PAYLOAD];
+const LISTS: [u16; 4] = [
+    attr::MEMBERSHIP,
+    attr::DATAGRAM,
+    attr::PAYLOAD,
+    attr::FILTER_INODE,
+];
 
 /// Refuses a request that has an attribute more than once.
 ///

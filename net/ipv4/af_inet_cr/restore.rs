@@ -18,6 +18,10 @@ use crate::{
         Value, //
     },
     datagram,
+    file::{
+        self,
+        File, //
+    },
     filter::{
         self,
         Filter, //
@@ -35,6 +39,7 @@ use crate::{
         self,
         Refusal, //
     },
+    reuseport::Program,
     transaction::{
         self,
         Transaction, //
@@ -63,12 +68,6 @@ use kernel::{
     uapi, //
 };
 
-/// The bit of `AF_INET_CR_ATTR_FILE_FLAGS` for `O_NONBLOCK`.
-const NONBLOCK: u32 = uapi::af_inet_cr_file_flag_AF_INET_CR_FILE_FLAG_NONBLOCK;
-
-/// The bit of `AF_INET_CR_ATTR_FILE_FLAGS` for `O_ASYNC`.
-const ASYNC: u32 = uapi::af_inet_cr_file_flag_AF_INET_CR_FILE_FLAG_ASYNC;
-
 /// The highest number of an attribute that a request may have.
 const LAST: usize = {
     let last = policy::last(Nest::None);
@@ -96,7 +95,9 @@ pub(crate) static POLICY: [Policy; LAST + 1] = {
     table[attr::SOCK_STATE as usize] =
         Policy::u32_range(address::ESTABLISHED as i16, address::CLOSE as i16);
     table[attr::SOCKOPT_FILTER as usize] = filter::policy();
-    table[attr::FILE_FLAGS as usize] = Policy::u32_mask(NONBLOCK | ASYNC);
+    table[attr::REUSEPORT_FILTER as usize] = filter::policy();
+    table[attr::FILE_FLAGS as usize] = file::policy();
+    table[attr::OWNER as usize] = Policy::nested(&file::OWNER);
     table[attr::LOCAL_ADDR as usize] = policy::addr();
     table[attr::LOCAL_PORT as usize] = Policy::be16();
     table[attr::PEER_ADDR as usize] = policy::addr();
@@ -168,8 +169,8 @@ pub(crate) fn make(request: &Request<'_>, closed: bool) -> Result<Restored, Refu
 pub(crate) struct Restored {
     /// The socket.
     socket: Socket,
-    /// The flags of the open file (`O_*`).
-    file_flags: u32,
+    /// What the open file is to be like.
+    file: File,
     /// The filter that is to take the place of the one that keeps packets out, if one does.
     closed: Option<Filter>,
     /// Whether the filter is to be locked then.
@@ -212,12 +213,12 @@ impl Restored {
         self.put_identity(&reply)?;
         reply.put_u32(attr::SOCK_FD, fd.reserved_fd())?;
 
-        let file = self.socket.into_file(self.file_flags)?;
+        let file = self.file.open(self.socket, fd.reserved_fd())?;
 
         // The requester cannot use the descriptor before this call returns, but its threads could:
         // nothing may fail once there is something behind it.
         reply.send()?;
-        fd.fd_install(file);
+        fd.fd_install(file.into_file());
         Ok(())
     }
 }
@@ -226,12 +227,14 @@ impl Restored {
 struct Image<'a> {
     /// What kind of socket it is.
     protocol: &'static Protocol,
-    /// The flags of the open file (`O_*`).
-    file_flags: u32,
+    /// What the open file is to be like.
+    file: File,
     /// Addresses and ports.
     addresses: Addresses,
     /// The classic filter.
     filter: Filter,
+    /// The program of the group that shares the port.
+    reuseport: Program,
     /// The multicast groups.
     memberships: KVec<Membership>,
     /// The options, in the order of their table; [`None`] for those that were not saved.
@@ -265,16 +268,6 @@ impl<'a> Image<'a> {
             return Err(Refusal::new(EINVAL, "no socket is in this state").at(attr::SOCK_STATE));
         }
 
-        let file_flags = match request.attr(attr::FILE_FLAGS) {
-            Some(attr) => attr.as_u32()?,
-            None => 0,
-        };
-        if file_flags & !NONBLOCK != 0 {
-            return Err(Refusal::new(EOPNOTSUPP, "is not carried yet")
-                .about("O_ASYNC")
-                .at(attr::FILE_FLAGS));
-        }
-
         let levels = Levels::open(request)?;
         let mut values = KVec::with_capacity(COUNT, GFP_KERNEL)?;
         for option in OPTIONS {
@@ -283,12 +276,10 @@ impl<'a> Image<'a> {
 
         Ok(Image {
             protocol,
-            file_flags: match file_flags & NONBLOCK {
-                0 => 0,
-                _ => flags::O_NONBLOCK,
-            },
+            file: File::parse(request)?,
             addresses: Addresses::parse(request, state)?,
             filter: Filter::parse(request)?,
+            reuseport: Program::parse(request)?,
             memberships: Membership::parse_all(request)?,
             values,
         })
@@ -333,12 +324,14 @@ impl<'a> Image<'a> {
         }
         let closed = closed && self.addresses.can_be_sent_to();
         self.addresses.restore(&mut socket, &self.filter, closed)?;
+        self.reuseport.restore(&mut socket)?;
         for (option, value) in saved {
             option.restore(value, &mut socket)?;
         }
 
         let locked = socket.lock();
         self.addresses.verify(&locked)?;
+        self.reuseport.verify(&locked)?;
         for (option, value) in saved_options() {
             option.verify(value, &locked)?;
         }
@@ -349,7 +342,7 @@ impl<'a> Image<'a> {
         });
         Ok(Restored {
             socket,
-            file_flags: self.file_flags,
+            file: self.file,
             closed: closed.then_some(self.filter),
             lock_filter,
         })

@@ -17,8 +17,10 @@ use kernel::{
         },
         socket::{
             is_pidfd,
+            Sock,
             SocketFile, //
-        }, //
+        },
+        Net, //
     },
     prelude::*, //
 };
@@ -32,6 +34,9 @@ pub(crate) static POLICY: [Policy; attr::COOKIE as usize + 1] = {
     table[attr::COOKIE as usize] = Policy::uint();
     table
 };
+
+/// Why a socket is refused that is not there, or not there for the requester.
+const NOT_FOUND: &str = "no such socket in this network namespace";
 
 /// How a request says which socket it is about.
 #[derive(Clone, Copy)]
@@ -90,9 +95,6 @@ impl Selector {
                 match errno {
                     EBADF => "not an open descriptor",
                     ENOTSOCK => "not a socket",
-                    EBUSY => "the process is in an execve",
-                    EPERM => "not allowed to attach to the process",
-                    ESRCH => "the process is gone",
                     E2BIG => "too many open files to search, use pidfd and sock-fd",
                     _ => "",
                 },
@@ -125,10 +127,8 @@ impl Selector {
             }
             Selector::PidFd(pidfd, fd) => {
                 SocketFile::from_pidfd(pidfd, fd).map_err(|errno| match errno {
-                    EBADF if !is_pidfd(pidfd) => {
-                        Refusal::new(EBADF, "not an open pidfd").at(attr::PIDFD)
-                    }
-                    EBUSY | EPERM | ESRCH => refused(errno, attr::PIDFD),
+                    EBADF if !is_pidfd(pidfd) => pidfd_refused(EBADF),
+                    EBUSY | EPERM | ESRCH => pidfd_refused(errno),
                     errno => refused(errno, attr::SOCK_FD),
                 })
             }
@@ -137,8 +137,32 @@ impl Selector {
 
     /// The refusal of a socket that is not there, or not there for the requester.
     fn not_found(self) -> Refusal {
-        Refusal::new(ENOENT, "no such socket in this network namespace").at(self.attr())
+        Refusal::new(ENOENT, NOT_FOUND).at(self.attr())
     }
+}
+
+/// The refusal of a process.
+pub(crate) fn pidfd_refused(errno: Error) -> Refusal {
+    let reason = match errno {
+        EBADF => "not an open pidfd",
+        EBUSY => "the process is in an execve",
+        EPERM => "not allowed to attach to the process",
+        ESRCH => "the process is gone",
+        _ => "",
+    };
+    Refusal::new(errno, reason).at(attr::PIDFD)
+}
+
+/// Refuses a socket of another network namespace than the request's, as if it was not there, and
+/// one of the kernel.
+pub(crate) fn permit(sock: &Sock, net: &Net) -> Result<(), Refusal> {
+    if !sock.is_in_net(net) {
+        return Err(Refusal::new(ENOENT, NOT_FOUND));
+    }
+    if sock.is_kernel() {
+        return Err(Refusal::new(EOPNOTSUPP, "the socket belongs to the kernel"));
+    }
+    Ok(())
 }
 
 /// Finds the socket that a request is about.
@@ -150,14 +174,7 @@ pub(crate) fn select(request: &Request<'_>) -> Result<SocketFile, Refusal> {
     let selector = Selector::parse(request)?;
     let socket = selector.find(request)?;
 
-    if !socket.is_in_net(request.net()) {
-        return Err(selector.not_found());
-    }
-    if socket.is_kernel() {
-        return Err(
-            Refusal::new(EOPNOTSUPP, "the socket belongs to the kernel").at(selector.attr())
-        );
-    }
+    permit(&socket, request.net()).map_err(|refusal| refusal.at(selector.attr()))?;
     if let Some(cookie) = request.attr(attr::COOKIE) {
         if cookie.as_uint()? != socket.cookie() {
             return Err(Refusal::new(ESTALE, "the socket has another cookie").at(attr::COOKIE));

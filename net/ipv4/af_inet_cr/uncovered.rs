@@ -77,15 +77,12 @@ pub(crate) static SOCKET: Level = Level {
     probe: SO_TYPE,
     rows: &[
         ("SO_RESERVE_MEM", Check::Sock(|sock| sock.reserved_mem() != 0)),
-        ("O_ASYNC", Check::File(|file| file.file_flags() & flags::O_ASYNC != 0)),
-        ("F_SETOWN or F_SETSIG", Check::File(SocketFile::has_owner)),
-        ("a file flag other than O_NONBLOCK", Check::File(|file| {
+        ("a file flag other than O_NONBLOCK and O_ASYNC", Check::File(|file| {
             file.file_flags() & (flags::O_APPEND | flags::O_DIRECT | flags::O_NOATIME) != 0
         })),
         ("a user.* extended attribute", Check::File(SocketFile::has_user_xattr)),
         ("a queued error or time stamp", Check::Sock(Sock::has_error_queue)),
         (CORK, Check::Sock(Sock::has_write_queue)),
-        ("a SO_REUSEPORT program", Check::Sock(Sock::has_reuseport_prog)),
         ("an XFRM policy", Check::Sock(Sock::has_xfrm_policy)),
         ("a BPF map or another user in the kernel", Check::Sock(Sock::has_user_data)),
         ("BPF storage", Check::Sock(Sock::has_bpf_storage)),

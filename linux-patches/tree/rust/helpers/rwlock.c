@@ -11,3 +11,13 @@ __rust_helper void rust_helper_read_unlock_bh(rwlock_t *lock)
 {
 	read_unlock_bh(lock);
 }
+
+__rust_helper void rust_helper_read_lock_irq(rwlock_t *lock)
+{
+	read_lock_irq(lock);
+}
+
+__rust_helper void rust_helper_read_unlock_irq(rwlock_t *lock)
+{
+	read_unlock_irq(lock);
+}

@@ -4,14 +4,20 @@
 #include <linux/security.h>
 #include <linux/sock_diag.h>
 #include <linux/sockptr.h>
+#include <linux/udp.h>
 #include <net/sock.h>
-#include <net/sock_reuseport.h>
 
 #ifdef CONFIG_NET
 
 __rust_helper sockptr_t rust_helper_KERNEL_SOCKPTR(void *p)
 {
 	return KERNEL_SOCKPTR(p);
+}
+
+__rust_helper u32 rust_helper_udp_hashfn(const struct net *net, u32 num,
+					 u32 mask)
+{
+	return udp_hashfn(net, num, mask);
 }
 
 __rust_helper void rust_helper_lock_sock(struct sock *sk)
@@ -27,19 +33,6 @@ __rust_helper int rust_helper_sk_drops_read(const struct sock *sk)
 __rust_helper void rust_helper_sk_drops_reset(struct sock *sk)
 {
 	sk_drops_reset(sk);
-}
-
-__rust_helper bool rust_helper_sk_has_reuseport_prog(const struct sock *sk)
-{
-	struct sock_reuseport *reuse;
-	bool has;
-
-	rcu_read_lock();
-	reuse = rcu_dereference(sk->sk_reuseport_cb);
-	has = reuse && rcu_access_pointer(reuse->prog);
-	rcu_read_unlock();
-
-	return has;
 }
 
 __rust_helper u64 rust_helper_sock_gen_cookie(struct sock *sk)

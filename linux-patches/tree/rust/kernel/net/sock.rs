@@ -420,14 +420,6 @@ impl Sock {
         unsafe { bindings::sock::sk_no_check_rx_raw(self.as_ptr()) != 0 }
     }
 
-    /// Tells whether a program chooses among the sockets that share the port
-    /// (`SO_ATTACH_REUSEPORT_CBPF`, `SO_ATTACH_REUSEPORT_EBPF`).
-    #[inline]
-    pub fn has_reuseport_prog(&self) -> bool {
-        // SAFETY: By the type invariants, the pointer is valid.
-        unsafe { bindings::sk_has_reuseport_prog(self.as_ptr()) }
-    }
-
     /// Returns the number of the next time stamp that is asked for
     /// (`SOF_TIMESTAMPING_OPT_ID`).
     #[inline]

@@ -49,6 +49,7 @@
 //! [`include/net/sock.h`](srctree/include/net/sock.h)
 
 mod address;
+mod bound;
 mod datagram;
 mod file;
 mod filter;
@@ -56,8 +57,14 @@ mod find;
 mod lock;
 mod multicast;
 mod owned;
+mod owner;
+mod process;
 
 pub use self::{
+    bound::{
+        BoundPlace,
+        BoundSockets, //
+    },
     datagram::{
         Datagram,
         DatagramInfo,
@@ -74,7 +81,14 @@ pub use self::{
         Membership,
         Memberships, //
     },
-    owned::Socket, //
+    owned::Socket,
+    owner::{
+        NewOwner,
+        Owner,
+        OwnerId,
+        OwnerType, //
+    },
+    process::ProcessSockets, //
 };
 
 #[doc(inline)]

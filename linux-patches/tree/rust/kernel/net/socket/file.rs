@@ -12,7 +12,10 @@ use crate::{
 
 use core::{
     ops::Deref,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 
 use super::{
@@ -96,6 +99,39 @@ impl SocketFile {
         Self::from_file(unsafe { ARef::from_raw(file.cast()) })
     }
 
+    /// Gets a socket that some process has open.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if none has it open (yet, or any more).
+    pub fn from_sock(sock: &Sock) -> Result<Self> {
+        let sk = sock.as_ptr();
+        // SAFETY: The socket is valid.
+        let lock = unsafe { &raw mut (*sk).sk_callback_lock };
+
+        // SAFETY: The lock is valid.
+        unsafe { bindings::read_lock_bh(lock) };
+
+        // SAFETY: The socket is valid.
+        let socket = unsafe { (*sk).sk_socket };
+        let file = if socket.is_null() {
+            ptr::null_mut()
+        } else {
+            // The file may be about to go, so that there is no reference to be had.
+            // SAFETY: While `sk_callback_lock` is held, the socket does not lose its `struct
+            // socket` (`sock_orphan`), and that happens before both it and its file are freed
+            // (`sock_close`).
+            unsafe { bindings::get_file_active(&raw mut (*socket).file) }
+        };
+
+        // SAFETY: The lock was taken above.
+        unsafe { bindings::read_unlock_bh(lock) };
+
+        let file = NonNull::new(file).ok_or(ENOENT)?;
+        // SAFETY: `get_file_active` has returned a valid file with a reference to it.
+        unsafe { Self::from_raw(file) }
+    }
+
     /// Gets a socket by a file descriptor of the calling task.
     ///
     /// # Errors
@@ -148,19 +184,16 @@ impl SocketFile {
         &self.file
     }
 
+    /// Gives away the reference to the file.
+    #[inline]
+    pub fn into_file(self) -> ARef<File> {
+        self.file
+    }
+
     /// Returns the flags of the file: `O_NONBLOCK` for instance.
     #[inline]
     pub fn file_flags(&self) -> u32 {
         self.file.flags()
-    }
-
-    /// Tells whether anybody has ever asked for signals from this file (`F_SETOWN`, `F_SETSIG`).
-    #[inline]
-    pub fn has_owner(&self) -> bool {
-        // SAFETY: The file is valid, since there is a reference to it. The volatile read is the one
-        // of `file_f_owner`; the pointer is not followed.
-        let owner = unsafe { (&raw const (*self.file.as_ptr()).f_owner).read_volatile() };
-        !owner.is_null()
     }
 
     /// Tells whether the socket has `user.*` extended attributes (`fsetxattr(2)`).

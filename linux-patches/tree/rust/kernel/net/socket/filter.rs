@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Classic filters.
+//! Classic filters, and programs of groups of sockets that share a port.
 //!
 //! C header: [`include/linux/filter.h`](srctree/include/linux/filter.h)
 
@@ -8,7 +8,8 @@ use crate::{
     bindings,
     error::to_result,
     prelude::*,
-    transmute::AsBytes, //
+    transmute::AsBytes,
+    types::NotThreadSafe, //
 };
 
 use core::{
@@ -18,6 +19,7 @@ use core::{
 
 use super::{
     LockedSocket,
+    Sock,
     Socket, //
 };
 
@@ -64,6 +66,121 @@ impl FilterInsn {
     }
 }
 
+/// Returns the instructions that a classic program was made of.
+///
+/// # Errors
+///
+/// `EACCES` if it is an eBPF program, which cannot be had back.
+///
+/// # Safety
+///
+/// The program must be valid, and not be freed as long as the lifetime `'a`.
+unsafe fn insns<'a>(prog: NonNull<bindings::bpf_prog>) -> Result<&'a [FilterInsn]> {
+    // SAFETY: The caller says that the program is valid.
+    let original = unsafe { (*prog.as_ptr()).orig_prog };
+    // Classic programs keep the instructions that they were made of.
+    let original = NonNull::new(original).ok_or(EACCES)?;
+    // SAFETY: They are freed with the program, and never changed.
+    let (insns, len) = unsafe { ((*original.as_ptr()).filter, (*original.as_ptr()).len) };
+    if insns.is_null() {
+        return Err(EACCES);
+    }
+
+    // SAFETY: There are `len` instructions, which the caller keeps.
+    // CAST: `FilterInsn` is `repr(transparent)`.
+    Ok(unsafe { slice::from_raw_parts(insns.cast_const().cast(), usize::from(len)) })
+}
+
+impl Sock {
+    /// Returns a copy of the classic program that chooses among the sockets of the group which
+    /// shares the port, if there is one (`SO_ATTACH_REUSEPORT_CBPF`).
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` if it is an eBPF program, which cannot be had back, `EBUSY` if others keep putting
+    /// longer ones in its place, `ENOMEM`.
+    pub fn reuseport_filter(&self) -> Result<Option<KVec<FilterInsn>>> {
+        /// How often to try. Each socket of the group can change the program.
+        const TRIES: u32 = 3;
+
+        let mut copy = KVec::new();
+
+        for _ in 0..TRIES {
+            match self.with_reuseport_filter(|insns| copy_insns(insns, &mut copy))? {
+                None => return Ok(None),
+                Some(Ok(())) => return Ok(Some(copy)),
+                // Room for it is made without the lock.
+                Some(Err(len)) => copy.reserve(len, GFP_KERNEL)?,
+            }
+        }
+        Err(EBUSY)
+    }
+
+    /// Returns how many sockets are in the group which shares the port with this one, itself among
+    /// them, and 0 if there is no group.
+    pub fn reuseport_len(&self) -> u16 {
+        let lock = ReuseportLock::take();
+
+        match self.reuseport_group(&lock) {
+            // SAFETY: Under the lock the group is valid, and changes by nobody else.
+            Some(group) => unsafe { (*group.as_ptr()).num_socks },
+            None => 0,
+        }
+    }
+
+    /// Returns the group, which is valid and stays what it is as long as the lock is held.
+    fn reuseport_group(&self, _lock: &ReuseportLock) -> Option<NonNull<bindings::sock_reuseport>> {
+        // SAFETY: The socket is valid.
+        NonNull::new(unsafe { (&raw const (*self.as_ptr()).sk_reuseport_cb).read_volatile() })
+    }
+
+    /// Calls a function for the classic program of the group, if there is one. It must not sleep.
+    fn with_reuseport_filter<R>(&self, f: impl FnOnce(&[FilterInsn]) -> R) -> Result<Option<R>> {
+        let lock = ReuseportLock::take();
+        let Some(group) = self.reuseport_group(&lock) else {
+            return Ok(None);
+        };
+
+        // SAFETY: Under the lock the group is valid, and its program stays what it is.
+        let prog = unsafe { (&raw const (*group.as_ptr()).prog).read_volatile() };
+        let Some(prog) = NonNull::new(prog) else {
+            return Ok(None);
+        };
+
+        // SAFETY: It is taken out of the group under the lock, and freed after that.
+        Ok(Some(f(unsafe { insns(prog) }?)))
+    }
+}
+
+/// Copies instructions if there is enough room for them, and returns how much there has to be if
+/// not.
+fn copy_insns(insns: &[FilterInsn], copy: &mut KVec<FilterInsn>) -> Result<(), usize> {
+    copy.clear();
+    for insn in insns {
+        copy.push_within_capacity(*insn).map_err(|_| insns.len())?;
+    }
+    Ok(())
+}
+
+/// The lock of all groups of sockets that share a port, which is held.
+struct ReuseportLock(NotThreadSafe);
+
+impl ReuseportLock {
+    /// Takes the lock.
+    fn take() -> Self {
+        // SAFETY: The lock is a static one. It is taken in process context.
+        unsafe { bindings::spin_lock_bh(&raw mut bindings::reuseport_lock) };
+        Self(NotThreadSafe)
+    }
+}
+
+impl Drop for ReuseportLock {
+    fn drop(&mut self) {
+        // SAFETY: It was taken when this was made.
+        unsafe { bindings::spin_unlock_bh(&raw mut bindings::reuseport_lock) };
+    }
+}
+
 impl LockedSocket<'_> {
     /// Returns the classic filter that is attached, if there is one (`SO_GET_FILTER`).
     ///
@@ -79,22 +196,22 @@ impl LockedSocket<'_> {
         };
 
         // SAFETY: A filter that is attached is valid, and so is its program.
-        let original = unsafe { (*(*filter.as_ptr()).prog).orig_prog };
-        // Classic programs keep the instructions that they were made of.
-        let original = NonNull::new(original).ok_or(EACCES)?;
-        // SAFETY: They are freed with the program, and never changed.
-        let (insns, len) = unsafe { ((*original.as_ptr()).filter, (*original.as_ptr()).len) };
-        if insns.is_null() {
-            return Err(EACCES);
-        }
+        let prog = unsafe { (*filter.as_ptr()).prog };
+        let prog = NonNull::new(prog).ok_or(EACCES)?;
 
-        // SAFETY: There are `len` instructions, which stay as long as the lock is held, and it is
-        // as long as `self` is borrowed.
-        // CAST: `FilterInsn` is `repr(transparent)`.
-        Ok(Some(unsafe {
-            slice::from_raw_parts(insns.cast_const().cast(), usize::from(len))
-        }))
+        // SAFETY: It stays as long as the lock is held, and it is as long as `self` is borrowed.
+        unsafe { insns(prog) }.map(Some)
     }
+}
+
+/// Makes a program as C functions take it, valid as long as the instructions are.
+fn program(filter: &[FilterInsn]) -> Result<bindings::sock_fprog_kern> {
+    Ok(bindings::sock_fprog_kern {
+        len: u16::try_from(filter.len()).map_err(|_| EINVAL)?,
+        // The program is only read.
+        // CAST: `FilterInsn` is `repr(transparent)`.
+        filter: filter.as_ptr().cast_mut().cast(),
+    })
 }
 
 impl Socket {
@@ -113,16 +230,33 @@ impl Socket {
         if self.is_tcp() {
             return Err(EOPNOTSUPP);
         }
-        let program = bindings::sock_fprog_kern {
-            len: u16::try_from(filter.len()).map_err(|_| EINVAL)?,
-            // The program is only read.
-            // CAST: `FilterInsn` is `repr(transparent)`.
-            filter: filter.as_ptr().cast_mut().cast(),
-        };
+        let program = program(filter)?;
         let sk = self.lock();
 
         // SAFETY: The socket is valid and locked. The program has as many instructions as it says.
         to_result(unsafe { bindings::sk_attach_filter_kern(&raw const program, sk.as_ptr()) })
+    }
+
+    /// Attaches a classic program that chooses among the sockets which share the port with this
+    /// one, in place of the one that there may be.
+    ///
+    /// On a socket that is not bound, it makes the group that others join: the socket itself cannot
+    /// join another one then.
+    ///
+    /// As by `SO_ATTACH_REUSEPORT_CBPF`, but see [`Self::attach_filter`] for who is not asked.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if it is not a valid program, or the socket does not share its port, `ENOMEM` if it
+    /// is too large, `EPERM` if there is a filter that is locked.
+    pub fn attach_reuseport_filter(&mut self, filter: &[FilterInsn]) -> Result {
+        let program = program(filter)?;
+        let sk = self.lock();
+
+        // SAFETY: As in `attach_filter`.
+        to_result(unsafe {
+            bindings::sk_reuseport_attach_filter_kern(&raw const program, sk.as_ptr())
+        })
     }
 
     /// Attaches a filter that no packet passes.

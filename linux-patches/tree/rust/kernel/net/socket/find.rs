@@ -7,7 +7,6 @@
 
 use crate::{
     bindings,
-    error::from_err_ptr,
     net::Net,
     pid_namespace::PidNamespace,
     prelude::*,
@@ -21,12 +20,11 @@ use crate::{
     },
 };
 
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr::NonNull;
 
 use super::{
+    BoundPlace,
+    BoundSockets,
     Sock,
     SocketFile, //
 };
@@ -94,21 +92,15 @@ struct Wanted<'a> {
 impl Wanted<'_> {
     /// Looks among the bound UDP sockets.
     fn in_udp_hash(&self) -> Result<Option<SocketFile>> {
-        // SAFETY: The namespace is valid. The function sleeps, which is all right here.
-        let sk = unsafe { bindings::udp_sock_get_by_ino(self.net.as_ptr(), self.ino) };
-        let Some(sk) = NonNull::new(from_err_ptr(sk)?) else {
-            return Ok(None);
-        };
-        // SAFETY: The function has returned a full socket with a reference to it. The cast is fine
-        // because of `repr(transparent)`.
-        let sock: ARef<Sock> = unsafe { ARef::from_raw(sk.cast()) };
+        let mut sockets = BoundSockets::walk(self.net, BoundPlace::with_ino(self.ino));
 
-        // It may be closed by now, or not be an open file yet.
-        let Some(file) = open_file(&sock) else {
-            return Ok(None);
-        };
-        // SAFETY: `open_file` has returned a valid file with a reference to it.
-        Ok(unsafe { SocketFile::from_raw(file) }.ok())
+        while let Some((sock, _)) = sockets.next()? {
+            // It may be closed by now, or not be an open file yet.
+            if let Ok(file) = SocketFile::from_sock(&sock) {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
     }
 
     /// Looks among the open files of the tasks that the calling task may see.
@@ -250,38 +242,12 @@ fn task_from(pid: Pid, namespace: &PidNamespace) -> Option<(Pid, Option<ARef<Tas
     Some((pid, (!skip).then_some(owned)))
 }
 
-/// Takes a reference to the file of a socket, if it is open.
-fn open_file(sock: &Sock) -> Option<NonNull<bindings::file>> {
-    let sk = sock.as_ptr();
-    // SAFETY: The socket is valid.
-    let lock = unsafe { &raw mut (*sk).sk_callback_lock };
-
-    // SAFETY: The lock is valid.
-    unsafe { bindings::read_lock_bh(lock) };
-
-    // SAFETY: The socket is valid.
-    let socket = unsafe { (*sk).sk_socket };
-    let file = if socket.is_null() {
-        ptr::null_mut()
-    } else {
-        // The file may be about to go, so that there is no reference to be had.
-        // SAFETY: While `sk_callback_lock` is held, the socket does not lose its `struct socket`
-        // (`sock_orphan`), and that happens before both it and its file are freed (`sock_close`).
-        unsafe { bindings::get_file_active(&raw mut (*socket).file) }
-    };
-
-    // SAFETY: The lock was taken above.
-    unsafe { bindings::read_unlock_bh(lock) };
-
-    NonNull::new(file)
-}
-
 /// Lets others run.
 ///
 /// # Errors
 ///
 /// `EINTR` if the calling task is killed.
-fn pause() -> Result {
+pub(super) fn pause() -> Result {
     // SAFETY: FFI call. Looking for a socket may sleep.
     unsafe { bindings::cond_resched() };
 

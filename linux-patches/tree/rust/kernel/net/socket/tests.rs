@@ -358,12 +358,41 @@ mod cases {
             socket.file_flags() & (flags::O_NONBLOCK | flags::O_CLOEXEC | flags::O_ACCMODE),
             flags::O_NONBLOCK | flags::O_RDWR
         );
-        assert!(!socket.has_owner());
+        assert_eq!(socket.owner(), None);
         assert!(socket.udp().is_some());
 
         let blocking = SocketFile::from_file(udp_socket()?.into_file(0)?)?;
         assert_eq!(blocking.file_flags() & flags::O_NONBLOCK, 0);
         assert!(*blocking != *socket);
+        Ok(())
+    }
+
+    #[test]
+    fn test_owner() -> Result {
+        let socket = SocketFile::from_file(udp_socket()?.into_file(0)?)?;
+        let new = |type_, id, signum| NewOwner::find(type_, id, signum);
+
+        socket.set_owner(&new(OwnerType::Process, 1, 10)?)?;
+        assert_eq!(
+            socket.owner(),
+            Some(Owner {
+                type_: OwnerType::Process,
+                id: OwnerId::Number(1),
+                signum: 10,
+            })
+        );
+        socket.set_owner(&new(OwnerType::Thread, 0, 0)?)?;
+        assert_eq!(
+            socket.owner(),
+            Some(Owner {
+                type_: OwnerType::Thread,
+                id: OwnerId::None,
+                signum: 0,
+            })
+        );
+
+        assert_eq!(new(OwnerType::Process, u32::MAX, 0).err(), Some(ESRCH));
+        assert_eq!(new(OwnerType::Process, 1, u32::MAX).err(), Some(EINVAL));
         Ok(())
     }
 
@@ -424,8 +453,121 @@ mod cases {
         Ok(())
     }
 
+    /// Where the tests of walks have sockets.
+    #[cfg(CONFIG_NET_NS)]
+    const PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7007));
+
+    /// Binds a socket which shares its port.
+    #[cfg(CONFIG_NET_NS)]
+    fn bound(net: &Net, address: &SocketAddr) -> Result<Socket> {
+        let socket = Socket::create(net, AF_INET, DGRAM, UDP)?;
+
+        socket.setsockopt_int(SOL_SOCKET, bindings::SO_REUSEADDR as i32, 1)?;
+        socket.bind(address)?;
+        Ok(socket)
+    }
+
+    /// The cookies of the sockets that a walk meets from a place on, which stops after each and
+    /// goes on from there.
+    #[cfg(CONFIG_NET_NS)]
+    fn met(net: &Net, mut place: BoundPlace) -> Result<KVec<u64>> {
+        let mut cookies = KVec::new();
+        let mut whole = BoundSockets::walk(net, place);
+
+        while let Some((sock, behind)) = BoundSockets::walk(net, place).next()? {
+            // One that does not stop meets the same.
+            assert!(whole.next()?.is_some_and(|(other, _)| *other == *sock));
+            cookies.push(sock.cookie(), GFP_KERNEL)?;
+            place = behind;
+        }
+
+        assert!(whole.next()?.is_none());
+        Ok(cookies)
+    }
+
+    /// The cookies of some sockets, in ascending order.
+    #[cfg(CONFIG_NET_NS)]
+    fn cookies_of(sockets: &[Socket]) -> Result<KVec<u64>> {
+        let mut cookies = KVec::new();
+
+        for socket in sockets {
+            cookies.push(socket.cookie(), GFP_KERNEL)?;
+        }
+        cookies.sort_unstable();
+        Ok(cookies)
+    }
+
+    #[test]
+    #[cfg(CONFIG_NET_NS)]
+    fn test_walk_meets_each_bound_socket_once() -> Result {
+        let net = new_net()?;
+        let mut sockets = KVec::new();
+        let _unbound = Socket::create(&net, AF_INET, DGRAM, UDP)?;
+        assert!(met(&net, BoundPlace::all())?.is_empty());
+
+        // More than are taken at once.
+        for _ in 0..40 {
+            sockets.push(bound(&net, &PORT)?, GFP_KERNEL)?;
+        }
+        // They are in the order of the cookies, and the new ones are in front of the chain.
+        assert_eq!(met(&net, BoundPlace::all())?, cookies_of(&sockets)?);
+        assert_eq!(
+            met(&net, BoundPlace::on_port(&net, PORT.port()))?,
+            cookies_of(&sockets)?
+        );
+
+        for _ in 0..20 {
+            sockets.push(bound(&net, &ANYWHERE)?, GFP_KERNEL)?;
+        }
+        let mut all = met(&net, BoundPlace::all())?;
+        all.sort_unstable();
+        assert_eq!(all, cookies_of(&sockets)?);
+
+        // Another namespace uses the same table, perhaps.
+        assert!(met(&*new_net()?, BoundPlace::all())?.is_empty());
+        Ok(())
+    }
+
+    #[test]
+    #[cfg(CONFIG_NET_NS)]
+    fn test_walk_goes_on_when_its_place_is_gone() -> Result {
+        let net = new_net()?;
+        let mut sockets = KVec::new();
+        for _ in 0..40 {
+            sockets.push(bound(&net, &PORT)?, GFP_KERNEL)?;
+        }
+        let cookies = cookies_of(&sockets)?;
+
+        let mut walk = BoundSockets::walk(&net, BoundPlace::on_port(&net, PORT.port()));
+        let (mut last, mut place) = walk.next()?.ok_or(ENOENT)?;
+        for _ in 1..20 {
+            (last, place) = walk.next()?.ok_or(ENOENT)?;
+        }
+        drop(walk);
+        assert_eq!(Some(&last.cookie()), cookies.get(19));
+
+        // The one that it has stopped at, and those around it, are closed, and others come.
+        let mut left = KVec::new();
+        for socket in sockets {
+            if socket.cookie().abs_diff(last.cookie()) > 3 {
+                left.push(socket, GFP_KERNEL)?;
+            }
+        }
+        assert!(last.is_dead());
+        let _new = bound(&net, &PORT)?;
+
+        let rest = met(&net, place)?;
+        for socket in &left {
+            let times = rest.iter().filter(|cookie| **cookie == socket.cookie());
+            let is_behind = socket.cookie() > last.cookie();
+            assert_eq!(times.count(), is_behind.into());
+        }
+        Ok(())
+    }
+
     #[test]
     fn test_descriptors_that_are_not_open() {
+        assert_eq!(ProcessSockets::from_pidfd(u32::MAX).err(), Some(EBADF));
         assert_eq!(SocketFile::from_fd(u32::MAX).err(), Some(EBADF));
         assert!(!is_pidfd(u32::MAX));
         assert_eq!(SocketFile::from_pidfd(u32::MAX, 0).err(), Some(EBADF));

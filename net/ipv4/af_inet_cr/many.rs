@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `AF_INET_CR_CMD_DUMP` as a netlink dump: many sockets, a message for each.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    attr,
+    consts::AF_INET,
+    dump::{
+        Dumpable,
+        Patience, //
+    },
+    refusal::{
+        self,
+        Refusal, //
+    },
+    select, //
+};
+
+use kernel::{
+    net::{
+        netlink::{
+            AttrWriter,
+            Batch,
+            DumpOperation,
+            DumpRequest,
+            OpFlags,
+            Policy, //
+        },
+        socket::{
+            BoundPlace,
+            BoundSockets,
+            ProcessSockets,
+            Sock,
+            SocketFile, //
+        },
+        Net, //
+    },
+    prelude::*,
+    uapi, //
+};
+
+/// The policy.
+static POLICY: [Policy; attr::FILTER_INODE as usize + 1] = {
+    let mut table = [Policy::rejected(); attr::FILTER_INODE as usize + 1];
+    table[attr::PIDFD as usize] = Policy::u32();
+    table[attr::LOCAL_PORT as usize] = Policy::be16();
+    table[attr::FILTER_INODE as usize] = Policy::uint();
+    table
+};
+
+/// The operation.
+pub(crate) struct DumpMany;
+
+/// What is dumped, and how far the dump has come.
+pub(crate) struct State {
+    wanted: Wanted,
+    place: Place,
+    /// How much room was asked for.
+    reserved: usize,
+}
+
+/// Where the next socket is to be found.
+enum Place {
+    /// Behind this place among the bound sockets of the namespace.
+    Namespace(BoundPlace),
+    /// In this process, at this descriptor or a higher one.
+    Process(ProcessSockets, u32),
+}
+
+/// Which of the sockets are wanted.
+struct Wanted {
+    /// Those on this local port.
+    port: Option<u16>,
+    /// Those with one of these inode numbers, in ascending order; all if there are none.
+    inodes: KVVec<u64>,
+}
+
+impl DumpOperation for DumpMany {
+    // CAST: A small number.
+    const CMD: u8 = uapi::AF_INET_CR_CMD_DUMP as u8;
+    const FLAGS: OpFlags = OpFlags::UNS_ADMIN_PERM;
+    const POLICY: &'static [Policy] = &POLICY;
+
+    type State = State;
+
+    fn start(request: &DumpRequest<'_>) -> Result<State> {
+        start(request).map_err(|refusal| refusal.tell(request))
+    }
+
+    fn dumpit(state: &mut State, batch: &mut Batch<'_>) -> Result {
+        // Each batch waits for one socket at the most.
+        let mut patience = Patience::some();
+        let State {
+            wanted,
+            place,
+            reserved,
+        } = state;
+        let net = batch.net();
+
+        match place {
+            Place::Namespace(place) => {
+                let mut sockets = BoundSockets::walk(net, *place);
+
+                while let Some((sock, behind)) = sockets.next()? {
+                    let is_ours = i32::from(sock.family()) == AF_INET && wanted.contains(&sock);
+                    // One that is not open any more is as good as gone.
+                    if let Some(file) = is_ours.then(|| SocketFile::from_sock(&sock).ok()).flatten()
+                    {
+                        put(&file, None, batch, &mut patience, reserved)?;
+                    }
+                    *place = behind;
+                }
+            }
+            Place::Process(process, fd) => {
+                set_generation(process, batch)?;
+
+                while let Some((found, file)) = next(process, *fd, batch)? {
+                    if wanted.contains(&file) {
+                        put(&file, Some(found), batch, &mut patience, reserved)?;
+                    }
+                    match found.checked_add(1) {
+                        Some(next) => *fd = next,
+                        None => break,
+                    }
+                }
+                // The end of the answer tells it, too.
+                set_generation(process, batch)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Begins the dump.
+fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
+    refusal::repeated(request)?;
+    // One that ends with its first messages makes room for the next, and each goes over all of the
+    // sockets.
+    if !request.is_last() {
+        return Err(Refusal::new(
+            EBUSY,
+            "of several requests only the last may be for many sockets",
+        ));
+    }
+
+    let wanted = Wanted::parse(request)?;
+    let place = match (request.attr(attr::PIDFD), wanted.port) {
+        (Some(pidfd), _) => {
+            let process =
+                ProcessSockets::from_pidfd(pidfd.as_u32()?).map_err(select::pidfd_refused)?;
+            // Tells it now, and not behind the messages that there are.
+            process.next_from(0).map_err(select::pidfd_refused)?;
+            Place::Process(process, 0)
+        }
+        (None, Some(port)) => Place::Namespace(BoundPlace::on_port(request.net(), port)),
+        (None, None) => Place::Namespace(BoundPlace::all()),
+    };
+    Ok(State {
+        wanted,
+        place,
+        reserved: 0,
+    })
+}
+
+impl Wanted {
+    /// Reads which sockets are wanted.
+    fn parse(request: &DumpRequest<'_>) -> Result<Wanted, Refusal> {
+        let port = request.attr(attr::LOCAL_PORT).map(|attr| attr.as_be16());
+        let mut inodes = KVVec::new();
+
+        for attr in request.attrs() {
+            if attr.type_() == attr::FILTER_INODE {
+                inodes.push(attr.as_uint()?, GFP_KERNEL_ACCOUNT)?;
+            }
+        }
+        inodes.sort_unstable();
+        Ok(Wanted {
+            port: port.transpose()?,
+            inodes,
+        })
+    }
+
+    /// Tells whether a socket is one of them.
+    fn contains(&self, sock: &Sock) -> bool {
+        let port = |port| sock.inet().is_some_and(|inet| inet.num() == port);
+
+        self.port.is_none_or(port)
+            && (self.inodes.is_empty() || self.inodes.binary_search(&sock.ino()).is_ok())
+    }
+}
+
+/// Returns the next socket of a process, or says why there is no way to know.
+fn next(process: &ProcessSockets, fd: u32, batch: &Batch<'_>) -> Result<Option<(u32, SocketFile)>> {
+    process
+        .next_from(fd)
+        .map_err(|errno| end(select::pidfd_refused(errno), batch))
+}
+
+/// Has the reader told if the process has become another program since the last time.
+fn set_generation(process: &ProcessSockets, batch: &mut Batch<'_>) -> Result {
+    let generation = process
+        .generation()
+        .map_err(|errno| end(select::pidfd_refused(errno), batch))?;
+
+    batch.set_generation(generation);
+    Ok(())
+}
+
+/// Says why the dump ends before its end.
+fn end(refusal: Refusal, batch: &Batch<'_>) -> Error {
+    refusal.say(&batch.extack());
+    refusal.errno()
+}
+
+/// Puts the message about a socket into a batch: its state, or why there is none.
+fn put(
+    file: &SocketFile,
+    fd: Option<u32>,
+    batch: &mut Batch<'_>,
+    patience: &mut Patience,
+    reserved: &mut usize,
+) -> Result {
+    let net = batch.net();
+    let mut room = 0;
+
+    let state = find(file, net, patience).and_then(|socket| {
+        room = socket.room()?;
+        batch.put(|msg| {
+            put_fd(fd, msg)?;
+            socket.put(net, msg)
+        })
+    });
+    let Err(refusal) = state else {
+        return Ok(());
+    };
+
+    let refusal = match refusal.errno() {
+        // It fits into the next one.
+        EMSGSIZE if !batch.is_empty() => {
+            batch.reserve(room);
+            *reserved = room.max(*reserved);
+            return Err(EMSGSIZE);
+        }
+        EMSGSIZE if room > *reserved => {
+            Refusal::new(EMSGSIZE, "does not fit into the buffer of the reader")
+        }
+        // This is not about the socket.
+        errno @ (ENOMEM | EINTR) => return Err(errno),
+        _ => refusal,
+    };
+    batch.put(|msg| {
+        put_fd(fd, msg)?;
+        put_refused(file, net, &refusal, msg)
+    })
+}
+
+/// Finds out whether a socket can be dumped.
+fn find<'a>(
+    file: &'a SocketFile,
+    net: &Net,
+    patience: &mut Patience,
+) -> Result<Dumpable<'a>, Refusal> {
+    select::permit(file, net)?;
+    Dumpable::find(file, patience)
+}
+
+/// Writes the descriptor of a socket in its process into a message.
+fn put_fd(fd: Option<u32>, msg: &AttrWriter) -> Result {
+    match fd {
+        Some(fd) => msg.put_u32(attr::SOCK_FD, fd),
+        None => Ok(()),
+    }
+}
+
+/// Writes into a message which socket has been refused, and why.
+///
+/// Of one of another namespace nothing is told that `/proc/PID/fd` does not tell.
+fn put_refused(file: &SocketFile, net: &Net, refusal: &Refusal, msg: &AttrWriter) -> Result {
+    msg.put_uint(attr::INODE, file.ino())?;
+    if file.is_in_net(net) {
+        msg.put_uint(attr::COOKIE, file.cookie())?;
+        msg.put_u32(attr::SOCK_FAMILY, file.family().into())?;
+        msg.put_u32(attr::SOCK_TYPE, file.type_().into())?;
+        msg.put_u32(attr::SOCK_PROTOCOL, file.protocol().into())?;
+    }
+    msg.nest(attr::REPORT, |nest| refusal.put(nest))
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The classic program of a group of sockets that share a port.
+//!
+//! The group comes back by itself when its sockets are restored on one port (`SO_REUSEPORT`). The
+//! first one brings the program. The others find it there: with one of its own before it is bound,
+//! a socket cannot join.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    attr,
+    consts::{
+        SOL_SOCKET,
+        SO_ATTACH_REUSEPORT_CBPF, //
+    },
+    filter,
+    refusal::Refusal, //
+};
+
+use kernel::{
+    net::{
+        netlink::{
+            AttrWriter,
+            Request, //
+        },
+        socket::{
+            FilterInsn,
+            LockedSocket,
+            Sock,
+            Socket, //
+        },
+    },
+    prelude::*,
+    transmute::AsBytes, //
+};
+
+/// What the program is called.
+const NAME: &str = "SO_ATTACH_REUSEPORT_CBPF";
+
+/// The program of a group, if it has one.
+pub(crate) struct Program(Option<KVec<FilterInsn>>);
+
+impl Program {
+    /// Returns the program of the group of a socket, or refuses the socket for its kind.
+    pub(crate) fn of(sock: &Sock) -> Result<Program, Refusal> {
+        let program = sock.reuseport_filter().map_err(|errno| match errno {
+            EACCES => Refusal::new(EOPNOTSUPP, "is set and not carried")
+                .about("an eBPF SO_REUSEPORT program"),
+            EBUSY => Refusal::new(EBUSY, "is being replaced").about(NAME),
+            errno => errno.into(),
+        })?;
+        Ok(Program(program))
+    }
+
+    /// Returns how much room in a message the program takes.
+    pub(crate) fn room(&self) -> usize {
+        self.bytes().len()
+    }
+
+    /// Writes the program into a message.
+    pub(crate) fn put(&self, msg: &AttrWriter) -> Result<(), Refusal> {
+        if self.0.is_some() {
+            msg.put_bytes(attr::REUSEPORT_FILTER, self.bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Returns the instructions.
+    fn bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default().as_bytes()
+    }
+
+    /// Reads the program in a message.
+    pub(crate) fn parse(request: &Request<'_>) -> Result<Program, Refusal> {
+        let attr = request.attr(attr::REUSEPORT_FILTER);
+        let program = attr.map(|attr| filter::parse_insns(&attr)).transpose()?;
+        Ok(Program(program))
+    }
+
+    /// Attaches the program to a new socket that has its address, unless there are others in its
+    /// group: they have brought theirs.
+    pub(crate) fn restore(&self, socket: &mut Socket) -> Result<(), Refusal> {
+        let Some(insns) = &self.0 else {
+            return Ok(());
+        };
+        if socket.reuseport_len() > 1 {
+            return Ok(());
+        }
+        // The option itself takes the instructions from user memory.
+        socket
+            .security_setsockopt(SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF)
+            .and_then(|()| socket.attach_reuseport_filter(insns))
+            .map_err(|errno| {
+                Refusal::new(errno, "cannot be set")
+                    .about(NAME)
+                    .at(attr::REUSEPORT_FILTER)
+            })
+    }
+
+    /// Refuses a socket that has come into a group with another program.
+    pub(crate) fn verify(&self, sock: &LockedSocket<'_>) -> Result<(), Refusal> {
+        if self.0.is_some() && Program::of(sock)?.bytes() != self.bytes() {
+            return Err(
+                Refusal::new(EADDRINUSE, "of the group on this port is another one")
+                    .about(NAME)
+                    .at(attr::REUSEPORT_FILTER),
+            );
+        }
+        Ok(())
+    }
+}
