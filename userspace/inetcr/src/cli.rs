@@ -7,6 +7,7 @@
 
 mod dump;
 mod files;
+mod netns;
 mod restore;
 mod show;
 mod text;
@@ -45,6 +46,12 @@ Examples:
       inetcr restore socket.json -- ./server
   Copy a socket into another network namespace:
       inetcr dump --inode 98765 --json | ip netns exec blue inetcr restore - -- ./server
+  See all bound sockets of a network namespace, or those on one port:
+      inetcr dump --all --netns blue
+      inetcr dump --all --netns blue --port 53
+  Move all sockets of a process to another program, which gets them as descriptors 3, 4, ...:
+      inetcr dump --pid 1234 -o sockets.json
+      inetcr restore sockets.json -- ./server
 
 Exit status: 0 done, 1 failed or refused by the kernel, 2 wrong usage.";
 
@@ -76,20 +83,45 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    fn parse(args: &str) -> bool {
+        let args = ["inetcr", "dump"]
+            .into_iter()
+            .chain(args.split_whitespace());
+        Cli::try_parse_from(args).is_ok()
+    }
+
     #[test]
     fn a_selector_is_needed_and_one_is_enough() {
-        let parse = |args: &str| {
-            let args = ["inetcr", "dump"]
-                .into_iter()
-                .chain(args.split_whitespace());
-            Cli::try_parse_from(args).is_ok()
-        };
         assert!(parse("--fd 3"));
         assert!(parse("--inode 77 --cookie 5 --json"));
         assert!(parse("--pid 1 --fd 3 -o file"));
         assert!(!parse(""));
-        assert!(!parse("--pid 1"));
         assert!(!parse("--inode 77 --fd 3"));
+        assert!(!parse("--inode 77 --pid 1"));
         assert!(!parse("--fd -3"));
+    }
+
+    #[test]
+    fn many_are_those_of_a_process_or_of_the_namespace() {
+        assert!(parse("--pid 1"));
+        assert!(parse("--all"));
+        assert!(parse(
+            "--pid 1 --port 53 --skip-refused --netns blue -o file"
+        ));
+        assert!(parse("--all --port 53 --no-queue --json"));
+        assert!(parse("--inode 77 --netns /proc/1/ns/net"));
+        for one in ["--pid 1", "--inode 77", "--fd 3", "--pid 1 --fd 3"] {
+            assert!(!parse(&format!("--all {one}")), "{one}");
+        }
+        for many in ["--port 53", "--skip-refused"] {
+            assert!(!parse(many), "{many}");
+            for one in ["--inode 77", "--fd 3", "--pid 1 --fd 3"] {
+                assert!(!parse(&format!("{one} {many}")), "{one} {many}");
+            }
+        }
+        assert!(!parse("--pid 1 --cookie 5"));
+        assert!(!parse("--all --cookie 5"));
+        assert!(!parse("--all --port 65536"));
+        assert!(!parse("--netns blue"));
     }
 }

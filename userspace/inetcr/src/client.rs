@@ -172,7 +172,8 @@ impl Client {
     }
 
     /// Sends a request of any attributes that is answered by any number of messages, and returns
-    /// the attributes of each.
+    /// the attributes of each. It is an error if what they are about has become something else
+    /// before the last one.
     pub fn raw_multipart(
         &mut self,
         command: u8,
@@ -181,25 +182,43 @@ impl Client {
         self.send(command, &RawAttr::encode_all(attrs), true)
     }
 
+    /// The same, but hands over the attributes of each message as it comes.
+    pub(crate) fn send_each(
+        &mut self,
+        command: Command,
+        attrs: &[RawAttr],
+        each: impl FnMut(Vec<RawAttr>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let bytes = RawAttr::encode_all(attrs);
+        let request = self.request(command.number(), &bytes, true);
+        self.warning = None;
+        self.warning = self.transport.exchange_each(&request, each)?;
+        Ok(())
+    }
+
     fn send(
         &mut self,
         command: u8,
         bytes: &[u8],
         multipart: bool,
     ) -> Result<Vec<Vec<RawAttr>>, Error> {
+        let request = self.request(command, bytes, multipart);
+        self.warning = None;
+        let Answer { messages, warning } = self.transport.exchange(&request)?;
+        self.warning = warning;
+        Ok(messages)
+    }
+
+    fn request<'a>(&self, command: u8, attributes: &'a [u8], multipart: bool) -> Request<'a> {
         let known = Command::ALL.into_iter().find(|one| one.number() == command);
-        let request = Request {
+        Request {
             family_id: self.family_id,
             version: FAMILY_VERSION,
             command,
             name: known.map_or("unknown command", Command::name),
             multipart,
-            attributes: bytes,
-        };
-        self.warning = None;
-        let Answer { messages, warning } = self.transport.exchange(&request)?;
-        self.warning = warning;
-        Ok(messages)
+            attributes,
+        }
     }
 
     /// What the kernel remarked on the last request although it did what was asked.

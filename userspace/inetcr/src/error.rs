@@ -37,6 +37,13 @@ pub enum Error {
         /// What is not there.
         what: &'static str,
     },
+    /// What the answer is about has become something else while it was read: the process that was
+    /// asked for has become another program (execve(2)). Asking again helps.
+    #[error("{command}: interrupted: the process has become another program meanwhile")]
+    Interrupted {
+        /// The command.
+        command: &'static str,
+    },
 }
 
 impl Error {

@@ -3,7 +3,8 @@
 //!
 //! [`Client::snapshot`] asks the kernel for the [`State`] of a socket and the [`Datagram`]s that
 //! wait in it, [`Client::restore_snapshot`] has it make an equal socket from such a [`Snapshot`].
-//! An [`Image`] keeps them in a file.
+//! An [`Image`] keeps them in a file. [`Client::snapshot_many`] is about all sockets of a process or
+//! of a network namespace.
 //!
 //! ```no_run
 //! use inetcr::{Client, Image, Selector};
@@ -37,6 +38,7 @@
 //!   families of mainline, without ours. Its socket receives 8 KiB and no more, and its readers
 //!   skip attributes that they do not know, which have to be refused here.
 
+mod answer;
 mod attr;
 mod attributes;
 mod client;
@@ -48,8 +50,10 @@ mod field;
 mod flags;
 mod human;
 mod image;
+mod many;
 mod nests;
 mod queue;
+mod record;
 mod snapshot;
 mod state;
 pub mod table;
@@ -64,14 +68,16 @@ pub use datagram::{DATAGRAM, Datagram, DatagramHeader};
 pub use diff::Difference;
 pub use error::{DecodeError, Error, KernelError, Policy};
 pub use image::{Image, ImageError};
+pub use many::{Scope, Selection};
 pub use nests::{
-    IP, Ip, LINGER, Linger, MEMBERSHIP, Membership, TIMESTAMPING, TXTIME, Timestamping, Txtime,
-    UDP, Udp,
+    IP, Ip, LINGER, Linger, MEMBERSHIP, Membership, OWNER, Owner, TIMESTAMPING, TXTIME,
+    Timestamping, Txtime, UDP, Udp,
 };
 pub use queue::PAYLOAD_MAX;
+pub use record::{REPORT, Record, Refused, Report};
 pub use snapshot::Snapshot;
 pub use state::State;
 pub use types::{
-    BindLocks, DeviceName, FileFlags, IpFlags, Shutdown, SockState, SockoptFlags, Time, Timestamp,
-    Transaction, UdpFlags,
+    BindLocks, DeviceName, FileFlags, IpFlags, OwnerType, Shutdown, SockState, SockoptFlags, Time,
+    Timestamp, Transaction, UdpFlags,
 };

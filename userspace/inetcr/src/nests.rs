@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::attributes::{attributes, nest};
-use crate::types::{DeviceName, IpFlags, Time, UdpFlags};
+use crate::types::{DeviceName, IpFlags, OwnerType, Time, UdpFlags};
 use crate::value::Value;
 
 attributes! {
@@ -55,6 +55,30 @@ attributes! {
     kept {}
 }
 nest!(Txtime "txtime" TXTIME);
+
+attributes! {
+    /// Owner of an open file, who gets signals (`F_SETOWN_EX`, `F_SETSIG`).
+    pub struct Owner, OWNER;
+    fields {
+        /// Whom `id` names.
+        1 type_ "type" State: OwnerType;
+        /// Number in the PID namespace of the requester, 0 if there is none.
+        2 id "id" State: u32;
+        /// Signal of `F_SETSIG`, 0 for `SIGIO`.
+        3 signum "signum" State: u32;
+    }
+    kept {}
+}
+nest!(Owner "owner" OWNER in one line: owner);
+
+fn owner(owner: &Owner) -> String {
+    let type_ = owner.type_.map_or("?", OwnerType::name);
+    let id = owner.id.map_or("?".to_owned(), |id| id.to_string());
+    match owner.signum {
+        None | Some(0) => format!("{type_} {id}"),
+        Some(signum) => format!("{type_} {id}, signal {signum}"),
+    }
+}
 
 attributes! {
     /// State of level `SOL_IP`.

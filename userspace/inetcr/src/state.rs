@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::attributes::attributes;
 use crate::datagram::DATAGRAM as DATAGRAM_SET;
-use crate::nests::{Ip, Linger, Membership, Timestamping, Txtime, Udp};
+use crate::nests::{Ip, Linger, Membership, Owner, Timestamping, Txtime, Udp};
+use crate::record::REPORT as REPORT_SET;
 use crate::table::Kind;
 use crate::types::{
     BindLocks, DeviceName, FileFlags, Shutdown, SockState, SockoptFlags, Time, Timestamp,
@@ -131,6 +132,11 @@ attributes! {
         50 tskey "tskey" State: u32;
         /// Next identifier of `MSG_ZEROCOPY`.
         51 zckey "zckey" State: u32;
+        /// Owner of the open file (`F_SETOWN_EX`, `F_SETSIG`). Absent if it has never had one.
+        54 owner "owner" Place: Owner;
+        /// Classic BPF program of `SO_ATTACH_REUSEPORT_CBPF`, an array of `struct sock_filter`.
+        /// Absent if the group that shares the port has none.
+        57 reuseport_filter "reuseport-filter" Place: Vec<u8>;
         /// State of level `SOL_IP`.
         58 ip "ip" State: Ip;
         /// State of level `SOL_UDP`.
@@ -148,26 +154,30 @@ attributes! {
         23 "pidfd" Kind::U32;
         52 "drops" Kind::U32;
         53 "uid" Kind::U32;
-        54 "owner" Kind::Nest("owner", &[]);
         55 "cgroup" Kind::Uint;
         56 "reuseport-group" Kind::Uint;
-        57 "reuseport-filter" Kind::Binary;
         61 "datagram" Kind::Nest("datagram", DATAGRAM_SET);
         62 "payload" Kind::Binary;
         63 "cork" Kind::Nest("cork", &[]);
         64 "lost" Kind::Flags("loss");
         65 "allow-lost" Kind::Flags("loss");
         66 "transaction" Kind::Enum("transaction");
-        67 "report" Kind::Nest("report", &[]);
+        67 "report" Kind::Nest("report", REPORT_SET);
         68 "map" Kind::Nest("map", &[]);
+        71 "filter-inode" Kind::Uint;
     }
 }
+
+/// Number of a field that requests have, too.
+pub(crate) const LOCAL_PORT: u16 = 28;
 
 /// Numbers of what is part of messages and of no [`State`].
 pub(crate) const PIDFD: u16 = 23;
 pub(crate) const DATAGRAM: u16 = 61;
 pub(crate) const PAYLOAD: u16 = 62;
 pub(crate) const TRANSACTION: u16 = 66;
+pub(crate) const REPORT: u16 = 67;
+pub(crate) const FILTER_INODE: u16 = 71;
 
 impl State {
     /// The same state without what says which socket it is. The copy of a socket has the same
@@ -180,6 +190,37 @@ impl State {
             cookie: None,
             ..self.clone()
         }
+    }
+
+    /// Nothing but which socket it is, and of what kind.
+    pub(crate) fn which(&self) -> Self {
+        Self {
+            inode: self.inode,
+            sock_fd: self.sock_fd,
+            cookie: self.cookie,
+            sock_family: self.sock_family,
+            sock_type: self.sock_type,
+            sock_protocol: self.sock_protocol,
+            ..Self::default()
+        }
+    }
+
+    /// What says which socket it is, as far as it is known: `fd:3 ino:1041 cookie:1`.
+    ///
+    /// ```
+    /// let state = inetcr::State { inode: Some(1041), cookie: Some(1), ..Default::default() };
+    /// assert_eq!(state.identity(), "ino:1041 cookie:1");
+    /// ```
+    pub fn identity(&self) -> String {
+        let all = [
+            ("fd", self.sock_fd.map(u64::from)),
+            ("ino", self.inode),
+            ("cookie", self.cookie),
+        ];
+        let known = all
+            .iter()
+            .filter_map(|(name, value)| Some(format!("{name}:{}", (*value)?)));
+        known.collect::<Vec<_>>().join(" ")
     }
 
     /// Address and port that the socket is bound to; what it does not have is 0.

@@ -40,6 +40,8 @@ pub enum Kind {
     Address,
     /// Name of a network device.
     Device,
+    /// Text.
+    String,
     /// Any bytes.
     Binary,
     /// Attributes of the named set, whose table is empty if this version carries none of them.

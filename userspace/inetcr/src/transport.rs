@@ -10,17 +10,17 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_GENERIC};
 use nix::errno::Errno;
 use nix::libc;
 
+use crate::answer::Reader;
 use crate::attr::RawAttr;
-use crate::error::{DecodeError, Error};
-use crate::extack;
+use crate::error::Error;
 use crate::table::FAMILY;
 
 /// A generic netlink message with attributes that nobody has looked at.
 #[derive(Clone, Debug)]
-struct Body {
+pub(crate) struct Body {
     command: u8,
     version: u8,
-    attributes: Vec<u8>,
+    pub(crate) attributes: Vec<u8>,
 }
 
 impl GenlFamily for Body {
@@ -109,70 +109,31 @@ impl Transport {
 
     /// Sends a request and waits until the kernel has done with it.
     pub(crate) fn exchange(&mut self, request: &Request<'_>) -> Result<Answer, Error> {
+        let mut messages = Vec::new();
+        let warning = self.exchange_each(request, |attrs| {
+            messages.push(attrs);
+            Ok(())
+        })?;
+        Ok(Answer { messages, warning })
+    }
+
+    /// The same, but hands over the attributes of each message as it comes. Gives what the kernel
+    /// remarks although it has done what was asked.
+    pub(crate) fn exchange_each(
+        &mut self,
+        request: &Request<'_>,
+        each: impl FnMut(Vec<RawAttr>) -> Result<(), Error>,
+    ) -> Result<Option<String>, Error> {
         self.sequence = self.sequence.wrapping_add(1);
         let bytes = serialize(request, self.sequence);
         retry(|| self.socket.send(&bytes, 0)).map_err(Error::io("netlink send"))?;
 
-        let mut answer = Answer::default();
+        let mut reader = Reader::new(request, &bytes, self.sequence, each);
         loop {
-            let datagram = self.receive()?;
-            if self.collect(&datagram, request, &bytes, &mut answer)? {
-                return Ok(answer);
+            if let Some(end) = reader.read(&self.receive()?) {
+                return end;
             }
         }
-    }
-
-    /// Reads the messages of a datagram, `true` if the last of them ends the answer.
-    fn collect(
-        &self,
-        datagram: &[u8],
-        request: &Request<'_>,
-        sent: &[u8],
-        answer: &mut Answer,
-    ) -> Result<bool, Error> {
-        let mut rest = datagram;
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<GenlMessage<Body>>::deserialize(rest)
-                .map_err(|error| DecodeError::Message(error.to_string()))?;
-            let length = (message.header.length as usize).next_multiple_of(4);
-            rest = rest.get(length..).unwrap_or_default();
-            // Answers to an earlier request, which was given up after an error.
-            if message.header.sequence_number != self.sequence {
-                continue;
-            }
-            match message.payload {
-                NetlinkPayload::InnerMessage(message) => {
-                    let attrs = RawAttr::decode_all(&message.payload.attributes)?;
-                    answer.messages.push(attrs);
-                }
-                NetlinkPayload::Error(error) => {
-                    let attrs = extack::attributes(message.header.flags, &error.header);
-                    let errno = error.raw_code().saturating_abs();
-                    if errno != 0 {
-                        let error = extack::kernel_error(request.name, errno, &attrs, sent);
-                        return Err(error.into());
-                    }
-                    answer.warning = extack::message(&attrs);
-                    return Ok(true);
-                }
-                NetlinkPayload::Overrun(_) => {
-                    return Err(DecodeError::Message("the answer was overrun".into()).into());
-                }
-                // Ends an answer of any number of messages, in the place of an acknowledgement.
-                NetlinkPayload::Done(done) if request.multipart => {
-                    let attrs = extack::every(&done.extended_ack);
-                    let errno = done.code.saturating_abs();
-                    if errno != 0 {
-                        let error = extack::kernel_error(request.name, errno, &attrs, sent);
-                        return Err(error.into());
-                    }
-                    answer.warning = extack::message(&attrs);
-                    return Ok(true);
-                }
-                _ => {}
-            }
-        }
-        Ok(false)
     }
 
     /// Receives one datagram, however long it is.

@@ -181,6 +181,31 @@ fn bytes_of_digits(text: &str) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
+/// Text, with a NUL at its end on the wire.
+impl Value for String {
+    const KIND: Kind = Kind::String;
+
+    fn encode(&self, number: u16) -> RawAttr {
+        RawAttr::new(number, [self.as_bytes(), &[0]].concat())
+    }
+    fn decode(payload: &[u8]) -> Result<Self, String> {
+        let text = payload.strip_suffix(&[0]).unwrap_or(payload);
+        String::from_utf8(text.to_vec()).map_err(|_| "is no text".to_owned())
+    }
+    fn to_json(&self) -> Result<Json, String> {
+        Ok(Json::from(self.as_str()))
+    }
+    fn from_json(json: Json) -> Result<Self, String> {
+        match json {
+            Json::String(text) => Ok(text),
+            other => Err(format!("{other} is no text")),
+        }
+    }
+    fn human(&self) -> String {
+        self.clone()
+    }
+}
+
 /// Every 16-bit attribute of the family is a port.
 impl Value for u16 {
     const KIND: Kind = Kind::Be16;

@@ -60,7 +60,8 @@ fn a_wrong_image_is_refused() {
 fn wrong_usage_is_status_2() {
     assert_eq!(status(&[]), Some(2));
     assert_eq!(status(&["dump"]), Some(2));
-    assert_eq!(status(&["dump", "--pid", "1"]), Some(2));
+    assert_eq!(status(&["dump", "--pid", "1", "--all"]), Some(2));
+    assert_eq!(status(&["dump", "--port", "53"]), Some(2));
     assert_eq!(status(&["restore", "-", "--fd", "4"]), Some(2));
     assert_eq!(
         status(&["restore", "-", "--name", "a:b", "--", "true"]),

@@ -4,27 +4,41 @@
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use clap::ArgGroup;
-use inetcr::{Client, Image, Selector, Snapshot, Target};
+use inetcr::{Client, Image, Record, Refused, Scope, Selection, Selector, Snapshot, State, Target};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{files, pass_on_warning, text};
+use super::{files, netns, pass_on_warning, text};
 
-/// Dump a socket.
+/// Dump a socket, or many.
 ///
 /// The datagrams that wait in it are dumped, too, for which the kernel wants CAP_NET_RAW besides.
 /// They stay in the socket.
 ///
-/// The socket is found by its inode number, as `ss -e` and the links in /proc/PID/fd show it, or
+/// One socket is found by its inode number, as `ss -e` and the links in /proc/PID/fd show it, or
 /// by a file descriptor of a process. To look into another process needs the right to attach to
 /// it, as for a debugger. Without --pid, --fd is a descriptor that the shell passes on:
 /// `inetcr dump --fd 3 3<&5`.
+///
+/// Many are found by --pid without --fd, which are all sockets that the process has open, or by
+/// --all, which are all bound IPv4 UDP sockets of the network namespace. Those that cannot be
+/// dumped, such as one of TCP, are named on the standard error, and the exit status is 1 if there
+/// is any. The table shows the others nevertheless, but no image is written, as nobody would see
+/// from it that it is not the whole. With --skip-refused it is written with the others, and the
+/// exit status is 0.
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("socket").required(true).args(["inode", "fd"]))]
+#[command(
+    group = ArgGroup::new("socket").required(true).multiple(true).args(["inode", "fd", "pid", "all"]),
+    group = ArgGroup::new("one").args(["inode", "fd"]),
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(crate) struct Args {
-    /// Process that --fd belongs to.
-    #[arg(long, value_name = "PID", requires = "fd")]
+    /// Process that --fd belongs to; without --fd, all sockets that it has open.
+    #[arg(long, value_name = "PID", conflicts_with = "inode")]
     pid: Option<i32>,
 
     /// File descriptor of the socket.
@@ -32,12 +46,29 @@ pub(crate) struct Args {
     fd: Option<RawFd>,
 
     /// Inode number of the socket.
-    #[arg(long, value_name = "INO", conflicts_with = "pid")]
+    #[arg(long, value_name = "INO")]
     inode: Option<u64>,
 
+    /// All bound IPv4 UDP sockets of the network namespace.
+    #[arg(long, conflicts_with_all = ["one", "pid"])]
+    all: bool,
+
     /// Cookie (SO_COOKIE) that the socket must have, so that no other is dumped by mistake.
-    #[arg(long)]
+    #[arg(long, requires = "one")]
     cookie: Option<u64>,
+
+    /// Of many sockets, only those on this local port.
+    #[arg(long, value_name = "PORT", conflicts_with = "one")]
+    port: Option<u16>,
+
+    /// Of many sockets, leave out those that cannot be dumped.
+    #[arg(long, conflicts_with = "one")]
+    skip_refused: bool,
+
+    /// Network namespace to look into: a name that `ip netns` knows, or a path such as
+    /// /proc/PID/ns/net.
+    #[arg(long, value_name = "NAME|PATH")]
+    netns: Option<PathBuf>,
 
     /// Leave out the datagrams that wait in the socket: the restored one begins without.
     #[arg(long)]
@@ -54,20 +85,11 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let image = Image::new([self.dump()?]);
-        match &self.output {
-            Some(path) => files::write(path, &image)?,
-            None if !self.json => return text::print(&text::sockets(&image)),
-            None => {}
-        }
-        if self.json {
-            text::print(&image.to_json()?)?;
-        }
-        Ok(())
-    }
-
-    fn dump(&self) -> anyhow::Result<Snapshot> {
         let pidfd = self.pid.map(open_process).transpose()?;
+        if let Some(name) = &self.netns {
+            netns::enter(name)?;
+        }
+        let mut client = Client::new()?;
         let selector = match (self.inode, self.fd, &pidfd) {
             (Some(inode), ..) => Selector::Inode(inode),
             (None, Some(fd), Some(pidfd)) => Selector::Pidfd {
@@ -75,21 +97,107 @@ impl Args {
                 fd,
             },
             (None, Some(fd), None) => Selector::Fd(fd),
-            (None, None, _) => return Err(anyhow!("no socket is named")),
+            (None, None, Some(pidfd)) => {
+                return self.dump_many(&mut client, Scope::Process(pidfd.as_fd()));
+            }
+            (None, None, None) if self.all => {
+                return self.dump_many(&mut client, Scope::Namespace);
+            }
+            (None, None, None) => return Err(anyhow!("no socket is named")),
         };
+        let snapshot = self.dump(&mut client, selector)?;
+        pass_on_warning(&client);
+        self.put_out(&Image::new([snapshot]))
+    }
+
+    fn dump(&self, client: &mut Client, selector: Selector<'_>) -> anyhow::Result<Snapshot> {
         let target = Target {
             selector,
             cookie: self.cookie,
         };
-        let mut client = Client::new()?;
-        let snapshot = if self.no_queue {
-            Snapshot::new(client.dump(target)?, Vec::new())
+        Ok(if self.no_queue {
+            without_queue(client.dump(target)?)
         } else {
             client.snapshot(target)?
-        };
-        pass_on_warning(&client);
-        Ok(snapshot)
+        })
     }
+
+    fn dump_many(&self, client: &mut Client, scope: Scope<'_>) -> anyhow::Result<()> {
+        let selection = Selection {
+            local_port: self.port,
+            ..scope.into()
+        };
+        let (sockets, refused) = if self.no_queue {
+            let (states, refused) = sort_out(client.dump_many(selection)?);
+            let sockets = states.into_iter().map(without_queue).collect();
+            (sockets, refused)
+        } else {
+            sort_out(client.snapshot_many(selection)?)
+        };
+        pass_on_warning(client);
+        self.name_refused(&refused);
+        let count = sockets.len() + refused.len();
+        let is_image = self.json || self.output.is_some();
+        let is_whole = refused.is_empty() || self.skip_refused;
+        if is_whole || !is_image {
+            self.put_out(&Image::new(sockets))?;
+        }
+        if !is_whole {
+            let nothing = if is_image {
+                ", no image is written"
+            } else {
+                ""
+            };
+            let refused = refused.len();
+            bail!("{refused} of {count} sockets refused{nothing}: --skip-refused leaves them out");
+        }
+        Ok(())
+    }
+
+    fn name_refused(&self, refused: &[Refused]) {
+        let process = self.pid.map(|pid| format!("pid:{pid} "));
+        let process = process.unwrap_or_default();
+        for one in refused {
+            eprintln!("inetcr: refused: {process}{one}");
+        }
+        let elsewhere = |one: &Refused| one.socket.cookie.is_none();
+        if let Some(pid) = self.pid
+            && self.netns.is_none()
+            && refused.iter().any(elsewhere)
+        {
+            eprintln!(
+                "inetcr: --netns /proc/{pid}/ns/net looks into the namespace of process {pid}"
+            );
+        }
+    }
+
+    fn put_out(&self, image: &Image) -> anyhow::Result<()> {
+        match &self.output {
+            Some(path) => files::write(path, image)?,
+            None if !self.json => return text::print(&text::sockets(image)),
+            None => {}
+        }
+        if self.json {
+            text::print(&image.to_json()?)?;
+        }
+        Ok(())
+    }
+}
+
+/// What was dumped, and what was refused.
+fn sort_out<T>(records: Vec<Record<T>>) -> (Vec<T>, Vec<Refused>) {
+    let (mut dumped, mut refused) = (Vec::new(), Vec::new());
+    for record in records {
+        match record {
+            Record::Dumped(one) => dumped.push(one),
+            Record::Refused(one) => refused.push(*one),
+        }
+    }
+    (dumped, refused)
+}
+
+fn without_queue(state: State) -> Snapshot {
+    Snapshot::new(state, Vec::new())
 }
 
 fn open_process(pid: i32) -> anyhow::Result<OwnedFd> {

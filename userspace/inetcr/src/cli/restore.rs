@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `inetcr restore`.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::process::CommandExt as _;
@@ -20,10 +21,13 @@ const LISTEN_FDS_START: RawFd = 3;
 /// Restore the sockets of an image.
 ///
 /// Each restored socket is dumped again and compared with the image, and so are the datagrams that
-/// wait in it. Then COMMAND is run in place
-/// of this program, with the sockets as descriptors 3, 4, ... by the socket-activation protocol
-/// (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES; see sd_listen_fds(3)). With --fd they are descriptors
-/// N, N + 1, ..., and no variable says so.
+/// wait in it. Then COMMAND is run in place of this program, with the sockets as descriptors 3, 4,
+/// ... by the socket-activation protocol (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES; see
+/// sd_listen_fds(3)). With --fd they are descriptors N, N + 1, ..., and no variable says so.
+///
+/// All sockets of the image are restored, or none. They are in the order of the image, which is
+/// that of the descriptors if it is of a process. A socket that the process had open twice is
+/// restored once, and is open twice again.
 ///
 /// Without COMMAND, prints what was restored and closes it again: a test whether an image can be
 /// restored here.
@@ -112,24 +116,53 @@ impl Args {
     }
 }
 
-/// Restores all sockets or none: those that were made are closed on an error.
+/// Restores all sockets or none: those that were made are closed on an error. A descriptor for what
+/// another one stands for, too, becomes such a descriptor again.
 fn restore(image: &Image) -> anyhow::Result<Vec<RestoredCopy>> {
     if image.sockets.is_empty() {
         bail!("the image has no socket");
     }
     let mut client = Client::new()?;
     let count = image.sockets.len();
-    let mut copies = Vec::with_capacity(count);
-    for (number, snapshot) in (1..).zip(&image.sockets) {
-        let copy = restore_one(&mut client, snapshot);
+    let mut copies = Vec::<RestoredCopy>::with_capacity(count);
+    let mut places = HashMap::new();
+    for (place, snapshot) in image.sockets.iter().enumerate() {
+        let earlier = in_process(snapshot).and_then(|which| places.insert(which, place));
+        let copy = match earlier.and_then(|earlier| copies.get(earlier)) {
+            Some(earlier) => again(&earlier.socket),
+            None => make(&mut client, snapshot),
+        };
+        let copy = copy.and_then(|socket| compare(&mut client, snapshot, socket));
+        let number = place + 1;
         copies.push(copy.with_context(|| format!("socket {number} of {count}"))?);
     }
     Ok(copies)
 }
 
-fn restore_one(client: &mut Client, image: &Snapshot) -> anyhow::Result<RestoredCopy> {
-    let socket = client.restore_snapshot(image)?;
+/// Which socket it is that a process had open: inode number and cookie.
+fn in_process(state: &State) -> Option<(u64, u64)> {
+    state.sock_fd?;
+    state.inode.zip(state.cookie)
+}
+
+fn make(client: &mut Client, snapshot: &Snapshot) -> anyhow::Result<Restored> {
+    let socket = client.restore_snapshot(snapshot)?;
     pass_on_warning(client);
+    Ok(socket)
+}
+
+/// Another descriptor of a socket.
+fn again(socket: &Restored) -> anyhow::Result<Restored> {
+    let fd = socket.fd.try_clone().context("another descriptor")?;
+    Ok(Restored { fd, ..*socket })
+}
+
+/// Dumps a restored socket, and sees that it is what the image has.
+fn compare(
+    client: &mut Client,
+    image: &Snapshot,
+    socket: Restored,
+) -> anyhow::Result<RestoredCopy> {
     let selector = Selector::Fd(socket.fd.as_raw_fd());
     let target = selector.with_cookie(socket.cookie);
     let state = client.dump(target)?;

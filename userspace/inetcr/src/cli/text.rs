@@ -59,17 +59,13 @@ pub(crate) fn headline(state: &State) -> String {
         inetcr::SockState::Established => "ESTAB",
         inetcr::SockState::Close => "UNCONN",
     });
-    let mut line = format!(
-        "{protocol} {kind} {sock_state} {} {}",
+    let line = format!(
+        "{protocol} {kind} {sock_state} {} {} {}",
         endpoint(state.local()),
-        endpoint(state.peer())
+        endpoint(state.peer()),
+        state.identity()
     );
-    for (name, value) in [("ino", state.inode), ("cookie", state.cookie)] {
-        if let Some(value) = value {
-            let _ = write!(line, " {name}:{value}");
-        }
-    }
-    line
+    line.trim_end().to_owned()
 }
 
 fn endpoint(address: Option<SocketAddr>) -> String {
@@ -211,6 +207,21 @@ family ? protocol ? type ? ? *:* *:*
     datagram   ?:? -> ?:?, 0 bytes
 ";
         assert_eq!(shown(json), expected);
+    }
+
+    #[test]
+    fn of_many_each_is_one_by_itself() {
+        let json = r#"{"format":"af-inet-cr","version":1,"sockets":[
+            {"sock-family":2,"sock-protocol":17,"sock-type":2,"sock-fd":3,"inode":1},
+            {"sock-family":2,"sock-protocol":17,"sock-type":2,"sock-fd":7,"error":111}]}"#;
+        let expected = "\
+udp dgram ? *:* *:* fd:3 ino:1
+
+udp dgram ? *:* *:* fd:7
+    error  111
+";
+        assert_eq!(sockets(&Image::from_json(json).unwrap()), expected);
+        assert_eq!(sockets(&Image::new(Vec::<State>::new())), "");
     }
 
     #[test]

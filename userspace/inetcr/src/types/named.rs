@@ -237,6 +237,18 @@ enumeration! {
 }
 
 enumeration! {
+    /// Whom the owner of an open file names.
+    OwnerType "owner-type" {
+        /// A thread.
+        Tid = 0 "tid",
+        /// A process.
+        Pid = 1 "pid",
+        /// A process group.
+        Pgrp = 2 "pgrp",
+    }
+}
+
+enumeration! {
     /// Part of a restore in several messages.
     Transaction "transaction" {
         /// The message holds the socket, its queue follows.

@@ -2,6 +2,7 @@
 //! The tool with a kernel that has the family, as root: in the VM,
 //! `cargo test -p inetcr --test kernel -- --ignored`.
 
+mod many;
 mod tool;
 
 use std::net::UdpSocket;

@@ -3,13 +3,15 @@
 
 mod schema;
 
+use std::os::fd::AsFd as _;
+
 use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, Role, SOCKET, lookup};
 use inetcr::{
-    BindLocks, DATAGRAM, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, Shutdown, SockState,
-    SockoptFlags, TIMESTAMPING, TXTIME, Timestamp, Transaction, UDP, UdpFlags,
+    BindLocks, DATAGRAM, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, REPORT, Scope, Selection,
+    Shutdown, SockState, SockoptFlags, TIMESTAMPING, TXTIME, Timestamp, Transaction, UDP, UdpFlags,
 };
 
-use schema::{header, kind_of, spec};
+use schema::{Exchange, Spec, header, kind_of, spec};
 
 fn compare(set: &str, table: &'static [AttributeInfo]) {
     let spec = spec();
@@ -40,6 +42,7 @@ fn the_tables_have_the_rows_of_the_specification() {
     compare("udp", UDP);
     compare("membership", MEMBERSHIP);
     compare("datagram", DATAGRAM);
+    compare("report", REPORT);
 }
 
 /// Values and names of flags.
@@ -116,6 +119,22 @@ fn a_carried_nest_has_all_rows_of_its_set() {
     }
 }
 
+/// What a command takes and answers.
+fn exchange<'a>(spec: &'a Spec, command: &str) -> &'a Exchange {
+    let mut operations = spec.operations.list.iter();
+    let operation = operations.find(|operation| operation.name == command);
+    let exchange = operation.and_then(|operation| operation.exchange.as_ref());
+    exchange.expect("an exchange")
+}
+
+/// The same of a request that is answered by any number of messages.
+fn of_many<'a>(spec: &'a Spec, command: &str) -> &'a Exchange {
+    let mut operations = spec.operations.list.iter();
+    let operation = operations.find(|operation| operation.name == command);
+    let exchange = operation.and_then(|operation| operation.dump.as_ref());
+    exchange.expect("an answer of many messages")
+}
+
 /// What a dump may hold is a field of `State`, and what a restore takes too, but for the parts of a
 /// transaction, in which goes what `queue` answers.
 #[test]
@@ -125,16 +144,8 @@ fn a_state_carries_all_that_the_commands_exchange() {
         let row = SOCKET.iter().find(|row| row.name == name);
         row.is_some_and(|row| row.role != Role::Other)
     };
-    let exchange = |command| {
-        let mut operations = spec.operations.list.iter();
-        let operation = operations.find(|operation| operation.name == command);
-        operation
-            .and_then(|operation| operation.exchange.as_ref())
-            .expect("an exchange")
-    };
-    let queue = spec.operations.list.iter().find(|one| one.name == "queue");
-    let queue = queue.and_then(|operation| operation.dump.as_ref());
-    let queue = &queue.expect("an answer of many messages").reply.attributes;
+    let exchange = |command| exchange(&spec, command);
+    let queue = &of_many(&spec, "queue").reply.attributes;
     assert_eq!(queue, &["datagram", "payload"]);
     let in_a_part = |name: &String| name == "transaction" || queue.contains(name);
     let dump = &exchange("dump").reply.attributes;
@@ -152,6 +163,27 @@ fn a_state_carries_all_that_the_commands_exchange() {
             "restore does not take {name}, which dump gives"
         );
     }
+}
+
+/// A dump of many sockets says of each what a dump of it says, or why there is none.
+#[test]
+fn a_dump_of_many_is_one_of_each() {
+    let spec = spec();
+    let (one, many) = (exchange(&spec, "dump"), of_many(&spec, "dump"));
+    let more = ["sock-fd".to_owned(), "report".to_owned()];
+    let expected = [one.reply.attributes.as_slice(), &more].concat();
+    assert_eq!(many.reply.attributes, expected);
+
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let selection = Selection {
+        local_port: Some(1),
+        inodes: vec![1],
+        ..Scope::Process(file.as_fd()).into()
+    };
+    let attrs = selection.to_attrs();
+    let names = attrs.iter().map(|attr| lookup(SOCKET, attr.number()));
+    let names: Vec<_> = names.flatten().map(|row| row.name).collect();
+    assert_eq!(names, many.request.attributes);
 }
 
 #[test]

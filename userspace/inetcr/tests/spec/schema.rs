@@ -144,6 +144,7 @@ pub fn kind_of(attribute: &Attribute) -> String {
         ("unused", None) => "Unused".to_owned(),
         ("u16", None) if name(&attribute.byte_order) == "big-endian" => "Be16".to_owned(),
         ("string", None) if is("max-len", 15) => "Device".to_owned(),
+        ("string", None) => "String".to_owned(),
         ("binary", None) if name(&attribute.display_hint) == "ipv4-or-v6" => {
             assert!(is("max-len", 16), "{}", attribute.name);
             "Address".to_owned()

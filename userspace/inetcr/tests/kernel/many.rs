@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Many sockets at once.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::process::{Command, Stdio};
+
+use inetcr::{Client, Image, Record, Scope, Snapshot};
+
+use crate::tool::{File, inetcr, inode, printed, refused, text};
+
+fn image(text: &str) -> Vec<Snapshot> {
+    Image::from_json(text).unwrap().sockets
+}
+
+/// As what dumps of one each have.
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn all_bound_sockets_of_the_namespace_or_of_a_port() {
+    let sockets = [0; 3].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.connect(sockets[0].local_addr().unwrap()).unwrap();
+    peer.send(b"waits").unwrap();
+    let all = image(&printed(&["dump", "--all", "--json"]));
+    assert_eq!(all.len(), 4);
+    for socket in sockets.iter().chain([&peer]) {
+        let ino = inode(socket.as_raw_fd());
+        let one = image(&printed(&["dump", "--inode", &ino, "--json"]));
+        assert!(all.contains(&one[0]), "{one:?}");
+    }
+    let waiting = all.iter().filter(|one| !one.queue.is_empty());
+    assert_eq!(waiting.count(), 1);
+    let without = image(&printed(&["dump", "--all", "--no-queue", "--json"]));
+    assert!(without.iter().all(|one| one.queue_len.is_none()));
+
+    let address = sockets[1].local_addr().unwrap();
+    let port = address.port().to_string();
+    let shown = printed(&["dump", "--all", "--port", &port]);
+    let first = format!("udp dgram UNCONN {address} *:* ino:");
+    assert!(shown.starts_with(&first), "{shown}");
+    assert_eq!(shown.matches("\nudp ").count(), 0, "{shown}");
+    assert_eq!(printed(&["dump", "--all", "--port", "1"]), "");
+}
+
+/// What cannot be dumped is named, and then there is no image unless it is wanted so.
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn all_sockets_of_a_process_or_none_in_the_image() {
+    let file = File::new("process", "as it was");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let twice = socket.try_clone().unwrap();
+    let unbound = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        None,
+    );
+    let unbound = unbound.unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let pid = std::process::id().to_string();
+
+    let output = inetcr(&["dump", "--pid", &pid, "-o", file.path()]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = text(&output.stderr);
+    let named = format!(
+        "inetcr: refused: pid:{pid} fd:{} ino:{} ",
+        tcp.as_raw_fd(),
+        inode(tcp.as_raw_fd())
+    );
+    assert!(errors.starts_with(&named), "{errors}");
+    assert!(errors.contains("EOPNOTSUPP: type SOCK_STREAM (TCP)"));
+    assert!(errors.contains("1 of 4 sockets refused, no image is written"));
+    assert_eq!(std::fs::read_to_string(&file.0).unwrap(), "as it was");
+    // The table has the others.
+    let output = inetcr(&["dump", "--pid", &pid]);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stdout);
+    for fd in [socket.as_raw_fd(), twice.as_raw_fd(), unbound.as_raw_fd()] {
+        assert_eq!(shown.matches(&format!(" fd:{fd} ")).count(), 1, "{shown}");
+    }
+
+    let args = ["dump", "--pid", &pid, "--skip-refused", "-o", file.path()];
+    let output = inetcr(&args);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).starts_with(&named));
+    let sockets = image(&std::fs::read_to_string(&file.0).unwrap());
+    let order: Vec<_> = sockets.iter().map(|one| one.sock_fd).collect();
+    let mut expected = [socket.as_raw_fd(), twice.as_raw_fd(), unbound.as_raw_fd()];
+    expected.sort_unstable();
+    assert_eq!(order, expected.map(|fd| u32::try_from(fd).ok()));
+    let place = |fd| expected.iter().position(|one| *one == fd).unwrap() + 3;
+    let places = [&socket, &twice].map(|one| place(one.as_raw_fd()));
+    let other = place(unbound.as_raw_fd());
+    drop((socket, twice, unbound));
+
+    let report = printed(&["restore", file.path()]);
+    assert!(report.ends_with("3 sockets restored, equal to the image\n"));
+    // What was open twice is open twice again.
+    let script = format!(
+        r#"echo $LISTEN_FDS; a=$(readlink /proc/$$/fd/{}); b=$(readlink /proc/$$/fd/{})
+           [ "$a" = "$b" ] && echo same; [ "$a" != "$(readlink /proc/$$/fd/{other})" ] && echo other"#,
+        places[0], places[1]
+    );
+    let run = ["restore", file.path(), "--", "sh", "-c", &script];
+    assert_eq!(printed(&run), "3\nsame\nother\n");
+}
+
+/// All or none: the second one cannot be had, and the first one is not kept.
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn an_image_is_restored_as_a_whole() {
+    let sockets = [0; 2].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let file = File::new("whole", "");
+    assert_eq!(printed(&["dump", "--all", "-o", file.path()]), "");
+    let images = image(&std::fs::read_to_string(&file.0).unwrap());
+    let [first, second] = sockets;
+    let addresses = [first.local_addr().ok(), second.local_addr().ok()];
+    // Keep the one that is restored last.
+    let kept = if images[1].local() == addresses[0] {
+        drop(second);
+        first
+    } else {
+        drop(first);
+        second
+    };
+    let taken = refused(&["restore", file.path()]);
+    assert!(
+        taken.contains("socket 2 of 2: restore: EADDRINUSE"),
+        "{taken}"
+    );
+    drop(kept);
+    for address in addresses {
+        drop(UdpSocket::bind(address.unwrap()).unwrap());
+    }
+    let report = printed(&["restore", file.path()]);
+    assert!(report.ends_with("2 sockets restored, equal to the image\n"));
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn another_namespace_is_looked_into() {
+    let file = File::new("netns", "");
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let ino = inode(socket.as_raw_fd());
+    printed(&["dump", "--inode", &ino, "-o", file.path()]);
+    drop(socket);
+    let program = env!("CARGO_BIN_EXE_inetcr");
+    let mut there = Command::new("unshare")
+        .args(["-n", program, "restore", file.path()])
+        .args(["--", "sh", "-c", "echo ready; exec cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut from = BufReader::new(there.stdout.take().unwrap());
+    from.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+
+    let pid = there.id().to_string();
+    let netns = format!("/proc/{pid}/ns/net");
+    assert_eq!(printed(&["dump", "--all"]), "");
+    let begin = format!("udp dgram UNCONN {address} *:* ");
+    let shown = printed(&["dump", "--all", "--netns", &netns]);
+    assert!(shown.starts_with(&(begin.clone() + "ino:")), "{shown}");
+    let shown = printed(&["dump", "--pid", &pid, "--netns", &netns]);
+    assert!(shown.starts_with(&(begin + "fd:3 ino:")), "{shown}");
+    let error = refused(&["dump", "--pid", &pid]);
+    assert!(
+        error.contains(&format!("refused: pid:{pid} fd:3 ")),
+        "{error}"
+    );
+    assert!(error.contains(": dump: ENOENT: "), "{error}");
+    assert!(error.contains(&format!("--netns {netns} ")), "{error}");
+    drop(there.stdin.take());
+    assert!(there.wait().unwrap().success());
+}
+
+/// A program that is too long for the first message of the answer: the library asks again.
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn a_socket_that_is_too_large_is_dumped_by_itself() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let ino = inode(socket.as_raw_fd());
+    let mut sockets = image(&printed(&["dump", "--inode", &ino, "--json"]));
+    drop(socket);
+    // "Return 1", by an image: that is the shortest way to attach a filter.
+    let filter = [6, 0, 0, 0, 1, 0, 0, 0].repeat(2000);
+    sockets[0].state.sockopt_filter = Some(filter.clone());
+    let mut client = Client::new().unwrap();
+    let copy = client.restore_snapshot(&sockets[0]).unwrap();
+
+    let records = Client::new().unwrap().dump_many(Scope::Namespace).unwrap();
+    let [Record::Dumped(state)] = records.as_slice() else {
+        panic!("{records:?}");
+    };
+    assert_eq!(state.sockopt_filter.as_ref(), Some(&filter));
+    assert_eq!(state.inode, Some(copy.inode));
+    let me = rustix::process::getpid();
+    let pidfd = rustix::process::pidfd_open(me, rustix::process::PidfdFlags::empty()).unwrap();
+    let mut client = Client::new().unwrap();
+    let records = client.dump_many(Scope::Process(pidfd.as_fd())).unwrap();
+    let found = records.iter().find_map(|record| match record {
+        Record::Dumped(state) => Some(state),
+        Record::Refused(_) => None,
+    });
+    let found = found.unwrap();
+    assert_eq!(found.sockopt_filter.as_ref(), Some(&filter));
+    assert_eq!(found.sock_fd, u32::try_from(copy.fd.as_raw_fd()).ok());
+}
