@@ -15,7 +15,7 @@ use std::os::fd::AsRawFd;
 use anyhow::{Result, bail};
 
 use crate::sys::multicast::{self, Device};
-use crate::sys::{errno_name, socket};
+use crate::sys::{errno_name, signal, socket};
 
 /// How many bytes `getsockopt(2)` is asked for.
 struct Option_ {
@@ -209,9 +209,10 @@ pub fn observe(fd: &impl AsRawFd) -> Observation {
         number(socket::fcntl(fd, libc::F_GETFL, 0)),
     );
     seen.insert(
-        "F_GETOWN".into(),
-        number(socket::fcntl(fd, libc::F_GETOWN, 0)),
+        "F_GETOWN_EX".into(),
+        signal::owner(fd).map_or_else(|error| format!("{error}"), |owner| format!("{owner:?}")),
     );
+    seen.insert("F_GETSIG".into(), number(signal::signal(fd)));
     seen.insert(
         "FIONREAD".into(),
         number(socket::ioctl_int(fd, libc::FIONREAD)),

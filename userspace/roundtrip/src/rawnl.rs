@@ -160,6 +160,19 @@ impl RawNetlink {
         Ok((messages, end))
     }
 
+    /// Whether a message in a part says that the answer is about something else from there on.
+    pub fn is_interrupted(mut bytes: &[u8]) -> bool {
+        while bytes.len() >= HEADER {
+            let flags = word(bytes, 4) >> 16;
+            if flags & libc::NLM_F_DUMP_INTR.cast_unsigned() != 0 {
+                return true;
+            }
+            let len = (word(bytes, 0) as usize).max(HEADER);
+            bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        false
+    }
+
     /// All the parts of such an answer, or the error number at its end.
     pub fn parts(&mut self) -> Result<Result<Vec<Vec<RawAttr>>, i32>> {
         let mut all = Vec::new();
@@ -266,5 +279,35 @@ impl RawNetlink {
                 break;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whichever_message_says_that_it_was_interrupted() {
+        let message = |flags: u16, body: usize| {
+            let mut bytes = vec![0; HEADER + body];
+            let len = u32::try_from(bytes.len()).unwrap();
+            bytes[..4].copy_from_slice(&len.to_ne_bytes());
+            bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let part = |flags: [u16; 3]| {
+            [
+                message(flags[0], 5),
+                message(flags[1], 8),
+                message(flags[2], 4),
+            ]
+        };
+        assert!(!RawNetlink::is_interrupted(&part([2, 2, 2]).concat()));
+        for flags in [[0x12, 2, 2], [2, 0x12, 2], [2, 2, 0x12]] {
+            assert!(RawNetlink::is_interrupted(&part(flags).concat()));
+        }
+        assert!(!RawNetlink::is_interrupted(&[0; 40]));
+        assert!(!RawNetlink::is_interrupted(&[]));
     }
 }

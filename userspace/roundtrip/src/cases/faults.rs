@@ -108,6 +108,78 @@ pub fn is_want_of_memory(command: u8, errno: i32) -> bool {
     }
 }
 
+/// Tries something until none of its allocations is left to fail. It gets the number of the one
+/// that is to fail, and says whether one did.
+pub fn each(mut attempt: impl FnMut(u32) -> Result<bool>) -> Result<()> {
+    let mut before = Counters::inside();
+    for nth in 1..2000 {
+        let injected = attempt(nth).with_context(|| format!("allocation {nth}"))?;
+        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, PATIENCE) {
+            bail!("allocation {nth}: leaked: {leaked}");
+        }
+        before.lower_to(&Counters::inside());
+        if !injected {
+            ensure!(nth > 1, "no allocation failed");
+            return Ok(());
+        }
+    }
+    bail!("never without a failure")
+}
+
+/// Asks for an answer of many messages until none of the allocations of one of the system calls
+/// that it takes is left to fail. Hands over each answer; an error is one of want of memory.
+///
+/// The request, number 0, makes the first part of the answer, and each part that is read makes
+/// another one.
+pub fn each_allocation_of_step(
+    faulty: usize,
+    (command, request): (u8, &[RawAttr]),
+    mut check: impl FnMut(io::Result<Vec<Vec<RawAttr>>>) -> Result<()>,
+) -> Result<()> {
+    let client = cr::client()?;
+    let request = RawAttr::encode_all(request);
+    let mut fault = Fault::open()?;
+    // Only system calls are exposed: memory of this process would be missing, too.
+    let mut buffer = vec![1; 4096];
+    each(|nth| {
+        let mut raw = RawNetlink::open(&client)?;
+        let mut injected = false;
+        let mut exposed = |step, call: &mut dyn FnMut() -> io::Result<usize>| -> Result<_> {
+            if step != faulty {
+                return Ok(call());
+            }
+            fault.arm(nth)?;
+            let result = call();
+            injected = fault.disarm()?;
+            Ok(result)
+        };
+        let sent = exposed(0, &mut || raw.send_multipart(command, &request).map(|()| 0))?;
+        let mut answer = sent.map(|_| Vec::new());
+        let mut steps = 1..;
+        while let (Ok(messages), Some(step)) = (&mut answer, steps.next()) {
+            match exposed(step, &mut || raw.receive_part(&mut buffer))? {
+                Err(error) => answer = Err(error),
+                Ok(len) => {
+                    let (more, end) = RawNetlink::read_part(&buffer[..len])?;
+                    messages.extend(more);
+                    match end {
+                        None => {}
+                        Some(0) => break,
+                        Some(errno) => answer = Err(io::Error::from_raw_os_error(errno)),
+                    }
+                }
+            }
+        }
+        if let Err(error) = &answer {
+            ensure!(injected, "without a failure: {error}");
+            let errno = error.raw_os_error().unwrap_or_default();
+            ensure!(is_want_of_memory(command, errno), "error {errno}");
+        }
+        check(answer)?;
+        Ok(injected)
+    })
+}
+
 /// Sends a request until none of its allocations is left to fail. Gives the
 /// attributes of the answer each time that there is a good one.
 fn each_allocation(

@@ -32,7 +32,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// Runs `other` again and again in a thread, while `body` runs.
-fn while_another<T>(other: impl Fn() + Sync, body: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn while_another<T>(other: impl Fn() + Sync, body: impl FnOnce() -> Result<T>) -> Result<T> {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -6,11 +6,14 @@ mod addresses;
 mod faults;
 mod lifetime;
 mod lost;
+mod many;
 mod memberships;
 mod not_found;
 mod options;
+mod owner;
 mod queue;
 mod random;
+mod recipe;
 mod refusals;
 mod selectors;
 mod selfcheck;
@@ -42,8 +45,11 @@ pub fn all(random: Random) -> Vec<Test> {
         not_found::tests(),
         usage::tests(),
         shutdown::tests(),
+        owner::tests(),
         lost::tests(),
         queue::tests(),
+        many::tests(),
+        recipe::tests(),
         refusals::tests(),
         lifetime::tests(),
         tools::tests(),

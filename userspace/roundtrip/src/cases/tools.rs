@@ -7,7 +7,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::net::UdpSocket;
+use std::net::{SocketAddrV4, UdpSocket};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::cr;
 use crate::groups::member;
-use crate::places::{GROUP, PEER, place};
+use crate::places::{GROUP, OTHER, PEER, PORT, place};
 use crate::runner::{Test, skip};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::socket;
@@ -132,17 +132,20 @@ print(json.dumps([restored, again], default=plain))
 }
 
 /// What waits, dumped and restored by the library of the kernel's client, which knows nothing of
-/// datagrams but the specification.
+/// datagrams but the specification; and many sockets at once.
 fn ynl_queue() -> Result<()> {
     const DUMP: &str = "
 import json, sys
 sys.path.append(sys.argv[1])
 from lib import YnlFamily
 family = YnlFamily(sys.argv[2], '')
-request = {'inode': int(sys.argv[3])}
+inodes = json.loads(sys.argv[3])
+request = {'inode': inodes[0]}
 plain = lambda value: value.hex() if isinstance(value, bytes) else sorted(value)
 # By the methods, although the family has an operation of the name of one.
-print(json.dumps([family.do('dump', request), family.dump('queue', request)], default=plain))
+one, queue = family.do('dump', request), family.dump('queue', request)
+many = family.dump('dump', {'filter-inode': inodes, 'local-port': one['local-port']})
+print(json.dumps([one, queue, many], default=plain))
 ";
     const RESTORE: &str = "
 import json, socket, sys
@@ -177,9 +180,27 @@ print(json.dumps([[payload.hex(), address] for payload, address in received]))
     for payload in [&b"one"[..], b"", &vec![7; 20_000]] {
         peer.send_to(payload, socket::name(&original)?)?;
     }
-    let dumped = run(DUMP, &socket::inode(&original)?.to_string()).context("dump")?;
+    // Another one on the port, which is refused.
+    let refused = socket::udp()?;
+    socket::bind(&refused, SocketAddrV4::new(OTHER, PORT))?;
+    socket::connect(&refused, PEER)?;
+    socket::send(&refused, b"x", libc::MSG_MORE)?;
+    let inodes = [&original, &refused].map(socket::inode);
+    let [Ok(first), Ok(second)] = inodes else {
+        bail!("no inode number");
+    };
+    let dumped = run(DUMP, &json!([first, second]).to_string()).context("dump")?;
+    let (one, queue, many) = (&dumped[0], &dumped[1], &dumped[2]);
+    let many = many.as_array().context("no list")?;
+    ensure!(many.len() == 2 && many.contains(one), "dumped {dumped}");
+    let report = many.iter().find_map(|one| one["report"][0].as_object());
+    let report = report.context("no report")?;
+    ensure!(
+        report["errno"] == libc::EOPNOTSUPP && report["msg"].to_string().contains("corked"),
+        "reported {report:?}"
+    );
     drop(original);
-    let received = run(RESTORE, &dumped.to_string()).context("restore")?;
+    let received = run(RESTORE, &json!([one, queue]).to_string()).context("restore")?;
     let from = json!([PEER.ip().to_string(), PEER.port()]);
     let expected = ["6f6e65", "", large.as_str()].map(|payload| json!([payload, from]));
     ensure!(received == json!(expected), "received {received}");

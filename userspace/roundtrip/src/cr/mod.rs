@@ -54,12 +54,22 @@ pub mod attr {
     pub const TXTIME: u16 = 44;
     pub const FILTER: u16 = 45;
     pub const SHUTDOWN: u16 = 46;
+    pub const OWNER: u16 = 54;
+    pub const REUSEPORT_FILTER: u16 = 57;
     pub const IP: u16 = 58;
     pub const MEMBERSHIP: u16 = 60;
     pub const DATAGRAM: u16 = 61;
     pub const PAYLOAD: u16 = 62;
     pub const TRANSACTION: u16 = 66;
+    pub const REPORT: u16 = 67;
     pub const QUEUE_LEN: u16 = 70;
+    pub const FILTER_INODE: u16 = 71;
+
+    /// Inside `REPORT`.
+    pub mod report {
+        pub const ERRNO: u16 = 2;
+        pub const MSG: u16 = 3;
+    }
 
     /// Inside `MEMBERSHIP`.
     pub mod membership {

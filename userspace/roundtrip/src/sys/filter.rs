@@ -23,6 +23,12 @@ impl Instruction {
     /// Loads a number, which leads to nothing.
     pub const NOTHING: Self = Self { code: 0, k: 0 }; // BPF_LD | BPF_IMM
 
+    /// Loads the first byte of a datagram.
+    pub const FIRST_BYTE: Self = Self { code: 0x30, k: 0 }; // BPF_LD | BPF_B | BPF_ABS
+
+    /// Returns what was loaded.
+    pub const RETURN_IT: Self = Self { code: 0x16, k: 0 }; // BPF_RET | BPF_A
+
     /// The instruction in memory.
     pub fn bytes(self) -> [u8; 8] {
         let mut bytes = [0; 8];
@@ -73,9 +79,9 @@ struct ProgramLoad {
     flags: u32,
 }
 
-/// Attaches an eBPF filter that takes everything. `ENOSYS` where the kernel has
-/// none.
-pub fn attach_ebpf(fd: &impl AsRawFd) -> io::Result<()> {
+/// Attaches an eBPF program that takes everything: `SO_ATTACH_BPF` or `SO_ATTACH_REUSEPORT_EBPF`.
+/// `ENOSYS` where the kernel has none.
+pub fn attach_ebpf(fd: &impl AsRawFd, option: i32) -> io::Result<()> {
     const BPF_PROG_LOAD: i32 = 5;
     const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
     // r0 = -1; exit.
@@ -102,10 +108,5 @@ pub fn attach_ebpf(fd: &impl AsRawFd) -> io::Result<()> {
     let loaded = check(i32::try_from(loaded).unwrap_or(-1))?;
     // SAFETY: the kernel just made the descriptor.
     let loaded = unsafe { OwnedFd::from_raw_fd(loaded) };
-    socket::set_int(
-        fd,
-        libc::SOL_SOCKET,
-        libc::SO_ATTACH_BPF,
-        loaded.as_raw_fd(),
-    )
+    socket::set_int(fd, libc::SOL_SOCKET, option, loaded.as_raw_fd())
 }

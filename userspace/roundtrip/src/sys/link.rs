@@ -176,6 +176,52 @@ pub fn remove(name: &str) -> io::Result<()> {
     rtnetlink(libc::RTM_DELLINK, 0, &body)
 }
 
+/// What a plug does with the packets of a device, `TCQ_PLUG_*`.
+#[derive(Clone, Copy)]
+pub enum Plug {
+    /// Keeps them.
+    Buffer = 0,
+    /// Sends those that it has, and keeps none.
+    ReleaseIndefinite = 2,
+}
+
+/// Gives a device a plug (`sch_plug`), which keeps packets from now on, at most so many bytes.
+pub fn add_plug(name: &str, limit: u32) -> io::Result<()> {
+    let options = [0, limit].map(u32::to_ne_bytes).concat();
+    qdisc(name, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &options)
+}
+
+/// Changes what the plug of a device does.
+pub fn plug(name: &str, action: Plug) -> io::Result<()> {
+    let options = [action as u32, 0].map(u32::to_ne_bytes).concat();
+    qdisc(name, 0, &options)
+}
+
+/// Makes or changes the queueing discipline of a device, a plug.
+fn qdisc(name: &str, flags: i32, options: &[u8]) -> io::Result<()> {
+    const TC_H_ROOT: u32 = u32::MAX;
+    const HANDLE: u32 = 1 << 16;
+    const TCA_KIND: u16 = 1;
+    const TCA_OPTIONS: u16 = 2;
+
+    let mut body = vec![0_u8; 4]; // struct tcmsg
+    for word in [index(name)?, HANDLE, TC_H_ROOT, 0] {
+        body.extend(word.to_ne_bytes());
+    }
+    body.extend(attribute(TCA_KIND, b"plug\0"));
+    body.extend(attribute(TCA_OPTIONS, options));
+    rtnetlink(libc::RTM_NEWQDISC, flags, &body)
+}
+
+/// Moves a device into another network namespace, where it is down and has no address.
+pub fn give_away(name: &str, there: &impl AsRawFd) -> io::Result<()> {
+    let mut body = vec![0_u8; 16]; // struct ifinfomsg
+    body[4..8].copy_from_slice(&index(name)?.to_ne_bytes());
+    let there = there.as_raw_fd().to_ne_bytes();
+    body.extend(attribute(IFLA_NET_NS_FD, &there));
+    rtnetlink(libc::RTM_NEWLINK, 0, &body)
+}
+
 /// Routes everything that has no other route by a gateway.
 pub fn default_route(gateway: Ipv4Addr) -> io::Result<()> {
     const RTF_UP: u16 = 1;

@@ -7,11 +7,13 @@
 
 #![allow(unsafe_code)]
 
+pub mod cgroup;
 pub mod filter;
 pub mod link;
 mod message;
 pub mod multicast;
 pub mod namespace;
+pub mod signal;
 pub mod socket;
 pub mod task;
 

@@ -30,6 +30,13 @@ pub fn new_user_and_network() -> io::Result<()> {
     super::link::up("lo")
 }
 
+/// Has the next child be the first one of a new PID namespace.
+pub fn new_pid_for_children() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::unshare(libc::CLONE_NEWPID) })?;
+    Ok(())
+}
+
 /// A network namespace that can be entered again.
 pub struct Network(File);
 

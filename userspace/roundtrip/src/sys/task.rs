@@ -79,6 +79,10 @@ impl Child {
         &self.pidfd
     }
 
+    pub fn pid(&self) -> libc::pid_t {
+        self.pid
+    }
+
     /// Waits until the child ends or the time is up.
     pub fn wait(&mut self, time: Duration) -> io::Result<End> {
         if self.status.is_none() && super::socket::readable(&self.pidfd, time)? {
@@ -187,10 +191,17 @@ pub fn limit_files(count: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether ptrace of the process is allowed to its equals, again.
+/// Allows ptrace of the process to its equals, again.
 pub fn set_dumpable() -> io::Result<()> {
     // SAFETY: no pointers.
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) })?;
+    Ok(())
+}
+
+/// Allows ptrace of the process to nobody without `CAP_SYS_PTRACE`.
+pub fn set_undumpable() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })?;
     Ok(())
 }
 

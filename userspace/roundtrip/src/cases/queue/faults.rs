@@ -7,14 +7,13 @@ use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use inetcr::{Client, RawAttr};
 
 use super::traffic::{HERE, holding, payload, peer_with};
 use super::{drain, same_messages, seen};
-use crate::cases::faults::{Fault, is_want_of_memory};
+use crate::cases::faults::{Fault, each, each_allocation_of_step, is_want_of_memory};
 use crate::cr::{self, Dump, Part, QUEUE, Queued, RESTORE, attr};
-use crate::leaks::{Counters, PATIENCE};
 use crate::observe::same;
 use crate::rawnl::RawNetlink;
 use crate::runner::Test;
@@ -40,24 +39,6 @@ fn original() -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Tries something until none of its allocations is left to fail. It gets the number of the one
-/// that is to fail, and says whether one did.
-fn each(mut attempt: impl FnMut(u32) -> Result<bool>) -> Result<()> {
-    let mut before = Counters::inside();
-    for nth in 1..2000 {
-        let injected = attempt(nth).with_context(|| format!("allocation {nth}"))?;
-        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, PATIENCE) {
-            bail!("allocation {nth}: leaked: {leaked}");
-        }
-        before.lower_to(&Counters::inside());
-        if !injected {
-            ensure!(nth > 1, "no allocation failed");
-            return Ok(());
-        }
-    }
-    bail!("never without a failure")
-}
-
 /// The error number of what was sent and answered, if it is an error.
 fn errno<T>(result: Result<T>) -> Result<Result<T, i32>> {
     match result {
@@ -69,59 +50,19 @@ fn errno<T>(result: Result<T>) -> Result<Result<T, i32>> {
     }
 }
 
-/// Of a dump: the request makes the first part of the answer, and each part that is read makes
-/// another one. The first of them is number 0.
+/// Of a dump, one of the system calls that it takes: sending, or receiving a part.
 fn of_queue(faulty: usize) -> Result<()> {
     let original = original()?;
-    let client = cr::client()?;
     let expected = Queued::of(&mut cr::client()?, &original)?.datagrams()?;
     let before = seen(&original);
     let fd = original.as_raw_fd().cast_unsigned();
-    let request = RawAttr::encode_all(&[RawAttr::u32(attr::SOCK_FD, fd)]);
-    let mut fault = Fault::open()?;
-    // Only system calls are exposed: memory of this process would be missing, too.
-    let mut buffer = vec![1; 4096];
-    each(|nth| {
-        let mut raw = RawNetlink::open(&client)?;
-        let mut injected = false;
-        let mut exposed = |step, call: &mut dyn FnMut() -> io::Result<usize>| -> Result<_> {
-            if step != faulty {
-                return Ok(call());
-            }
-            fault.arm(nth)?;
-            let result = call();
-            injected = fault.disarm()?;
-            Ok(result)
-        };
-        let sent = exposed(0, &mut || raw.send_multipart(QUEUE, &request).map(|()| 0))?;
-        let mut answer = sent.map(|_| Vec::new());
-        let mut steps = 1..;
-        while let (Ok(messages), Some(step)) = (&mut answer, steps.next()) {
-            match exposed(step, &mut || raw.receive_part(&mut buffer))? {
-                Err(error) => answer = Err(error),
-                Ok(len) => {
-                    let (more, end) = RawNetlink::read_part(&buffer[..len])?;
-                    messages.extend(more);
-                    match end {
-                        None => {}
-                        Some(0) => break,
-                        Some(errno) => answer = Err(io::Error::from_raw_os_error(errno)),
-                    }
-                }
-            }
+    let request = [RawAttr::u32(attr::SOCK_FD, fd)];
+    each_allocation_of_step(faulty, (QUEUE, &request), |answer| {
+        if let Ok(messages) = answer {
+            let found = cr::datagrams(&messages.concat())?;
+            ensure!(found == expected, "{found:02x?} != {expected:02x?}");
         }
-        match answer {
-            Ok(messages) => {
-                let found = cr::datagrams(&messages.concat())?;
-                ensure!(found == expected, "{found:02x?} != {expected:02x?}");
-            }
-            Err(error) => {
-                ensure!(injected, "without a failure: {error}");
-                let errno = error.raw_os_error().unwrap_or_default();
-                ensure!(is_want_of_memory(QUEUE, errno), "error {errno}");
-            }
-        }
-        Ok(injected)
+        Ok(())
     })?;
     same("the dumps changed the socket", &before, &seen(&original))
 }

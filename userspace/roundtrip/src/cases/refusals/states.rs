@@ -13,8 +13,7 @@ use anyhow::{Context, Result};
 
 use crate::cr::{self, Expected};
 use crate::runner::{Test, skip};
-use crate::sys::filter::{self, Instruction};
-use crate::sys::{link, socket};
+use crate::sys::{filter, link, socket};
 
 /// A state that is not carried: name, a word of the message, and how it is made.
 type State = (&'static str, &'static str, fn(&UdpSocket) -> io::Result<()>);
@@ -30,19 +29,10 @@ const STATES: &[State] = &[
         socket::send(s, b"x", 0).map(drop)
     }),
     ("ebpf_filter", "eBPF", |s| {
-        filter::attach_ebpf(s).map_err(|error| match error.raw_os_error() {
+        filter::attach_ebpf(s, libc::SO_ATTACH_BPF).map_err(|error| match error.raw_os_error() {
             Some(libc::ENOSYS) => io::Error::from_raw_os_error(libc::ENOPROTOOPT),
             _ => error,
         })
-    }),
-    ("reuseport_program", "SO_REUSEPORT", |s| {
-        socket::set_int(s, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
-        filter::attach(s, libc::SO_ATTACH_REUSEPORT_CBPF, &[Instruction::taking(0)])
-    }),
-    ("reuseport_program_bound", "SO_REUSEPORT", |s| {
-        socket::set_int(s, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
-        socket::bind(s, "127.0.0.1:7000".parse().map_err(io::Error::other)?)?;
-        filter::attach(s, libc::SO_ATTACH_REUSEPORT_CBPF, &[Instruction::taking(0)])
     }),
     ("error_queue", "queued error", |s| {
         // Nobody is there: the answer is an ICMP error, which is kept.
@@ -83,17 +73,6 @@ const STATES: &[State] = &[
     ("encapsulation", "UDP_ENCAP", |s| {
         const ESP: i32 = 2;
         socket::set_int(s, libc::SOL_UDP, 100, ESP)
-    }),
-    ("owner", "own", |s| {
-        let me = std::process::id().cast_signed();
-        socket::fcntl(s, libc::F_SETOWN, me).map(drop)
-    }),
-    ("signal", "F_SETSIG", |s| {
-        const F_SETSIG: i32 = 10;
-        socket::fcntl(s, F_SETSIG, libc::SIGUSR1).map(drop)
-    }),
-    ("async", "O_ASYNC", |s| {
-        socket::fcntl(s, libc::F_SETFL, libc::O_ASYNC).map(drop)
     }),
     ("extended_attribute", "extended attribute", |s| {
         socket::set_attribute(s, c"user.test", b"value")

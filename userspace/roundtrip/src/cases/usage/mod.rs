@@ -5,6 +5,7 @@
 mod devices;
 mod ip;
 mod multicast;
+mod reuseport;
 mod socket;
 mod udp;
 
@@ -47,6 +48,7 @@ pub fn tests() -> Vec<Test> {
     }
     tests.extend(devices::tests());
     tests.extend(socket::tests());
+    tests.extend(reuseport::tests());
     tests.extend(ip::tests());
     tests.extend(multicast::tests());
     tests.extend(udp::tests());

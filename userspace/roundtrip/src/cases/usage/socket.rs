@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail, ensure};
 use libc::SOL_SOCKET;
 
 use super::{HERE, bound, control, copy_with, round_trip, sys};
-use crate::cr;
 use crate::places::{OTHER, PEER};
 use crate::runner::Test;
 use crate::sys::filter::{self, Instruction};
@@ -36,8 +35,6 @@ pub fn tests() -> Vec<Test> {
         Test::new("usage::socket::lock_filter", lock_filter),
         Test::new("usage::socket::no_check", no_check),
         Test::new("usage::socket::zerocopy", zerocopy),
-        Test::new("usage::socket::reuseport", reuseport),
-        Test::new("usage::socket::reuseport_alone", reuseport_alone),
     ]
 }
 
@@ -191,52 +188,5 @@ fn zerocopy() -> Result<()> {
     ensure!(payload == [7; 1000], "another datagram");
     let queue = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
     soon(|| Ok(sys::receive(&copy, queue).ok())).context("no word of it")?;
-    Ok(())
-}
-
-fn sharing() -> Result<UdpSocket> {
-    let socket = sys::udp()?;
-    sys::set_int(&socket, SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
-    sys::bind(&socket, HERE)?;
-    Ok(socket)
-}
-
-/// Two sockets that share a port come back and share what is sent there.
-fn reuseport() -> Result<()> {
-    let mut client = cr::client()?;
-    let originals = [sharing()?, sharing()?];
-    let mut gone = Vec::new();
-    for original in originals {
-        gone.push(cr::checkpoint(&mut client, original)?);
-    }
-    let mut copies = Vec::new();
-    for one in &gone {
-        copies.push(cr::resurrect(&mut client, one)?);
-    }
-    // Each sender has a port of its own, and so a place in the hash.
-    for _ in 0..60 {
-        UdpSocket::bind((OTHER, 0))?.send_to(b"x", HERE)?;
-    }
-    let mut counts = [0, 0];
-    for (copy, count) in copies.iter().zip(&mut counts) {
-        while sys::receive(copy, libc::MSG_DONTWAIT).is_ok() {
-            *count += 1;
-        }
-    }
-    ensure!(
-        counts[0] + counts[1] == 60 && counts[0] > 0 && counts[1] > 0,
-        "the copies received {counts:?} of 60 datagrams"
-    );
-    Ok(())
-}
-
-/// Others can share the port of the copy, if they want it, too.
-fn reuseport_alone() -> Result<()> {
-    let copy = round_trip(sharing()?)?;
-    ensure!(bound().is_err(), "shared without SO_REUSEPORT");
-    let other = sharing().context("sharing with the copy")?;
-    drop(copy);
-    drop(other);
-    bound().context("the port is not free")?;
     Ok(())
 }

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sockets that are refused by themselves are told of, and do not keep the others from being dumped.
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use inetcr::{Client, RawAttr};
+
+use super::{
+    bound, dump_many, is_dumped, is_refused, me, of, on, one_each, report, tells_who_it_is,
+    without_netlink,
+};
+use crate::cr::{self, attr};
+use crate::observe::{observe, same};
+use crate::places::PEER;
+use crate::runner::Test;
+use crate::sys::{link, socket};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("many::refused::corked", || among_others(cork)),
+        Test::new("many::refused::queued_error", || among_others(queue_error)),
+        Test::new("many::refused::extended_attribute", || {
+            among_others(|s| Ok(socket::set_attribute(s, c"user.test", b"value")?))
+        }),
+        Test::new("many::refused::all_of_them", all_of_them),
+        Test::new("many::refused::locked_by_a_sender", locked_by_a_sender).slow(),
+    ]
+}
+
+fn cork(socket: &UdpSocket) -> Result<()> {
+    socket::connect(socket, PEER)?;
+    socket::send(socket, b"x", libc::MSG_MORE)?;
+    Ok(())
+}
+
+/// Nobody is there: the answer is an ICMP error, which is kept.
+fn queue_error(socket: &UdpSocket) -> Result<()> {
+    socket::set_int(socket, libc::SOL_IP, libc::IP_RECVERR, 1)?;
+    socket.send_to(b"x", PEER)?;
+    for _ in 0..1000 {
+        if socket::events(socket)? & libc::POLLERR != 0 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    bail!("no error comes");
+}
+
+/// Every third one, so that they are first, last and in between, in several parts of the answer.
+fn among_others(spoil: fn(&UdpSocket) -> Result<()>) -> Result<()> {
+    let mut client = cr::client()?;
+    let sockets: Vec<_> = (7100..7130).map(bound).collect::<Result<_>>()?;
+    for socket in sockets.iter().step_by(3) {
+        spoil(socket)?;
+    }
+    let before: Vec<_> = sockets.iter().map(observe).collect();
+    let me = me()?;
+    for selection in [vec![], vec![of(&me)]] {
+        let records = without_netlink(dump_many(&mut client, &selection)?);
+        let found = one_each(&records, &sockets)?;
+        for (place, (record, socket)) in found.into_iter().zip(&sockets).enumerate() {
+            if place % 3 == 0 {
+                is_refused(&mut client, record, socket)?;
+            } else {
+                is_dumped(&mut client, record, socket)?;
+            }
+        }
+    }
+    for (before, socket) in before.iter().zip(&sockets) {
+        same("the dumps changed a socket", before, &observe(socket))?;
+    }
+    Ok(())
+}
+
+/// So many that their messages fill more than a part.
+fn all_of_them() -> Result<()> {
+    let mut client = cr::client()?;
+    let sockets: Vec<_> = (7100..7300).map(bound).collect::<Result<_>>()?;
+    for socket in &sockets {
+        cork(socket)?;
+    }
+    let records = dump_many(&mut client, &[])?;
+    let found = one_each(&records, &sockets)?;
+    for (record, socket) in found.into_iter().zip(&sockets).step_by(40) {
+        is_refused(&mut client, record, socket)?;
+    }
+    ensure!(records.iter().all(|record| report(record).is_some()));
+    Ok(())
+}
+
+/// A sender that waits for room in the buffer while it keeps the socket locked: the answer does not
+/// wait until it is done, nor do the others in it miss anything.
+fn locked_by_a_sender() -> Result<()> {
+    link::add_dummy("silent0")?;
+    link::use_arp("silent0")?;
+    link::address("silent0", [10, 7, 0, 1].into())?;
+    let locked = bound_to_silent()?;
+    let free = [bound(7000)?, bound(7002)?];
+    let me = me()?;
+    let of_process = vec![of(&me), on(socket::name(&locked)?.port())];
+    let mut client = cr::client()?;
+    let (told, others) = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| socket::send(&locked, &[0; 1000], libc::MSG_MORE));
+        let told = told_in_time(&mut client, &locked, &[vec![], of_process]);
+        let others = dump_many(&mut client, &[]);
+        // What waits for the neighbour goes, so that there is room again.
+        let removed = link::remove("silent0");
+        let _ = sender.join();
+        (told.and(removed.map_err(Into::into)), others)
+    });
+    told.context("while a sender waits with the socket locked")?;
+    let others = others?;
+    let found = one_each(&others, free.iter().chain([&locked]))?;
+    for (record, socket) in found.into_iter().zip(&free) {
+        is_dumped(&mut client, record, socket)?;
+    }
+    Ok(())
+}
+
+/// A socket whose send buffer is full of what nobody takes.
+fn bound_to_silent() -> Result<UdpSocket> {
+    let socket = socket::udp()?;
+    socket::connect(&socket, "10.7.0.2:9".parse()?)?;
+    socket::set_int(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, 4096)?;
+    while socket::send(&socket, &[0; 1000], libc::MSG_DONTWAIT).is_ok() {}
+    Ok(socket)
+}
+
+/// Until the sender sleeps, the socket is refused for what is under way, or is not refused.
+fn told_in_time(
+    client: &mut Client,
+    locked: &UdpSocket,
+    selections: &[Vec<RawAttr>],
+) -> Result<()> {
+    let inode = socket::inode(locked)?;
+    for selection in selections {
+        let start = Instant::now();
+        loop {
+            let records = dump_many(client, selection)?;
+            let record = records
+                .iter()
+                .find(|record| record.uint(attr::INODE) == Some(inode));
+            let record = record.context("not there")?;
+            match report(record) {
+                Some((libc::EBUSY, words)) => {
+                    ensure!(words.contains("keeps the socket locked"), "{words}");
+                    tells_who_it_is(record, locked)?;
+                    break;
+                }
+                other => ensure!(start.elapsed() < Duration::from_secs(2), "{other:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(())
+}

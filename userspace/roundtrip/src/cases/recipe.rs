@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A service that is moved while its client keeps sending, by the recipe of the documentation:
+//! freeze the owner, plug the way to the socket, dump, close, restore, thaw, release. Nothing that
+//! was sent is lost, and nothing comes twice.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use inetcr::Selector;
+use libc::SOL_SOCKET;
+
+use crate::cr::{self, Queued, attr};
+use crate::places::PORT;
+use crate::runner::Test;
+use crate::sys::cgroup::Cgroup;
+use crate::sys::link::{self, Plug};
+use crate::sys::namespace::{self, Network};
+use crate::sys::socket;
+use crate::sys::task::{self, Child, memfd};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("recipe::same_namespace", || nothing_is_lost(false))
+            .slow()
+            .alone(),
+        Test::new("recipe::other_namespace", || nothing_is_lost(true))
+            .slow()
+            .alone(),
+        Test::new("recipe::without_the_plug", without_the_plug)
+            .slow()
+            .alone(),
+    ]
+}
+
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
+const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 8, 0, 2), PORT);
+
+/// Room for all that is sent in a test.
+const RCVBUF: i32 = 16 << 20;
+const PLUG_LIMIT: u32 = 64 << 20;
+
+/// A number that processes share.
+struct Shared(File);
+
+impl Shared {
+    fn new() -> Result<Self> {
+        let file = memfd()?;
+        file.set_len(4)?;
+        Ok(Self(file))
+    }
+
+    fn set(&self, number: u32) -> std::io::Result<()> {
+        self.0.write_all_at(&number.to_ne_bytes(), 0)
+    }
+
+    fn get(&self) -> std::io::Result<u32> {
+        let mut number = [0; 4];
+        self.0.read_exact_at(&mut number, 0)?;
+        Ok(u32::from_ne_bytes(number))
+    }
+
+    /// Waits until the number has grown by so much.
+    fn grows_by(&self, more: u32) -> Result<()> {
+        let (from, start) = (self.get()?, Instant::now());
+        while self.get()? < from + more {
+            ensure!(
+                start.elapsed() < Duration::from_secs(20),
+                "the client sends nothing any more"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+/// A client that sends one number after the other, until it is told to stop.
+struct Client {
+    child: Child,
+    sent: Shared,
+    stop: Shared,
+}
+
+impl Client {
+    fn start() -> Result<Self> {
+        let (sent, stop) = (Shared::new()?, Shared::new()?);
+        let child = task::fork(|| {
+            let run = || -> std::io::Result<()> {
+                let socket = UdpSocket::bind((CLIENT, 0))?;
+                for number in 0_u32.. {
+                    if stop.get()? != 0 {
+                        break;
+                    }
+                    // Those that are refused while there is no service are not counted.
+                    while socket.send_to(&number.to_ne_bytes(), SERVICE).is_err() {}
+                    sent.set(number + 1)?;
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+                Ok(())
+            };
+            run().map_or(1, |()| 0)
+        })?;
+        Ok(Self { child, sent, stop })
+    }
+
+    /// Stops it, and tells how many it has sent.
+    fn stop(mut self) -> Result<u32> {
+        self.stop.set(1)?;
+        let end = self.child.wait(Duration::from_secs(10))?;
+        ensure!(end == task::End::Exited(0), "the client: {end:?}");
+        Ok(self.sent.get()?)
+    }
+}
+
+/// Starts a service: it writes down what it receives, more slowly than the client sends.
+fn serve(socket: &UdpSocket, log: &File, cgroup: Option<&Cgroup>) -> Result<Child> {
+    let child = task::fork(|| {
+        let serve = || -> std::io::Result<std::convert::Infallible> {
+            cgroup.map_or(Ok(()), Cgroup::enter)?;
+            let (mut log, mut number) = (log, [0; 4]);
+            loop {
+                socket.recv_from(&mut number)?;
+                // The offset is shared, too.
+                log.write_all(&number)?;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        };
+        serve().map_or(1, |never| match never {})
+    })?;
+    Ok(child)
+}
+
+/// Sends to the service until something arrives: the first packets wait for the device and for its
+/// neighbour, and others overtake them.
+fn warm_up(service: &UdpSocket) -> Result<()> {
+    let (client, start) = (UdpSocket::bind((CLIENT, 0))?, Instant::now());
+    while !socket::readable(service, Duration::from_millis(20))? {
+        ensure!(
+            start.elapsed() < Duration::from_secs(20),
+            "nothing gets through"
+        );
+        let _ = client.send_to(b"is there anybody?", SERVICE);
+    }
+    while socket::readable(service, Duration::from_millis(100))? {
+        service.recv(&mut [0; 32])?;
+    }
+    Ok(())
+}
+
+/// Waits until the service has received some, and many wait in its socket.
+fn falls_behind(client: &Client, log: &File) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let (received, sent) = (log.metadata()?.len() / 4, u64::from(client.sent.get()?));
+        if received > 10 && sent > received + 50 {
+            return Ok(());
+        }
+        ensure!(
+            start.elapsed() < Duration::from_secs(20),
+            "the service has received {received} of {sent}"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What was written down, once there are so many, or nothing more comes for a while.
+fn written(log: &File, count: u32) -> Result<Vec<u32>> {
+    let bytes = u64::from(count) * 4;
+    let (mut len, mut last) = (0, Instant::now());
+    while len < bytes && last.elapsed() < Duration::from_secs(3) {
+        std::thread::sleep(Duration::from_millis(5));
+        let now = log.metadata()?.len();
+        if now > len {
+            (len, last) = (now, Instant::now());
+        }
+    }
+    let mut all = vec![0; usize::try_from(log.metadata()?.len())?];
+    log.read_exact_at(&mut all, 0)?;
+    let numbers = all.as_chunks::<4>().0;
+    Ok(numbers.iter().map(|one| u32::from_ne_bytes(*one)).collect())
+}
+
+/// A service in a network namespace of its own, with a client here, and what they are made of.
+struct Scene {
+    here: Network,
+    there: Network,
+    log: File,
+    service: Child,
+    fd: i32,
+    client: Client,
+    cgroup: Cgroup,
+}
+
+impl Scene {
+    fn set() -> Result<Self> {
+        let here = Network::current()?;
+        namespace::new_network()?;
+        let there = Network::current()?;
+        here.enter()?;
+        link::add_veth("client0", "service0", &there)?;
+        link::address("client0", CLIENT)?;
+        // Ahead of time: packets are dropped while a device gets another queueing discipline.
+        link::add_plug("client0", PLUG_LIMIT).context("sch_plug")?;
+        link::plug("client0", Plug::ReleaseIndefinite)?;
+
+        there.enter()?;
+        link::address("service0", *SERVICE.ip())?;
+        let socket = UdpSocket::bind(SERVICE)?;
+        socket::set_int(&socket, SOL_SOCKET, libc::SO_RCVBUFFORCE, RCVBUF)?;
+        here.enter()?;
+        warm_up(&socket)?;
+
+        let (cgroup, log) = (Cgroup::new("recipe").context("cgroup")?, memfd()?);
+        let service = serve(&socket, &log, Some(&cgroup))?;
+        let fd = socket.as_raw_fd();
+        drop(socket);
+        let client = Client::start()?;
+        falls_behind(&client, &log)?;
+        Ok(Self {
+            here,
+            there,
+            log,
+            service,
+            fd,
+            client,
+            cgroup,
+        })
+    }
+
+    /// Dumps the socket of the frozen service, and ends it.
+    fn checkpoint(&mut self) -> Result<Queued> {
+        self.there.enter()?;
+        let mut client = cr::client()?;
+        let selector = Selector::Pidfd {
+            pidfd: self.service.pidfd().as_fd(),
+            fd: self.fd,
+        };
+        let queued = Queued::by(&mut client, selector.into())?;
+        self.here.enter()?;
+        self.service.kill();
+        self.service.wait(Duration::from_secs(5))?;
+        Ok(queued)
+    }
+
+    /// Restores the socket, in a namespace with the address of the service, and starts the service
+    /// again.
+    fn restore(&mut self, queued: &Queued) -> Result<Child> {
+        self.there.enter()?;
+        let copy = queued.restore(&mut cr::client()?)?;
+        self.here.enter()?;
+        serve(&copy, &self.log, None)
+    }
+
+    /// Moves the address of the service into a new namespace.
+    fn move_address(&mut self) -> Result<()> {
+        namespace::new_network()?;
+        let new = Network::current()?;
+        self.there.enter()?;
+        link::give_away("service0", &new)?;
+        new.enter()?;
+        link::address("service0", *SERVICE.ip())?;
+        self.there = new;
+        self.here.enter()?;
+        Ok(())
+    }
+}
+
+fn nothing_is_lost(elsewhere: bool) -> Result<()> {
+    let mut scene = Scene::set()?;
+
+    scene.cgroup.freeze().context("freezing the service")?;
+    link::plug("client0", Plug::Buffer)?;
+    let plugged = scene.client.sent.get()?;
+
+    let queued = scene.checkpoint()?;
+    let waited = queued.dump.u32(attr::QUEUE_LEN).unwrap_or(0);
+    if elsewhere {
+        scene.move_address()?;
+    }
+    // The client does not know of all this.
+    scene.client.sent.grows_by(50)?;
+    let service = scene.restore(&queued)?;
+    let held_back = scene.client.sent.get()? - plugged;
+    link::plug("client0", Plug::ReleaseIndefinite)?;
+    scene.client.sent.grows_by(50)?;
+
+    let sent = scene.client.stop()?;
+    let mut received = written(&scene.log, sent)?;
+    drop(service);
+    link::remove("client0")?;
+    // What the plug releases goes by another CPU than what is sent: some overtake others.
+    received.sort_unstable();
+    ensure!(
+        received.iter().copied().eq(0..sent),
+        "of {sent} datagrams {} came: {received:?}",
+        received.len()
+    );
+    ensure!(waited > 0, "nothing waited in the socket");
+    ensure!(held_back >= 50, "only {held_back} datagrams were held back");
+    println!("{sent} sent and received, {waited} of them restored, {held_back} held back");
+    Ok(())
+}
+
+/// What the plug is for: without it, what is sent while there is no socket is lost, and only that.
+fn without_the_plug() -> Result<()> {
+    let mut scene = Scene::set()?;
+    scene.cgroup.freeze()?;
+    let queued = scene.checkpoint()?;
+    scene.client.sent.grows_by(50)?;
+    let service = scene.restore(&queued)?;
+    scene.client.sent.grows_by(50)?;
+    let sent = scene.client.stop()?;
+    let received = written(&scene.log, sent)?;
+    drop(service);
+    link::remove("client0")?;
+    ensure!(
+        received.windows(2).all(|pair| pair[0] < pair[1]),
+        "something came twice, or out of order: {received:?}"
+    );
+    ensure!(
+        received.len() + 50 <= usize::try_from(sent)?,
+        "of {sent} datagrams {} came",
+        received.len()
+    );
+    let gaps = received.windows(2).filter(|pair| pair[0] + 1 != pair[1]);
+    let gaps = gaps.count();
+    ensure!(gaps == 1, "{gaps} gaps and not one: {received:?}");
+    Ok(())
+}

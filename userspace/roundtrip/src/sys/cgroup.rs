@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Control groups, as far as it takes to freeze processes.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// A control group, which is removed when this is dropped.
+pub struct Cgroup(PathBuf);
+
+impl Cgroup {
+    /// Makes a control group.
+    pub fn new(name: &str) -> io::Result<Self> {
+        let place = PathBuf::from("/sys/fs/cgroup").join(name);
+        fs::create_dir(&place)?;
+        Ok(Self(place))
+    }
+
+    /// Moves the calling process there.
+    pub fn enter(&self) -> io::Result<()> {
+        fs::write(self.0.join("cgroup.procs"), "0")
+    }
+
+    /// Freezes the processes, and waits until they do nothing any more.
+    pub fn freeze(&self) -> io::Result<()> {
+        fs::write(self.0.join("cgroup.freeze"), "1")?;
+        let start = Instant::now();
+        while !fs::read_to_string(self.0.join("cgroup.events"))?.contains("frozen 1") {
+            if start.elapsed() > Duration::from_secs(10) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
