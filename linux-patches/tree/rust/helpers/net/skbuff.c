@@ -32,6 +32,39 @@ __rust_helper struct skb_shared_hwtstamps *rust_helper_skb_hwtstamps(struct sk_b
 	return skb_hwtstamps(skb);
 }
 
+__rust_helper unsigned int rust_helper_skb_headroom(const struct sk_buff *skb)
+{
+	return skb_headroom(skb);
+}
+
+__rust_helper int rust_helper_skb_network_offset(const struct sk_buff *skb)
+{
+	return skb_network_offset(skb);
+}
+
+__rust_helper int rust_helper_skb_transport_offset(const struct sk_buff *skb)
+{
+	return skb_transport_offset(skb);
+}
+
+__rust_helper bool rust_helper_skb_wifi_acked_valid(const struct sk_buff *skb)
+{
+	return skb_wifi_acked_valid(skb);
+}
+
+__rust_helper void rust_helper___skb_queue_after(struct sk_buff_head *list,
+						 struct sk_buff *prev,
+						 struct sk_buff *newsk)
+{
+	__skb_queue_after(list, prev, newsk);
+}
+
+__rust_helper void rust_helper___skb_unlink(struct sk_buff *skb,
+					    struct sk_buff_head *list)
+{
+	__skb_unlink(skb, list);
+}
+
 __rust_helper struct sk_buff *rust_helper_skb_peek_tail(const struct sk_buff_head *list)
 {
 	return skb_peek_tail(list);
@@ -45,6 +78,11 @@ __rust_helper struct skb_shared_info *rust_helper_skb_shinfo(const struct sk_buf
 __rust_helper void rust_helper_skb_reset_network_header(struct sk_buff *skb)
 {
 	skb_reset_network_header(skb);
+}
+
+__rust_helper void rust_helper_skb_reset_transport_header(struct sk_buff *skb)
+{
+	skb_reset_transport_header(skb);
 }
 
 __rust_helper void rust_helper_skb_set_transport_header(struct sk_buff *skb, const int offset)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/filter.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/sock_diag.h>
@@ -8,6 +9,11 @@
 #include <net/sock.h>
 
 #ifdef CONFIG_NET
+
+__rust_helper unsigned int rust_helper_bpf_prog_size(unsigned int proglen)
+{
+	return bpf_prog_size(proglen);
+}
 
 __rust_helper sockptr_t rust_helper_KERNEL_SOCKPTR(void *p)
 {

@@ -319,6 +319,8 @@ impl Sock {
         fn sk_tskey() -> c_int = sk_tskey.counter;
         /// Returns `sk_zckey`.
         fn sk_zckey() -> c_int = sk_zckey.counter;
+        /// Returns how much memory is charged to the socket beside what is sent and received.
+        pub(super) fn sk_omem_alloc() -> c_int = sk_omem_alloc.counter;
         /// Returns `sk_flags`.
         fn sk_flags() -> c_ulong = __sk_common.__bindgen_anon_5.skc_flags;
         /// Returns `sk_bound_dev_if`, which is not negative.

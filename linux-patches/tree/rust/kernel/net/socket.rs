@@ -51,6 +51,7 @@
 mod address;
 mod bound;
 mod datagram;
+mod errqueue;
 mod file;
 mod filter;
 mod find;
@@ -70,6 +71,13 @@ pub use self::{
         DatagramInfo,
         Datagrams,
         NewDatagram, //
+    },
+    errqueue::{
+        ErrorInfo,
+        ErrorOrigin,
+        NewError,
+        QueuedError,
+        QueuedErrors, //
     },
     file::{
         is_pidfd,

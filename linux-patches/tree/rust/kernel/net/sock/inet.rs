@@ -240,6 +240,12 @@ impl IpOptions {
     /// The most bytes that there can be (`MAX_IPOPTLEN`).
     pub const MAX: usize = bindings::IP_OPTIONS_DATA_FIXED_SIZE as usize;
 
+    /// No options.
+    pub const NONE: Self = Self {
+        bytes: [0; Self::MAX],
+        len: 0,
+    };
+
     /// Takes the options from bytes.
     ///
     /// Returns [`None`] if there are too many. Whether they are options is found out when they are
@@ -261,12 +267,8 @@ impl IpOptions {
 }
 
 impl Default for IpOptions {
-    /// No options.
     fn default() -> Self {
-        Self {
-            bytes: [0; IpOptions::MAX],
-            len: 0,
-        }
+        Self::NONE
     }
 }
 

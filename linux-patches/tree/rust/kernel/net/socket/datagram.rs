@@ -82,6 +82,29 @@ pub struct DatagramInfo {
     pub peeked: bool,
 }
 
+impl DatagramInfo {
+    /// An empty datagram from nowhere to nowhere.
+    pub const NOTHING: DatagramInfo = DatagramInfo {
+        len: 0,
+        source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+        dest: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0),
+        ttl: 0,
+        tos: 0,
+        options: IpOptions::NONE,
+        ifindex: 0,
+        spec_dst: Ipv4Addr::UNSPECIFIED,
+        tstamp: 0,
+        hwtstamp: 0,
+        frag_max_size: 0,
+        gso_size: 0,
+        mark: 0,
+        priority: 0,
+        dropcount: 0,
+        csum: None,
+        peeked: false,
+    };
+}
+
 /// A datagram that is, or was, in the receive queue of a UDP socket of IPv4.
 ///
 /// This is a reference, as `MSG_PEEK` takes one: the datagram stays where it is, and whoever reads
@@ -347,9 +370,18 @@ impl NewDatagram {
     ///
     /// `EMSGSIZE` if the payload is too long, `ENOBUFS`.
     pub fn new(net: &Net, info: &DatagramInfo) -> Result<NewDatagram> {
-        if info.len > Self::MAX_LEN {
-            return Err(EMSGSIZE);
+        match info.len > Self::MAX_LEN {
+            true => Err(EMSGSIZE),
+            false => Self::with_headers(net, info),
         }
+    }
+
+    /// Makes a datagram without its payload, which may be somewhat longer than that of any.
+    ///
+    /// # Errors
+    ///
+    /// `ENOBUFS`.
+    pub(super) fn with_headers(net: &Net, info: &DatagramInfo) -> Result<NewDatagram> {
         let (len, options) = (u32_as_usize(info.len), info.options.as_bytes());
         let ip_len = IP_HDRLEN + options.len().next_multiple_of(4);
         let headers = ip_len + UDP_HDRLEN;
@@ -508,6 +540,11 @@ impl NewDatagram {
     /// Tells whether all of the payload is there.
     pub fn is_complete(&self) -> bool {
         self.filled == self.len
+    }
+
+    /// Returns the skb.
+    pub(super) fn as_ptr(&self) -> *mut bindings::sk_buff {
+        self.skb.as_ptr()
     }
 
     /// Returns how many datagrams the socket had dropped before this one.

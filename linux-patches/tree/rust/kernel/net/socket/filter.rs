@@ -202,6 +202,20 @@ impl LockedSocket<'_> {
         // SAFETY: It stays as long as the lock is held, and it is as long as `self` is borrowed.
         unsafe { insns(prog) }.map(Some)
     }
+
+    /// Returns how much memory of the socket its filter takes, as `sk_filter_uncharge` gives it
+    /// back.
+    pub(super) fn filter_memory(&self) -> usize {
+        // SAFETY: As in `filter`. One that is attached is valid, and so is its program.
+        unsafe {
+            let filter = (&raw const (*self.as_ptr()).sk_filter).read_volatile();
+
+            match filter.is_null() {
+                true => 0,
+                false => bindings::bpf_prog_size((*(*filter).prog).len) as usize,
+            }
+        }
+    }
 }
 
 /// Makes a program as C functions take it, valid as long as the instructions are.

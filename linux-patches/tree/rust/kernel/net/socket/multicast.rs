@@ -12,6 +12,7 @@ use crate::{
 
 use core::{
     marker::PhantomData,
+    mem::offset_of,
     net::Ipv4Addr,
     ptr::NonNull,
     slice, //
@@ -79,6 +80,20 @@ impl<'a> Membership<'a> {
         addrs
             .iter()
             .map(|addr| Ipv4Addr::from_bits(u32::from_be(*addr)))
+    }
+
+    /// Returns how much memory of the socket it takes, as `ip_mc_leave_group` gives it back.
+    pub(super) fn memory(&self) -> usize {
+        const FILTER: usize = offset_of!(bindings::ip_sf_socklist, sl_addr);
+
+        let of_filter = match NonNull::new(self.entry().sflist) {
+            None => 0,
+            // SAFETY: As in `sources`.
+            Some(list) => unsafe { (*list.as_ptr()).sl_max as usize }
+                .saturating_mul(size_of::<bindings::__be32>())
+                .saturating_add(FILTER),
+        };
+        of_filter.saturating_add(size_of::<bindings::ip_mc_socklist>())
     }
 }
 

@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Errors, and time stamps of what was sent, that wait in the error queue of a UDP socket
+//! (`MSG_ERRQUEUE`).
+//!
+//! C header: [`include/linux/errqueue.h`](srctree/include/linux/errqueue.h)
+
+use crate::{
+    alloc::{
+        allocator::KVmalloc,
+        Vec, //
+    },
+    bindings,
+    error::to_result,
+    net::Net,
+    num::casts::u32_as_usize,
+    prelude::*, //
+};
+
+use core::{
+    marker::PhantomData,
+    net::{
+        Ipv4Addr,
+        SocketAddrV4, //
+    },
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+
+use super::{
+    DatagramInfo,
+    IpOptions,
+    LockedSocket,
+    NewDatagram,
+    SockFlag, //
+};
+
+/// Who has made an error, `SO_EE_ORIGIN_*`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ErrorOrigin {
+    /// This machine: what was sent was too long, for instance.
+    Local,
+    /// A message of ICMP.
+    Icmp,
+    /// Nobody: it is a time stamp of what was sent.
+    Timestamping,
+    /// Nobody: it says which `MSG_ZEROCOPY` sends are complete.
+    Zerocopy,
+}
+
+impl ErrorOrigin {
+    const ALL: [Self; 4] = [Self::Local, Self::Icmp, Self::Timestamping, Self::Zerocopy];
+
+    /// Returns the origin with a number, if it is one of IPv4 UDP sockets that is known here.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|origin| u32::from(origin.number()) == number)
+    }
+
+    /// Returns the number.
+    pub const fn number(self) -> u8 {
+        // CAST: Small numbers.
+        match self {
+            Self::Local => bindings::SO_EE_ORIGIN_LOCAL as u8,
+            Self::Icmp => bindings::SO_EE_ORIGIN_ICMP as u8,
+            Self::Timestamping => bindings::SO_EE_ORIGIN_TIMESTAMPING as u8,
+            Self::Zerocopy => bindings::SO_EE_ORIGIN_ZEROCOPY as u8,
+        }
+    }
+}
+
+/// What makes a datagram an error, `struct sock_extended_err` and where it was sent to.
+#[derive(Clone, Copy, PartialEq)]
+pub struct ErrorInfo {
+    /// Who has made it.
+    pub origin: ErrorOrigin,
+    /// The error number.
+    pub errno: u32,
+    /// The type of the ICMP message.
+    pub type_: u8,
+    /// The code of the ICMP message, or `SO_EE_CODE_ZEROCOPY_COPIED`.
+    pub code: u8,
+    /// An MTU, the kind of a time stamp (`SCM_TSTAMP_*`), or the first `MSG_ZEROCOPY` send.
+    pub info: u32,
+    /// The number of what a time stamp is about, or the last `MSG_ZEROCOPY` send.
+    pub data: u32,
+    /// Where in the payload the extensions of the ICMP message are (`IP_RECVERR_RFC4884`).
+    pub rfc4884_len: u16,
+    /// What is wrong with them, `SO_EE_RFC4884_FLAG_*`.
+    pub rfc4884_flags: u8,
+    /// Where what failed was sent to, which `recvmsg(2)` reports as the name.
+    pub dest: SocketAddrV4,
+}
+
+impl ErrorInfo {
+    /// The largest error number. Those from here on mean something to the return of system calls,
+    /// and the number of an ICMP error becomes the pending error of the socket.
+    pub const MAX_ERRNO: u32 = bindings::ERESTARTSYS - 1;
+
+    /// No address and no port.
+    const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+
+    /// Tells whether the kernel makes such an error, of such a datagram.
+    ///
+    /// Readers of the queue rely on it: what they look at differs by the origin.
+    pub fn is_possible(&self, datagram: &DatagramInfo) -> bool {
+        let of_icmp = (self.type_, self.rfc4884_len, self.rfc4884_flags) != (0, 0, 0);
+        let is_stamped = datagram.tstamp != 0 || datagram.hwtstamp != 0;
+        let is_bare = datagram.len == 0 && !is_stamped && datagram.ifindex == 0;
+
+        self.errno <= Self::MAX_ERRNO
+            && datagram.len <= NewError::MAX_LEN
+            && match self.origin {
+                ErrorOrigin::Local => is_bare && !of_icmp && self.code == 0 && self.data == 0,
+                ErrorOrigin::Icmp => self.data == 0,
+                ErrorOrigin::Timestamping => {
+                    !of_icmp
+                        && self.code == 0
+                        && self.errno == bindings::ENOMSG
+                        && self.info <= bindings::SCM_TSTAMP_COMPLETION
+                        && self.dest == Self::NOWHERE
+                }
+                ErrorOrigin::Zerocopy => {
+                    is_bare
+                        && !of_icmp
+                        && u32::from(self.code) <= bindings::SO_EE_CODE_ZEROCOPY_COPIED
+                        && self.errno == 0
+                        && self.dest == Self::NOWHERE
+                }
+            }
+    }
+
+    /// Writes all but the address into the control block of an skb.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must be valid, and nobody else may have access to its control block.
+    pub unsafe fn write(&self, skb: *mut bindings::sk_buff) {
+        // SAFETY: The caller says that the skb is valid and its control block ours to write to. The
+        // block is aligned to eight bytes and large enough, see `__skb_complete_tx_timestamp`.
+        unsafe {
+            let serr = (&raw mut (*skb).cb).cast::<bindings::sock_exterr_skb>();
+
+            (*serr).ee.ee_errno = self.errno;
+            (*serr).ee.ee_origin = self.origin.number();
+            (*serr).ee.ee_type = self.type_;
+            (*serr).ee.ee_code = self.code;
+            (*serr).ee.ee_pad = 0;
+            (*serr).ee.ee_info = self.info;
+            match self.origin {
+                ErrorOrigin::Icmp => {
+                    (*serr).ee.__bindgen_anon_1.ee_rfc4884 = bindings::sock_ee_data_rfc4884 {
+                        len: self.rfc4884_len,
+                        flags: self.rfc4884_flags,
+                        reserved: 0,
+                    }
+                }
+                _ => (*serr).ee.__bindgen_anon_1.ee_data = self.data,
+            }
+            (*serr).port = self.dest.port().to_be();
+        }
+    }
+}
+
+/// Reads bytes of a packet, from an offset that may be that of a header before the data.
+///
+/// # Safety
+///
+/// `skb` must be valid, and what is in front of its data must not change.
+unsafe fn read_at(skb: *const bindings::sk_buff, offset: c_int, to: &mut [u8]) -> Result {
+    // SAFETY: The caller says that the skb is valid.
+    // CAST: There are not more than 64 KiB before the data.
+    if offset < -(unsafe { bindings::skb_headroom(skb) } as c_int) {
+        return Err(EFAULT);
+    }
+    let len = c_int::try_from(to.len()).map_err(|_| EFAULT)?;
+    // SAFETY: The caller says that the skb is valid, and there are `len` bytes to write to. The
+    // function checks the end, and the beginning is in the headroom or behind it.
+    to_result(unsafe { bindings::skb_copy_bits(skb, offset, to.as_mut_ptr().cast(), len) })
+}
+
+/// Reads what a reader of the error queue would be told.
+///
+/// Fails with the name of what cannot be told by the two types.
+///
+/// # Safety
+///
+/// `skb` must be in the locked error queue of a UDP socket.
+unsafe fn read(skb: *mut bindings::sk_buff) -> Result<(DatagramInfo, ErrorInfo), &'static str> {
+    const UNKNOWN: &str = "an error of an unknown kind";
+
+    // CAST: A small number.
+    const HWTSTAMP_NETDEV: u8 = bindings::SKBTX_HW_TSTAMP_NETDEV as u8;
+
+    // SAFETY: An skb in a locked queue is valid. The control block of one in the error queue is a
+    // `struct sock_exterr_skb`, which begins with a `struct inet_skb_parm`, of which the beginning
+    // is read as a `struct in_pktinfo`. It is aligned to eight bytes.
+    let (ee, addr_offset, port, has_stats, optlen, frag_max_size, pktinfo) = unsafe {
+        let cb = &raw const (*skb).cb;
+        let serr = cb.cast::<bindings::sock_exterr_skb>();
+        let parm = cb.cast::<bindings::inet_skb_parm>();
+
+        (
+            (*serr).ee,
+            (*serr).addr_offset,
+            u16::from_be((*serr).port),
+            (*serr).opt_stats() != 0,
+            (*parm).opt.optlen,
+            (*parm).frag_max_size,
+            *cb.cast::<bindings::in_pktinfo>(),
+        )
+    };
+    // SAFETY: As above. What the skb shares with another one, which may be on its way still, is
+    // read by volatile reads.
+    let (tx_flags, hwtstamp, len, tstamp) = unsafe {
+        let shinfo = bindings::skb_shinfo(skb);
+        let hwtstamps = bindings::skb_hwtstamps(skb);
+
+        (
+            (&raw const (*shinfo).tx_flags).read_volatile(),
+            (&raw const (*hwtstamps).__bindgen_anon_1.hwtstamp).read_volatile(),
+            (*skb).len,
+            (*skb).__bindgen_anon_2.tstamp,
+        )
+    };
+
+    match u32::from(ee.ee_origin) {
+        bindings::SO_EE_ORIGIN_ICMP6 => return Err("an error of IPv6"),
+        bindings::SO_EE_ORIGIN_TXTIME => return Err("an error of SO_TXTIME"),
+        _ => {}
+    }
+    let origin = ErrorOrigin::from_number(ee.ee_origin.into()).ok_or(UNKNOWN)?;
+    if has_stats {
+        return Err("SOF_TIMESTAMPING_OPT_STATS");
+    }
+    // SAFETY: As above.
+    if unsafe { bindings::skb_wifi_acked_valid(skb) } {
+        return Err("a Wi-Fi status");
+    }
+    // A pointer, which only the driver can read.
+    if tx_flags & HWTSTAMP_NETDEV != 0 && hwtstamp != 0 {
+        return Err("a time stamp that the driver keeps");
+    }
+
+    let mut error = ErrorInfo {
+        origin,
+        errno: ee.ee_errno,
+        type_: ee.ee_type,
+        code: ee.ee_code,
+        info: ee.ee_info,
+        data: 0,
+        rfc4884_len: 0,
+        rfc4884_flags: 0,
+        dest: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
+    };
+    let mut datagram = DatagramInfo {
+        len,
+        tstamp,
+        hwtstamp,
+        ..DatagramInfo::NOTHING
+    };
+    // SAFETY: As above.
+    let (network, transport) = unsafe {
+        (
+            bindings::skb_network_offset(skb),
+            bindings::skb_transport_offset(skb),
+        )
+    };
+    // SAFETY: As above. Nobody changes a packet that was cloned, and one that was not has nobody.
+    let read_at = |offset: c_int, to: &mut [u8]| unsafe { read_at(skb, offset, to) };
+
+    // Where `ipv4_datagram_support_addr` says so.
+    if matches!(origin, ErrorOrigin::Local | ErrorOrigin::Icmp) {
+        let mut addr = [0; 4];
+        let offset = network.saturating_add(addr_offset.into());
+
+        read_at(offset, &mut addr).map_err(|_| UNKNOWN)?;
+        error.dest.set_ip(addr.into());
+    }
+    match origin {
+        ErrorOrigin::Icmp => {
+            // SAFETY: Both are integers.
+            let rfc4884 = unsafe { ee.__bindgen_anon_1.ee_rfc4884 };
+
+            error.rfc4884_len = rfc4884.len;
+            error.rfc4884_flags = rfc4884.flags;
+            if rfc4884.reserved != 0 {
+                return Err(UNKNOWN);
+            }
+        }
+        // SAFETY: As above.
+        _ => error.data = unsafe { ee.__bindgen_anon_1.ee_data },
+    }
+
+    // What `ipv4_datagram_support_cmsg` has told of the packet.
+    let is_stamp = origin == ErrorOrigin::Timestamping;
+    if origin == ErrorOrigin::Icmp || is_stamp && pktinfo.ipi_ifindex != 0 {
+        let mut iph = [0; size_of::<bindings::iphdr>()];
+        read_at(network, &mut iph).map_err(|_| UNKNOWN)?;
+        let [_, tos, _, _, _, _, _, _, ttl, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = iph;
+
+        datagram.tos = tos;
+        datagram.ttl = ttl;
+        datagram.source.set_ip([s0, s1, s2, s3].into());
+        datagram.dest.set_ip([d0, d1, d2, d3].into());
+        datagram.ifindex = pktinfo.ipi_ifindex.unsigned_abs();
+        let mut csum = 0;
+        // SAFETY: As above.
+        if unsafe { bindings::skb_csum_complete(skb, &raw mut csum) } {
+            datagram.csum = Some(csum);
+        }
+
+        if is_stamp {
+            let mut ports = [0; 4];
+            read_at(transport, &mut ports).map_err(|_| UNKNOWN)?;
+            let [_, _, high, low] = ports;
+
+            datagram.dest.set_port(u16::from_be_bytes([high, low]));
+        } else {
+            let mut options = [0; IpOptions::MAX];
+            let options = options.get_mut(..usize::from(optlen)).ok_or(UNKNOWN)?;
+            // CAST: 20.
+            let offset = network.saturating_add(iph.len() as c_int);
+
+            read_at(offset, options).map_err(|_| UNKNOWN)?;
+            datagram.options = IpOptions::from_bytes(options).ok_or(UNKNOWN)?;
+            datagram.spec_dst = Ipv4Addr::from_bits(u32::from_be(pktinfo.ipi_spec_dst.s_addr));
+            datagram.frag_max_size = frag_max_size;
+            // They are in the payload, see `ip_icmp_error`.
+            if transport != 0 {
+                return Err(UNKNOWN);
+            }
+        }
+    }
+
+    match ee.ee_pad == 0 && error.is_possible(&datagram) {
+        true => Ok((datagram, error)),
+        false => Err(UNKNOWN),
+    }
+}
+
+/// An error that is, or was, in the error queue of a UDP socket of IPv4.
+///
+/// This is a reference: the error stays where it is, and whoever reads from the socket gets it.
+///
+/// # Invariants
+///
+/// `skb` is valid, and we have a reference to it. It was in the error queue of a socket that is
+/// valid as long as the lifetime `'a`: its memory is charged to that until the last reference is
+/// gone.
+pub struct QueuedError<'a> {
+    skb: NonNull<bindings::sk_buff>,
+    datagram: DatagramInfo,
+    error: ErrorInfo,
+    _socket: PhantomData<&'a bindings::socket>,
+}
+
+/// Errors, of which there may be many.
+pub type QueuedErrors<'a> = Vec<QueuedError<'a>, KVmalloc>;
+
+impl<'a> LockedSocket<'a> {
+    /// Returns how many errors wait to be received, if it is known of all of them what they are;
+    /// else the name of what one has that is not.
+    ///
+    /// A `MSG_ZEROCOPY` send that is not complete counts as such a thing: what will be told of it
+    /// will come to this socket and to no other.
+    pub fn check_errors(&self) -> Result<u32, &'static str> {
+        let options = self.options_memory();
+
+        self.with_error_queue(|queue| {
+            let (mut count, mut zerocopy) = (0_u32, 0_usize);
+
+            // SAFETY: The queue is the error queue, and locked.
+            unsafe {
+                for_each(queue, |skb| {
+                    let (_, error) = read(skb)?;
+
+                    count = count.saturating_add(1);
+                    if error.origin == ErrorOrigin::Zerocopy {
+                        zerocopy = zerocopy.saturating_add(u32_as_usize((*skb).truesize));
+                    }
+                    Ok(())
+                })?
+            };
+
+            // Each send that is not complete has memory for what will be told of it, from its
+            // begin (`msg_zerocopy_alloc`) to its place in the queue, where it is counted above.
+            let other = usize::try_from(self.sk_omem_alloc()).unwrap_or(0);
+            let uses_zerocopy = self.flag(SockFlag::ZEROCOPY) || self.zckey() != 0;
+            match uses_zerocopy && other != options.saturating_add(zerocopy) {
+                true => Err("a MSG_ZEROCOPY send that is not complete"),
+                false => Ok(count),
+            }
+        })
+    }
+
+    /// Returns the errors that wait to be received, the oldest first, as of one moment.
+    ///
+    /// They are not to be kept long: their memory is the socket's.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the socket is not an ordinary UDP socket of IPv4, or one of the errors is
+    /// not [known](Self::check_errors), and `ENOMEM`.
+    pub fn errors(&self) -> Result<QueuedErrors<'a>> {
+        self.udp().filter(|udp| udp.is_plain()).ok_or(EOPNOTSUPP)?;
+        // SAFETY: The queue is locked.
+        let len = self.with_error_queue(|queue| unsafe { (*queue).qlen });
+        // What comes after this was counted has not come yet.
+        let mut errors = QueuedErrors::with_capacity(u32_as_usize(len), GFP_KERNEL)?;
+
+        self.with_error_queue(|queue| {
+            // SAFETY: The queue is the error queue, and locked.
+            unsafe {
+                for_each(queue, |skb| {
+                    if errors.len() == errors.capacity() {
+                        return Ok::<_, Error>(());
+                    }
+                    let (datagram, error) = read(skb).map_err(|_| EOPNOTSUPP)?;
+                    // INVARIANT: The reference was just taken, and the socket is valid for the
+                    // lifetime, by the invariants of `self`.
+                    let error = QueuedError {
+                        skb: NonNull::new(bindings::skb_get(skb)).ok_or(EINVAL)?,
+                        datagram,
+                        error,
+                        _socket: PhantomData,
+                    };
+                    // There is room.
+                    let _ = errors.push_within_capacity(error);
+                    Ok(())
+                })
+            }
+        })?;
+        Ok(errors)
+    }
+
+    /// Runs a function with the error queue locked.
+    fn with_error_queue<R>(&self, run: impl FnOnce(*mut bindings::sk_buff_head) -> R) -> R {
+        // SAFETY: By the type invariants of `Sock`, the pointer is valid, so that pointing to a
+        // field is in bounds.
+        let queue = unsafe { &raw mut (*self.as_ptr()).sk_error_queue };
+
+        // Errors come by interrupts, too.
+        // SAFETY: The queue of a socket is initialized.
+        unsafe { bindings::spin_lock_irq_disable(&raw mut (*queue).lock) };
+        let result = run(queue);
+        // SAFETY: The lock was taken above.
+        unsafe { bindings::spin_unlock_irq_enable(&raw mut (*queue).lock) };
+        result
+    }
+
+    /// Returns how much memory the options of the socket take that is charged to it.
+    fn options_memory(&self) -> usize {
+        self.memberships()
+            .map(|membership| membership.memory())
+            .fold(self.filter_memory(), usize::saturating_add)
+    }
+}
+
+/// Calls a function for each skb of a queue, until it fails.
+///
+/// # Safety
+///
+/// `queue` must be a valid queue, and its lock must be held.
+unsafe fn for_each<E>(
+    queue: *mut bindings::sk_buff_head,
+    mut run: impl FnMut(*mut bindings::sk_buff) -> Result<(), E>,
+) -> Result<(), E> {
+    // SAFETY: The caller says that the queue is valid and locked.
+    let mut next = unsafe { (*queue).__bindgen_anon_1.__bindgen_anon_1.next };
+
+    // The head of the list stands for its end.
+    while !ptr::eq(next, queue.cast()) {
+        run(next)?;
+        // SAFETY: An skb in a locked queue is valid.
+        next = unsafe { (*next).__bindgen_anon_1.__bindgen_anon_1.next };
+    }
+    Ok(())
+}
+
+impl QueuedError<'_> {
+    /// Returns what is told of it as of a datagram.
+    pub fn datagram(&self) -> &DatagramInfo {
+        &self.datagram
+    }
+
+    /// Returns what makes it an error.
+    pub fn error(&self) -> &ErrorInfo {
+        &self.error
+    }
+
+    /// Copies from the payload, from its beginning on.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if the payload has not as much, or is not in memory.
+    pub fn read(&self, to: &mut [u8]) -> Result {
+        // SAFETY: By the type invariants, the skb is valid. What is in front of the data is not
+        // read.
+        unsafe { read_at(self.skb.as_ptr(), 0, to) }
+    }
+}
+
+impl Drop for QueuedError<'_> {
+    fn drop(&mut self) {
+        let consumed = bindings::skb_drop_reason_SKB_CONSUMED;
+
+        // SAFETY: By the type invariants, we have a reference, which is given back, and the socket
+        // that the memory is charged to is valid.
+        unsafe { bindings::sk_skb_reason_drop(ptr::null_mut(), self.skb.as_ptr(), consumed) };
+    }
+}
+
+/// An error that is in no queue yet, and gets its payload bit by bit.
+///
+/// # Invariants
+///
+/// The skb of the datagram is as one that is about to be put into the error queue of a UDP socket,
+/// with what readers look at in its control block and in front of its data.
+pub struct NewError(NewDatagram);
+
+impl NewError {
+    /// The longest payload: time stamps come with all of the packet, which may have the headers of
+    /// the link, and of tunnels, in front of what IP has made.
+    pub const MAX_LEN: u32 = NewDatagram::MAX_LEN + 1024;
+
+    /// Makes an error without its payload.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is [no such error](ErrorInfo::is_possible), or if it is about
+    /// `MSG_ZEROCOPY`: what tells of that is made when it is sent. `ENOBUFS`.
+    pub fn new(net: &Net, datagram: &DatagramInfo, error: &ErrorInfo) -> Result<NewError> {
+        if error.origin == ErrorOrigin::Zerocopy || !error.is_possible(datagram) {
+            return Err(EINVAL);
+        }
+        let new = NewDatagram::with_headers(net, datagram)?;
+        let skb = new.as_ptr();
+
+        // SAFETY: The skb is ours, with an IP header and a UDP header in front of its data. Of the
+        // control block, the beginning is written, and the rest is zero.
+        unsafe {
+            error.write(skb);
+
+            if error.origin != ErrorOrigin::Timestamping {
+                // No reader looks at the UDP header of these: its place is good for the address.
+                // `IP_RECVORIGDSTADDR` tells a port by the beginning of the payload.
+                let (iph, uh) = (bindings::ip_hdr(skb), bindings::udp_hdr(skb));
+                let serr = (&raw mut (*skb).cb).cast::<bindings::sock_exterr_skb>();
+
+                // CAST: At most 60.
+                (*serr).addr_offset = (uh.addr() - iph.addr()) as u16;
+                uh.cast::<[u8; 4]>().write(error.dest.ip().octets());
+                bindings::skb_reset_transport_header(skb);
+            }
+        }
+        // INVARIANT: The control block has all that `ip_recv_error` looks at, and the address is
+        // where it says.
+        Ok(NewError(new))
+    }
+
+    /// Appends to the payload.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE` if it would become too long. Nothing is appended then.
+    pub fn fill(&mut self, bytes: &[u8]) -> Result {
+        self.0.fill(bytes)
+    }
+
+    /// Tells whether all of the payload is there.
+    pub fn is_complete(&self) -> bool {
+        self.0.is_complete()
+    }
+
+    /// Returns the skb, which belongs to the caller from here on.
+    pub fn into_raw(self) -> *mut bindings::sk_buff {
+        self.0.into_raw()
+    }
+}
