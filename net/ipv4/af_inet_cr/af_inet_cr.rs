@@ -40,6 +40,7 @@ mod consts;
 mod datagram;
 mod device;
 mod dump;
+mod errqueue;
 mod file;
 mod filter;
 mod internals;

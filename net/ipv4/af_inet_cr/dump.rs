@@ -11,6 +11,7 @@ use crate::{
     },
     attr,
     codec,
+    errqueue,
     file,
     filter,
     membership,
@@ -181,6 +182,10 @@ impl<'a> Dumpable<'a> {
         match sock.udp().map_or(0, UdpSock::queue_len) {
             0 => {}
             len => msg.put_u32(attr::QUEUE_LEN, len)?,
+        }
+        match errqueue::count(sock)? {
+            0 => {}
+            len => msg.put_u32(attr::ERROR_QUEUE_LEN, len)?,
         }
         codec::put_options(sock, net, msg)
     }

@@ -11,11 +11,14 @@ use kernel::{
     bindings,
     error::to_result,
     net::socket::{
+        ErrorInfo,
         NewDatagram,
+        NewError,
         Sock,
         Socket,
         UdpSock, //
     },
+    num::casts::u32_as_usize,
     prelude::*,
     uapi, //
 };
@@ -245,5 +248,92 @@ pub(crate) fn enqueue(socket: &mut Socket, datagram: NewDatagram) -> Result {
             true => Ok(()),
             false => Err(ENOBUFS),
         }
+    }
+}
+
+/// Puts an error into the error queue, behind the `place` errors that were put there before.
+///
+/// It is charged to the receive buffer, and there must be room: `sock_queue_err_skb()` does it,
+/// which does not touch the pending error (that has an attribute of its own). Fails with `ENOMEM`
+/// if the buffer is full.
+pub(crate) fn enqueue_error(socket: &mut Socket, error: NewError, place: usize) -> Result {
+    let sock = socket.lock();
+    let sk = sock.as_ptr();
+
+    if !sock.udp().is_some_and(UdpSock::is_plain) {
+        return Err(EOPNOTSUPP);
+    }
+    let skb = error.into_raw();
+    // SAFETY: `sk` is an ordinary UDP socket, valid as long as `sock`. The skb is ours, with all
+    // that `ip_recv_error()` looks at.
+    if let Err(errno) = to_result(unsafe { bindings::sock_queue_err_skb(sk, skb) }) {
+        let reason = bindings::skb_drop_reason_SKB_CONSUMED;
+
+        // SAFETY: The skb is still ours, as it was not queued.
+        unsafe { bindings::sk_skb_reason_drop(core::ptr::null_mut(), skb, reason) };
+        return Err(errno);
+    }
+    // SAFETY: The skb is in the queue of errors: nobody but this code knows the socket who could
+    // take it out.
+    unsafe { set_place(&raw mut (*sk).sk_error_queue, skb, place) };
+    Ok(())
+}
+
+/// Tells of completed `MSG_ZEROCOPY` sends in the error queue, behind the `place` errors that were
+/// put there before.
+///
+/// Mirrors `msg_zerocopy_alloc()` and `__msg_zerocopy_callback()`: it is charged as an option.
+/// Fails with `ENOSPC` if there is no room for it, or no memory.
+pub(crate) fn enqueue_zerocopy(socket: &mut Socket, error: &ErrorInfo, place: usize) -> Result {
+    let sock = socket.lock();
+    let sk = sock.as_ptr();
+
+    if !sock.udp().is_some_and(UdpSock::is_plain) {
+        return Err(EOPNOTSUPP);
+    }
+    // SAFETY: `sk` is valid as long as `sock`. The skb is charged to it until it is freed, which
+    // is when it leaves the queue.
+    let skb = unsafe { bindings::sock_omalloc(sk, 0, bindings::GFP_KERNEL) };
+    if skb.is_null() {
+        return Err(ENOSPC);
+    }
+    // SAFETY: The skb is new and ours. Its control block is zero.
+    unsafe { error.write(skb) };
+    // SAFETY: The queue is valid. As in `enqueue_error`.
+    unsafe {
+        let queue = &raw mut (*sk).sk_error_queue;
+
+        bindings::skb_queue_tail(queue, skb);
+        set_place(queue, skb, place);
+    }
+    Ok(())
+}
+
+/// Moves what was put at the end of an error queue to its place.
+///
+/// What was there before it, beyond that place, has arrived meanwhile: a filter keeps datagrams out
+/// of a socket, but not what ICMP tells of the ones that the original has sent.
+///
+/// # Safety
+///
+/// `skb` must be in `queue`, which must be valid, and nobody may take anything out of it.
+unsafe fn set_place(queue: *mut bindings::sk_buff_head, skb: *mut bindings::sk_buff, place: usize) {
+    // SAFETY: The caller says that the queue is valid, and that the skb is in it. In a locked queue
+    // every skb is valid. The head of the list stands for the one before the first.
+    unsafe {
+        bindings::spin_lock_irq_disable(&raw mut (*queue).lock);
+        if u32_as_usize((*queue).qlen) > place.saturating_add(1) {
+            let mut before = queue.cast::<bindings::sk_buff>();
+
+            for _ in 0..place {
+                before = (*before).__bindgen_anon_1.__bindgen_anon_1.next;
+            }
+            // If that is where it is, it is not moved.
+            if !core::ptr::eq(before, skb) {
+                bindings::__skb_unlink(skb, queue);
+                bindings::__skb_queue_after(queue, before, skb);
+            }
+        }
+        bindings::spin_unlock_irq_enable(&raw mut (*queue).lock);
     }
 }

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `AF_INET_CR_CMD_QUEUE`: the datagrams that wait in the receive queue of a socket.
+//! `AF_INET_CR_CMD_QUEUE`: what waits to be received from a socket, its errors and its datagrams.
 
 #![forbid(unsafe_code)]
 
 use crate::{
     attr,
-    datagram,
+    datagram::{
+        self,
+        Item, //
+    },
     dump::{
         self,
         Patience, //
     },
+    errqueue,
     protocol::Protocol,
     refusal::{
         self,
@@ -32,7 +36,7 @@ use kernel::{
         },
         socket::{
             Datagram,
-            DatagramInfo, //
+            QueuedError, //
         },
         Net, //
     },
@@ -51,15 +55,18 @@ const PIECE_MIN: usize = 512;
 /// The operation.
 pub(crate) struct Queue;
 
-/// The datagrams of one moment, and how far the dump has come.
+/// The errors and datagrams of one moment, and how far the dump has come.
 ///
 /// They are copies, charged to the requester: the reader may take any time.
 pub(crate) struct State {
-    /// The datagrams, the oldest first, and where their payloads begin.
-    datagrams: KVVec<(DatagramInfo, usize)>,
+    /// The errors, the oldest first, then the datagrams, and where their payloads begin.
+    ///
+    /// In this order they fit into a receive buffer as they did: a datagram may take the last byte
+    /// of it, an error may not.
+    items: KVVec<(Item, usize)>,
     /// The payloads, one behind the other.
     payload: KVVec<u8>,
-    /// The number of the next datagram.
+    /// The number of the next one.
     next: usize,
     /// How much of its payload was dumped already, once it was begun.
     done: Option<usize>,
@@ -80,11 +87,12 @@ impl DumpOperation for Queue {
     fn dumpit(state: &mut State, batch: &mut Batch<'_>) -> Result {
         let net = batch.net();
 
-        while let Some((info, begin)) = state.datagrams.get(state.next) {
+        while let Some((item, begin)) = state.items.get(state.next) {
             let payload = state.payload.get(*begin..).unwrap_or_default();
-            let payload = payload.get(..u32_as_usize(info.len)).ok_or(EINVAL)?;
+            let len = u32_as_usize(item.datagram.len);
+            let payload = payload.get(..len).ok_or(EINVAL)?;
 
-            let done = batch.put(|msg| put(info, payload, state.done, net, msg))?;
+            let done = batch.put(|msg| put(item, payload, state.done, net, msg))?;
             if done < payload.len() {
                 state.done = Some(done);
             } else {
@@ -96,7 +104,7 @@ impl DumpOperation for Queue {
     }
 }
 
-/// Copies the datagrams of the socket that a request is about.
+/// Copies the errors and datagrams of the socket that a request is about.
 fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
     if !request.capable(Capability::NET_RAW) {
         return Err(Refusal::new(EPERM, "datagrams need CAP_NET_RAW"));
@@ -123,52 +131,74 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
             "a part of the kernel receives from the socket",
         ));
     }
-    let datagrams = sock.datagrams().map_err(|errno| match errno {
+    let unusual = |errno| match errno {
         EOPNOTSUPP => Refusal::new(errno, "the queue is not that of an ordinary UDP socket"),
         errno => errno.into(),
-    })?;
+    };
+    errqueue::count(&sock)?;
+    let errors = sock.errors().map_err(unusual)?;
+    let datagrams = sock.datagrams().map_err(unusual)?;
     drop(sock);
-    copy(&datagrams)
+    copy(&errors, &datagrams)
 }
 
-/// Copies datagrams, but for those that `recv(2)` would drop.
-fn copy(datagrams: &[Datagram]) -> Result<State, Refusal> {
-    let len = datagrams
-        .iter()
-        .map(|datagram| u32_as_usize(datagram.payload_len()))
-        .fold(0, usize::saturating_add);
+/// Copies errors and datagrams, but for those that `recv(2)` would drop.
+fn copy(errors: &[QueuedError<'_>], datagrams: &[Datagram]) -> Result<State, Refusal> {
+    let add = |sum: usize, len| sum.saturating_add(u32_as_usize(len));
+    let of_errors = errors.iter().map(|error| error.datagram().len);
+    let of_datagrams = datagrams.iter().map(Datagram::payload_len);
+    let len = of_datagrams.fold(of_errors.fold(0, add), add);
+    let count = errors.len().saturating_add(datagrams.len());
     let mut state = State {
-        datagrams: KVVec::with_capacity(datagrams.len(), GFP_KERNEL_ACCOUNT)?,
+        items: KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?,
         payload: KVVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?,
         next: 0,
         done: None,
     };
 
+    for error in errors {
+        let item = Item {
+            datagram: *error.datagram(),
+            error: Some(*error.error()),
+        };
+        state.add(item, |payload| error.read(payload))?;
+    }
     for datagram in datagrams {
         if !datagram.is_intact() {
             continue;
         }
-        let (info, begin) = (datagram.info(), state.payload.len());
-        let end = begin.saturating_add(u32_as_usize(info.len));
-
-        state.payload.resize(end, 0, GFP_KERNEL_ACCOUNT)?;
-        datagram.read(0, state.payload.get_mut(begin..).unwrap_or_default())?;
-        state.datagrams.push((info, begin), GFP_KERNEL_ACCOUNT)?;
+        let item = Item {
+            datagram: datagram.info(),
+            error: None,
+        };
+        state.add(item, |payload| datagram.read(0, payload))?;
     }
     Ok(state)
 }
 
-/// Writes a datagram into a message, from where an earlier one has ended, as far as it fits, and
+impl State {
+    /// Adds an error or a datagram, with the payload that a function reads.
+    fn add(&mut self, item: Item, read: impl FnOnce(&mut [u8]) -> Result) -> Result<(), Refusal> {
+        let begin = self.payload.len();
+        let end = begin.saturating_add(u32_as_usize(item.datagram.len));
+
+        self.payload.resize(end, 0, GFP_KERNEL_ACCOUNT)?;
+        read(self.payload.get_mut(begin..).unwrap_or_default())?;
+        Ok(self.items.push((item, begin), GFP_KERNEL_ACCOUNT)?)
+    }
+}
+
+/// Writes an error or a datagram into a message, from where an earlier one has ended, as far as it fits, and
 /// returns how far that is.
 fn put(
-    info: &DatagramInfo,
+    item: &Item,
     payload: &[u8],
     done: Option<usize>,
     net: &Net,
     msg: &AttrWriter,
 ) -> Result<usize> {
     if done.is_none() {
-        datagram::put(info, net, msg)?;
+        datagram::put(item, net, msg)?;
     }
     let begin = done.unwrap_or(0);
     let rest = payload.get(begin..).unwrap_or_default();

@@ -71,7 +71,7 @@ use kernel::{
 /// The highest number of an attribute that a request may have.
 const LAST: usize = {
     let last = policy::last(Nest::None);
-    let others = [attr::FILE_FLAGS, attr::TRANSACTION, attr::QUEUE_LEN];
+    let others = [attr::FILE_FLAGS, attr::TRANSACTION, attr::ERROR_QUEUE_LEN];
     let mut max = last;
     let mut i = 0;
 
@@ -112,6 +112,7 @@ pub(crate) static POLICY: [Policy; LAST + 1] = {
     table[attr::PAYLOAD as usize] = Policy::binary_max(uapi::AF_INET_CR_PAYLOAD_MAX as u16);
     table[attr::TRANSACTION as usize] = transaction::policy();
     table[attr::QUEUE_LEN as usize] = Policy::u32();
+    table[attr::ERROR_QUEUE_LEN as usize] = Policy::u32();
     table
 };
 
@@ -138,12 +139,15 @@ fn restore(request: &DoRequest<'_, Transaction>) -> Result<(), Refusal> {
     match request.attr(attr::TRANSACTION) {
         Some(part) => transaction::part(request, &part),
         None => {
-            let queue_len = request.attr(attr::QUEUE_LEN).map(|attr| attr.as_u32());
-            if queue_len.unwrap_or(Ok(0))? != 0 {
-                return Err(
-                    Refusal::new(EINVAL, "queued datagrams are restored by a transaction")
-                        .at(attr::QUEUE_LEN),
-                );
+            for ty in [attr::QUEUE_LEN, attr::ERROR_QUEUE_LEN] {
+                let len = request.attr(ty).map_or(Ok(0), |attr| attr.as_u32())?;
+                if len != 0 {
+                    return Err(Refusal::new(
+                        EINVAL,
+                        "queued datagrams are restored by a transaction",
+                    )
+                    .at(ty));
+                }
             }
             make(request, false)?.hand_out(request)
         }

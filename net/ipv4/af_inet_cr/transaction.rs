@@ -10,7 +10,10 @@
 
 use crate::{
     attr,
-    datagram,
+    datagram::{
+        self,
+        Item, //
+    },
     internals,
     refusal::Refusal,
     restore::{
@@ -30,7 +33,13 @@ use kernel::{
             SockPriv,
             GENLMSG_DEFAULT_SIZE, //
         },
-        socket::NewDatagram,
+        socket::{
+            ErrorInfo,
+            ErrorOrigin,
+            NewDatagram,
+            NewError,
+            Socket, //
+        },
         Net, //
     },
     new_mutex,
@@ -79,7 +88,61 @@ struct HalfBuilt {
     /// The socket.
     restored: Restored,
     /// The datagram that does not have all of its payload yet.
-    datagram: Option<NewDatagram>,
+    datagram: Option<New>,
+    /// How many errors the socket has been given.
+    errors: usize,
+}
+
+/// What is about to be put into a queue.
+enum New {
+    /// A datagram.
+    Datagram(NewDatagram),
+    /// An error, or a time stamp.
+    Error(NewError),
+    /// What tells of completed `MSG_ZEROCOPY` sends.
+    Zerocopy(ErrorInfo),
+}
+
+impl New {
+    /// Makes one without its payload.
+    fn new(item: &Item, net: &Net) -> Result<New> {
+        match &item.error {
+            None => NewDatagram::new(net, &item.datagram).map(New::Datagram),
+            Some(error) if error.origin == ErrorOrigin::Zerocopy => Ok(New::Zerocopy(*error)),
+            Some(error) => NewError::new(net, &item.datagram, error).map(New::Error),
+        }
+    }
+
+    /// Appends to its payload.
+    fn fill(&mut self, bytes: &[u8]) -> Result {
+        match self {
+            New::Datagram(datagram) => datagram.fill(bytes),
+            New::Error(error) => error.fill(bytes),
+            New::Zerocopy(_) => Err(EMSGSIZE),
+        }
+    }
+
+    /// Tells whether all of its payload is there.
+    fn is_complete(&self) -> bool {
+        match self {
+            New::Datagram(datagram) => datagram.is_complete(),
+            New::Error(error) => error.is_complete(),
+            New::Zerocopy(_) => true,
+        }
+    }
+
+    /// Puts it into its queue, of which `errors` have been put into that of errors.
+    fn enqueue(self, socket: &mut Socket, errors: &mut usize) -> Result {
+        let place = *errors;
+
+        match self {
+            New::Datagram(datagram) => return internals::enqueue(socket, datagram),
+            New::Error(error) => internals::enqueue_error(socket, error, place)?,
+            New::Zerocopy(error) => internals::enqueue_zerocopy(socket, &error, place)?,
+        }
+        *errors = place.saturating_add(1);
+        Ok(())
+    }
 }
 
 /// Answers a request that is part of a transaction.
@@ -128,11 +191,12 @@ fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
     Ok(HalfBuilt {
         restored,
         datagram: None,
+        errors: 0,
     })
 }
 
 impl HalfBuilt {
-    /// Puts the datagrams of a request into the socket.
+    /// Puts the datagrams and errors of a request into the socket.
     fn queue(mut self, request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
         only(request, &[attr::TRANSACTION, attr::DATAGRAM, attr::PAYLOAD])?;
 
@@ -158,8 +222,8 @@ impl HalfBuilt {
         let new = match (attr.type_(), pending) {
             (attr::DATAGRAM, Some(_)) => return wrong("the one before is not complete"),
             (attr::DATAGRAM, None) => {
-                let info = datagram::parse(attr, net)?;
-                NewDatagram::new(net, &info).map_err(|errno| match errno {
+                let item = datagram::parse(attr, net)?;
+                New::new(&item, net).map_err(|errno| match errno {
                     EMSGSIZE => Refusal::new(ERANGE, "longer than a datagram can be").inside(
                         attr::DATAGRAM,
                         attr::datagram::LEN,
@@ -178,13 +242,15 @@ impl HalfBuilt {
             self.datagram = Some(new);
             return Ok(());
         }
-        internals::enqueue(self.restored.socket(), new).map_err(|errno| {
-            let refusal = match errno {
-                ENOMEM => Refusal::new(ENOBUFS, "the receive buffer has no room for it"),
-                errno => Refusal::new(errno, "cannot be queued"),
-            };
-            refusal.at(attr.type_())
-        })
+        new.enqueue(self.restored.socket(), &mut self.errors)
+            .map_err(|errno| {
+                let refusal = match errno {
+                    ENOMEM => Refusal::new(ENOBUFS, "the receive buffer has no room for it"),
+                    ENOSPC => Refusal::new(ENOBUFS, "net.core.optmem_max has no room for it"),
+                    errno => Refusal::new(errno, "cannot be queued"),
+                };
+                refusal.at(attr.type_())
+            })
     }
 
     /// Hands out the socket.

@@ -3,7 +3,8 @@
 //! What a socket can have, and a dump does not carry yet.
 //!
 //! A dump is never in part: a socket with any of this is refused, and told by name. A piece of
-//! state that becomes carried loses its row here, and gets one in the option table.
+//! state that becomes carried loses its row here, and gets one in the option table. (What of the
+//! error queue is not carried is known by `errqueue.rs`.)
 //!
 //! Traces of the past that traffic leaves, and that nobody set, are no reason to refuse a socket:
 //! the number of dropped datagrams, the queue that the last one came from, the identification of
@@ -81,7 +82,6 @@ pub(crate) static SOCKET: Level = Level {
             file.file_flags() & (flags::O_APPEND | flags::O_DIRECT | flags::O_NOATIME) != 0
         })),
         ("a user.* extended attribute", Check::File(SocketFile::has_user_xattr)),
-        ("a queued error or time stamp", Check::Sock(Sock::has_error_queue)),
         (CORK, Check::Sock(Sock::has_write_queue)),
         ("an XFRM policy", Check::Sock(Sock::has_xfrm_policy)),
         ("a BPF map or another user in the kernel", Check::Sock(Sock::has_user_data)),
