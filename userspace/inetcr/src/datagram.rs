@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A queued datagram: what is known of it, and its payload.
+//! A queued datagram, or an error of one: what is known of it, and its payload.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,8 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use crate::attributes::{attributes, nest};
 use crate::human;
-use crate::table::Kind;
-use crate::types::DeviceName;
+use crate::types::{DeviceName, ErrorOrigin};
 use crate::value::Value;
 
 attributes! {
@@ -56,10 +55,28 @@ attributes! {
         19 csum "csum" Place: u32 as hex;
         /// The datagram was seen by `MSG_PEEK`.
         20 peeked "peeked" Place: bool;
+        /// It is one of the error queue, and this has put it there.
+        21 error_origin "error-origin" Place: ErrorOrigin;
+        /// Error number.
+        22 error_errno "error-errno" Place: u32;
+        /// Type of the ICMP message.
+        23 error_type "error-type" Place: u32;
+        /// Code of the ICMP message, or 1 if what was sent by `MSG_ZEROCOPY` was copied.
+        24 error_code "error-code" Place: u32;
+        /// An MTU or a pointer of ICMP, the kind of a time stamp, or the first completed send.
+        25 error_info "error-info" Place: u32;
+        /// The number of a time stamp, or the last completed send.
+        26 error_data "error-data" Place: u32;
+        /// Where in the payload the extensions of the ICMP message are.
+        27 error_rfc4884_len "error-rfc4884-len" Place: u32;
+        /// What is wrong with the extensions.
+        28 error_rfc4884_flags "error-rfc4884-flags" Place: u32 as hex;
+        /// Address that what failed was sent to.
+        29 error_addr "error-addr" Place: IpAddr;
+        /// Port that what failed was sent to.
+        30 error_port "error-port" Place: u16;
     }
-    kept {
-        21 "error" Kind::Binary;
-    }
+    kept {}
 }
 nest!(DatagramHeader "datagram" DATAGRAM in one line: one_line);
 
@@ -72,12 +89,21 @@ fn one_line(header: &DatagramHeader) -> String {
     };
     let source = endpoint(header.source_addr, header.source_port);
     let dest = endpoint(header.dest_addr, header.dest_port);
-    let mut words = vec![format!("{source} -> {dest}")];
+    let name = endpoint(header.error_addr, header.error_port);
+    let mut words = vec![match header.error_origin {
+        None => format!("{source} -> {dest}"),
+        Some(origin @ (ErrorOrigin::Local | ErrorOrigin::Icmp)) => {
+            format!("{} error of {name}", origin.name())
+        }
+        Some(origin) => origin.name().to_owned(),
+    }];
     for row in header.describe() {
         let (name, value) = (row.name(), row.value);
         match name.as_str() {
             "len" => words.push(format!("{value} bytes")),
-            "source-addr" | "source-port" | "dest-addr" | "dest-port" => {}
+            "error-origin" | "error-addr" | "error-port" => {}
+            "source-addr" | "source-port" | "dest-addr" | "dest-port"
+                if header.error_origin.is_none() => {}
             "peeked" if value == "on" => words.push(name),
             _ => words.push(format!("{name} {value}")),
         }
@@ -113,6 +139,11 @@ pub struct Datagram {
 }
 
 impl Datagram {
+    /// Whether it is one of the error queue.
+    pub fn is_error(&self) -> bool {
+        self.header.error_origin.is_some()
+    }
+
     /// How much of the payload is missing, 0 if it is there; `None` if it is longer than the
     /// header says, or if that says nothing.
     pub(crate) fn missing(&self) -> Option<usize> {

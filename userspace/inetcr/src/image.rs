@@ -3,12 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::datagram::Datagram;
 use crate::snapshot::Snapshot;
 
 /// What the field `format` of an image says.
 const FORMAT: &str = "af-inet-cr";
 /// The newest version of images that this library writes and reads.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// The version that has no errors in its queues.
+const WITHOUT_ERRORS: u32 = 2;
 /// The version that has no queues. It is written where there is none, for those who read no other.
 const WITHOUT_QUEUES: u32 = 1;
 
@@ -66,8 +69,13 @@ impl Image {
     pub fn new<T: Into<Snapshot>>(sockets: impl IntoIterator<Item = T>) -> Self {
         let sockets: Vec<Snapshot> = sockets.into_iter().map(Into::into).collect();
         let queues = |one: &Snapshot| one.queue_len.is_some() || !one.queue.is_empty();
-        let version = if sockets.iter().any(queues) {
+        let errors = |one: &Snapshot| {
+            one.error_queue_len.is_some() || one.queue.iter().any(Datagram::is_error)
+        };
+        let version = if sockets.iter().any(errors) {
             VERSION
+        } else if sockets.iter().any(queues) {
+            WITHOUT_ERRORS
         } else {
             WITHOUT_QUEUES
         };
@@ -117,8 +125,8 @@ mod tests {
     fn what_is_no_image_is_refused_with_the_reason() {
         assert!(refusal("{}").starts_with("not an image of af-inet-cr"));
         assert!(refusal(r#"{"format":"ova","version":1}"#).contains("\"ova\""));
-        let newer = r#"{"format":"af-inet-cr","version":3,"novelty":[]}"#;
-        assert!(refusal(newer).contains("version 3"));
+        let newer = r#"{"format":"af-inet-cr","version":4,"novelty":[]}"#;
+        assert!(refusal(newer).contains("version 4"));
         let unknown = r#"{"format":"af-inet-cr","version":1,"sockets":[{"sockopt-new":1}]}"#;
         assert!(refusal(unknown).contains("sockopt-new"));
         let twice = r#"{"format":"af-inet-cr","version":1,"sockets":[{"inode":1,"inode":2}]}"#;
@@ -148,6 +156,34 @@ mod tests {
             ("\"payload\":\"\"", "\"payload\":\"\",\"more\":1", "more"),
             ("\"queue\"", "\"queues\"", "queues"),
             ("\"queue\"", "\"queue\":[],\"queue\"", "duplicate"),
+        ] {
+            let text = socket(&good.replace(from, to));
+            let refusal = refusal(&text);
+            assert!(refusal.contains(word), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn errors_are_counted_by_themselves_and_take_a_version_that_has_them() {
+        let good = r#""queue-len":1,"error-queue-len":1,"queue":[
+            {"datagram":{"len":1,"error-origin":"icmp","error-errno":111},"payload":"61"},
+            {"datagram":{"len":0},"payload":""}]"#;
+        let image = Image::from_json(&socket(good)).unwrap();
+        assert_eq!(Image::new(image.sockets.clone()).version, 3);
+        assert!(image.sockets[0].queue[0].is_error());
+        for (from, to, word) in [
+            (
+                "\"error-queue-len\":1",
+                "\"error-queue-len\":2",
+                "error-queue-len is 2",
+            ),
+            ("\"error-queue-len\":1,", "", "error-queue-len is 0"),
+            ("\"icmp\"", "\"icmp6\"", "icmp6"),
+            (
+                ",\"error-errno\":111",
+                ",\"error-errnos\":111",
+                "error-errnos",
+            ),
         ] {
             let text = socket(&good.replace(from, to));
             let refusal = refusal(&text);

@@ -78,6 +78,6 @@ pub use record::{REPORT, Record, Refused, Report};
 pub use snapshot::Snapshot;
 pub use state::State;
 pub use types::{
-    BindLocks, DeviceName, FileFlags, IpFlags, OwnerType, Shutdown, SockState, SockoptFlags, Time,
-    Timestamp, Transaction, UdpFlags,
+    BindLocks, DeviceName, ErrorOrigin, FileFlags, IpFlags, OwnerType, Shutdown, SockState,
+    SockoptFlags, Time, Timestamp, Transaction, UdpFlags,
 };

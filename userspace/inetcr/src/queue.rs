@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Dumps and restores the datagrams that wait in a socket.
+//! Dumps and restores the datagrams and errors that wait in a socket.
 
 use crate::attr::RawAttr;
 use crate::client::{Client, Restored, Target, restored};
@@ -18,7 +18,8 @@ pub const PAYLOAD_MAX: usize = 16384;
 const MESSAGE_LEN: usize = 64 * 1024;
 
 impl Client {
-    /// The datagrams that wait in a socket, the oldest first. They stay there.
+    /// The errors that wait in a socket, then the datagrams, each the oldest first. They stay
+    /// there.
     pub fn queue<'a>(&mut self, target: impl Into<Target<'a>>) -> Result<Vec<Datagram>, Error> {
         let messages = self.raw_multipart(Command::Queue.number(), &target.into().to_attrs())?;
         Ok(assemble(&messages)?)
@@ -28,7 +29,7 @@ impl Client {
     pub fn snapshot<'a>(&mut self, target: impl Into<Target<'a>>) -> Result<Snapshot, Error> {
         let Target { selector, cookie } = target.into();
         let state = self.dump(Target { selector, cookie })?;
-        if state.queue_len.is_none() {
+        if state.queue_len.is_none() && state.error_queue_len.is_none() {
             return Ok(state.into());
         }
         // A descriptor may name another socket by now.
@@ -183,8 +184,8 @@ mod tests {
             (vec![RawAttr::nested(DATAGRAM, &[])], "not there"),
             (vec![RawAttr::u32(1, 1)], "(inode) does not belong"),
             (
-                vec![RawAttr::nested(DATAGRAM, &[RawAttr::u32(21, 1)])],
-                "(error) is not carried",
+                vec![RawAttr::nested(DATAGRAM, &[RawAttr::u32(21, 3)])],
+                "(error-origin) is 3",
             ),
         ] {
             let error = assemble(&[attrs]).unwrap_err().to_string();

@@ -12,7 +12,7 @@ use crate::state::State;
 use crate::table::{self, SOCKET};
 use crate::value::Value as _;
 
-/// The state of a socket and the datagrams that wait in it.
+/// The state of a socket and the datagrams and errors that wait in it.
 ///
 /// It can be used as the [`State`] that it has. In JSON it looks like one, with the datagrams as
 /// `queue` behind the attributes.
@@ -25,7 +25,8 @@ pub struct Snapshot {
     /// The state.
     #[serde(flatten)]
     pub state: State,
-    /// The datagrams, the oldest first.
+    /// The errors, then the datagrams, each the oldest first. ([`Datagram::is_error`] tells which
+    /// is what.)
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<Datagram>,
 }
@@ -52,16 +53,23 @@ impl Snapshot {
     ///
     /// They are not counted by the state, which is of another moment: some may have come or gone.
     pub fn new(mut state: State, queue: Vec<Datagram>) -> Self {
-        state.queue_len = u32::try_from(queue.len()).ok().filter(|len| *len > 0);
+        let [datagrams, errors] = counts(&queue);
+        state.queue_len = Some(datagrams).filter(|len| *len > 0);
+        state.error_queue_len = Some(errors).filter(|len| *len > 0);
         Self { state, queue }
     }
 
     /// What is wrong with the datagrams, if anything is: how many they are and how long.
     pub(crate) fn flaw(&self) -> Option<String> {
-        let count = self.queue.len();
-        let said = self.state.queue_len.unwrap_or(0);
-        if count > 0 && u32::try_from(count) != Ok(said) {
-            return Some(format!("queue-len is {said}, and there are {count}"));
+        let said = [
+            ("queue-len", self.state.queue_len),
+            ("error-queue-len", self.state.error_queue_len),
+        ];
+        for ((name, said), count) in said.iter().zip(counts(&self.queue)) {
+            let said = said.unwrap_or(0);
+            if !self.queue.is_empty() && count != said {
+                return Some(format!("{name} is {said}, and there are {count}"));
+            }
         }
         let whole = |datagram: &Datagram| datagram.missing() == Some(0);
         let place = self.queue.iter().position(|one| !whole(one))?;
@@ -72,12 +80,24 @@ impl Snapshot {
     /// arrived behind its datagrams is no difference.
     pub fn unmet_by(&self, restored: &Self) -> Vec<Difference> {
         let mut differences = self.state.unmet_by(&restored.state);
-        differences.retain(|one| one.attribute.name != "queue-len");
-        for (place, datagram) in self.queue.iter().enumerate() {
-            differences.extend(difference(place, datagram, restored.queue.get(place)));
+        differences.retain(|one| !matches!(one.attribute.name, "queue-len" | "error-queue-len"));
+        for errors in [true, false] {
+            let is_one = |one: &&Datagram| one.is_error() == errors;
+            let mut found = restored.queue.iter().filter(is_one);
+            for (place, datagram) in self.queue.iter().enumerate() {
+                if datagram.is_error() == errors {
+                    differences.extend(difference(place, datagram, found.next()));
+                }
+            }
         }
         differences
     }
+}
+
+/// How many datagrams and how many errors there are.
+fn counts(queue: &[Datagram]) -> [u32; 2] {
+    let errors = queue.iter().filter(|one| one.is_error()).count();
+    [queue.len() - errors, errors].map(|count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// In what a restored datagram differs: in what is known of it, else in the payload.

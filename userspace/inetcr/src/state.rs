@@ -148,6 +148,8 @@ attributes! {
         /// Number of datagrams that wait to be received, absent if there are none. With it, a state
         /// is restored as a [`Snapshot`](crate::Snapshot) only, so that none is lost by mistake.
         70 queue_len "queue-len" Place: u32;
+        /// The same of the errors and time stamps that wait in the error queue.
+        72 error_queue_len "error-queue-len" Place: u32;
     }
     kept {
         12 "sockopt-passcred" Kind::Unused;

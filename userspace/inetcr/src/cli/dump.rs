@@ -70,7 +70,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|PATH")]
     netns: Option<PathBuf>,
 
-    /// Leave out the datagrams that wait in the socket: the restored one begins without.
+    /// Leave out the datagrams and errors that wait in the socket: the restored one begins without.
     #[arg(long)]
     no_queue: bool,
 

@@ -249,6 +249,20 @@ enumeration! {
 }
 
 enumeration! {
+    /// Who has put something into the error queue, `SO_EE_ORIGIN_*`.
+    ErrorOrigin "error-origin" {
+        /// This machine.
+        Local = 1 "local",
+        /// A message of ICMP.
+        Icmp = 2 "icmp",
+        /// A time stamp of what was sent.
+        Timestamping = 4 "timestamping",
+        /// Completed `MSG_ZEROCOPY` sends.
+        Zerocopy = 5 "zerocopy",
+    }
+}
+
+enumeration! {
     /// Part of a restore in several messages.
     Transaction "transaction" {
         /// The message holds the socket, its queue follows.

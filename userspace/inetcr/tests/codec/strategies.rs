@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 
 use inetcr::{
-    BindLocks, Datagram, DatagramHeader, DeviceName, FileFlags, Ip, IpFlags, Linger, Membership,
-    Shutdown, Snapshot, SockState, SockoptFlags, State, Time, Timestamp, Timestamping, Txtime, Udp,
-    UdpFlags,
+    BindLocks, Datagram, DatagramHeader, DeviceName, ErrorOrigin, FileFlags, Ip, IpFlags, Linger,
+    Membership, Shutdown, Snapshot, SockState, SockoptFlags, State, Time, Timestamp, Timestamping,
+    Txtime, Udp, UdpFlags,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ prop_compose! {
 prop_compose! {
     fn numbers()(
         base in switches().boxed(),
-        numbers in proptest::collection::vec(option::of(any::<u32>()), 11),
+        numbers in proptest::collection::vec(option::of(any::<u32>()), 12),
         wide in proptest::array::uniform2(option::of(any::<u64>())),
     ) -> State {
         State {
@@ -133,6 +133,7 @@ prop_compose! {
             sock_protocol: numbers[8],
             bound_ifindex: numbers[9],
             queue_len: numbers[10],
+            error_queue_len: numbers[11],
             inode: wide[0],
             cookie: wide[1],
             ..base
@@ -216,6 +217,29 @@ prop_compose! {
     }
 }
 
+/// What makes a datagram an error.
+fn error() -> impl Strategy<Value = DatagramHeader> {
+    let header = (
+        proptest::sample::select(ErrorOrigin::ALL),
+        proptest::array::uniform7(option::of(any::<u32>())),
+        option::of(any::<IpAddr>()),
+        option::of(any::<u16>()),
+    );
+    header.prop_map(|(origin, numbers, error_addr, error_port)| DatagramHeader {
+        error_origin: Some(origin),
+        error_errno: numbers[0],
+        error_type: numbers[1],
+        error_code: numbers[2],
+        error_info: numbers[3],
+        error_data: numbers[4],
+        error_rfc4884_len: numbers[5],
+        error_rfc4884_flags: numbers[6],
+        error_addr,
+        error_port,
+        ..DatagramHeader::default()
+    })
+}
+
 prop_compose! {
     fn datagram()(
         addresses in proptest::array::uniform3(option::of(any::<IpAddr>())),
@@ -226,6 +250,7 @@ prop_compose! {
         options in option::of(proptest::collection::vec(any::<u8>(), 0..=40)),
         peeked in option::of(any::<bool>()),
         payload in proptest::collection::vec(any::<u8>(), 0..64),
+        error in option::of(error()).boxed(),
     ) -> Datagram {
         let header = DatagramHeader {
             len: u32::try_from(payload.len()).ok(),
@@ -248,6 +273,7 @@ prop_compose! {
             dropcount: numbers[7],
             csum: numbers[8],
             peeked,
+            ..error.unwrap_or_default()
         };
         Datagram { header, payload }
     }

@@ -7,8 +7,9 @@ use std::os::fd::AsFd as _;
 
 use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, Role, SOCKET, lookup};
 use inetcr::{
-    BindLocks, DATAGRAM, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, REPORT, Scope, Selection,
-    Shutdown, SockState, SockoptFlags, TIMESTAMPING, TXTIME, Timestamp, Transaction, UDP, UdpFlags,
+    BindLocks, DATAGRAM, ErrorOrigin, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, OWNER, OwnerType,
+    REPORT, Scope, Selection, Shutdown, SockState, SockoptFlags, TIMESTAMPING, TXTIME, Timestamp,
+    Transaction, UDP, UdpFlags,
 };
 
 use schema::{Exchange, Spec, header, kind_of, spec};
@@ -72,6 +73,11 @@ fn names_and_numbers_of_values_are_those_of_the_specification() {
         .map(|one| (one.number(), one.name()))
         .collect();
     assert_eq!(parts, spec.entries("transaction"));
+    let origins: Vec<_> = ErrorOrigin::ALL
+        .iter()
+        .map(|one| (one.number(), one.name()))
+        .collect();
+    assert_eq!(origins, spec.entries("error-origin"));
 
     let named = |name| {
         let entries = spec.entries(name).into_iter();
