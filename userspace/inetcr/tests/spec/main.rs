@@ -39,6 +39,7 @@ fn the_tables_have_the_rows_of_the_specification() {
     compare("linger", LINGER);
     compare("timestamping", TIMESTAMPING);
     compare("txtime", TXTIME);
+    compare("owner", OWNER);
     compare("ip", IP);
     compare("udp", UDP);
     compare("membership", MEMBERSHIP);
@@ -68,6 +69,11 @@ fn names_and_numbers_of_values_are_those_of_the_specification() {
         .map(|one| (one.number(), one.name()))
         .collect();
     assert_eq!(stamps, spec.entries("timestamp"));
+    let owners: Vec<_> = OwnerType::ALL
+        .iter()
+        .map(|one| (one.number(), one.name()))
+        .collect();
+    assert_eq!(owners, spec.entries("owner-type"));
     let parts: Vec<_> = Transaction::ALL
         .iter()
         .map(|one| (one.number(), one.name()))

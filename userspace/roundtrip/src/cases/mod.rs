@@ -3,6 +3,7 @@
 //! The tests.
 
 mod addresses;
+mod errqueue;
 mod faults;
 mod lifetime;
 mod lost;
@@ -48,6 +49,7 @@ pub fn all(random: Random) -> Vec<Test> {
         owner::tests(),
         lost::tests(),
         queue::tests(),
+        errqueue::tests(),
         many::tests(),
         recipe::tests(),
         refusals::tests(),

@@ -64,6 +64,26 @@ pub mod attr {
     pub const REPORT: u16 = 67;
     pub const QUEUE_LEN: u16 = 70;
     pub const FILTER_INODE: u16 = 71;
+    pub const ERROR_QUEUE_LEN: u16 = 72;
+
+    /// Inside `DATAGRAM`.
+    pub mod datagram {
+        pub const LEN: u16 = 1;
+        pub const IFNAME: u16 = 7;
+        pub const IFINDEX: u16 = 8;
+        pub const TSTAMP: u16 = 9;
+        pub const OPTIONS: u16 = 13;
+        pub const ERROR_ORIGIN: u16 = 21;
+        pub const ERROR_ERRNO: u16 = 22;
+        pub const ERROR_TYPE: u16 = 23;
+        pub const ERROR_CODE: u16 = 24;
+        pub const ERROR_INFO: u16 = 25;
+        pub const ERROR_DATA: u16 = 26;
+        pub const ERROR_RFC4884_LEN: u16 = 27;
+        pub const ERROR_RFC4884_FLAGS: u16 = 28;
+        pub const ERROR_ADDR: u16 = 29;
+        pub const ERROR_PORT: u16 = 30;
+    }
 
     /// Inside `REPORT`.
     pub mod report {

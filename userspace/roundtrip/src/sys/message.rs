@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd;
 
-use super::socket::{NOTHING, address};
+use super::socket::{NOTHING, address, sockaddr};
 use super::socklen;
 
 /// `send(2)` with flags.
@@ -18,6 +18,28 @@ pub fn send(fd: &impl AsRawFd, payload: &[u8], flags: i32) -> io::Result<usize> 
             payload.as_ptr().cast(),
             payload.len(),
             flags,
+        )
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// `sendto(2)` with flags.
+pub fn send_to(
+    fd: &impl AsRawFd,
+    payload: &[u8],
+    flags: i32,
+    to: SocketAddrV4,
+) -> io::Result<usize> {
+    let to = sockaddr(to);
+    // SAFETY: the kernel reads `payload.len()` bytes, and a sockaddr_in.
+    let sent = unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            payload.as_ptr().cast(),
+            payload.len(),
+            flags,
+            (&raw const to).cast(),
+            socklen::<libc::sockaddr_in>(),
         )
     };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-pub use super::message::{Message, receive, receive_into, receive_message, send};
+pub use super::message::{Message, receive, receive_into, receive_message, send, send_to};
 use super::{check, socklen};
 
 /// `socket(2)`, close-on-exec.
@@ -90,7 +90,7 @@ pub fn set_pair(fd: &impl AsRawFd, name: i32, first: i32, second: i32) -> io::Re
     set(fd, libc::SOL_SOCKET, name, &value)
 }
 
-fn sockaddr(address: SocketAddrV4) -> libc::sockaddr_in {
+pub(super) fn sockaddr(address: SocketAddrV4) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: libc::sa_family_t::try_from(libc::AF_INET).expect("small constant"),
         sin_port: address.port().to_be(),

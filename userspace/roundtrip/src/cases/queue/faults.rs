@@ -12,6 +12,7 @@ use inetcr::{Client, RawAttr};
 
 use super::traffic::{HERE, holding, payload, peer_with};
 use super::{drain, same_messages, seen};
+use crate::cases::errqueue::errors_of_each_kind;
 use crate::cases::faults::{Fault, each, each_allocation_of_step, is_want_of_memory};
 use crate::cr::{self, Dump, Part, QUEUE, Queued, RESTORE, attr};
 use crate::observe::same;
@@ -31,9 +32,11 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// A socket with a small datagram, one of several pieces, an empty one, and one with options.
+/// A socket with a small datagram, one of several pieces, an empty one, and one with options, and
+/// with errors of each kind.
 fn original() -> Result<UdpSocket> {
     let socket = holding(&[b"small", &payload(1, 40_000), b""])?;
+    errors_of_each_kind(&socket)?;
     let peer = peer_with(libc::SOL_IP, libc::IP_OPTIONS, &[7, 7, 4, 0, 0, 0, 0, 0])?;
     peer.send_to(b"options", HERE)?;
     Ok(socket)

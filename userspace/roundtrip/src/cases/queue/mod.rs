@@ -4,14 +4,14 @@
 
 mod arrivals;
 mod devices;
-mod ends;
+pub mod ends;
 mod faults;
 mod parts;
 mod peeks;
 mod privileges;
 mod refusals;
 mod selfcheck;
-mod traffic;
+pub mod traffic;
 mod transaction;
 
 use std::net::UdpSocket;
@@ -19,7 +19,7 @@ use std::net::UdpSocket;
 use anyhow::{Context, Result, ensure};
 use inetcr::Client;
 
-use crate::cr::{self, Queued, attr};
+use crate::cr::{self, Dump, Queued, attr};
 use crate::observe::{Observation, observe, same};
 use crate::runner::Test;
 use crate::sys::socket::{self, Message};
@@ -42,20 +42,36 @@ pub fn tests() -> Vec<Test> {
     .collect()
 }
 
-/// Receives all that waits.
-fn drain(socket: &UdpSocket) -> Result<Vec<Message>> {
+/// Receives all that waits: the errors, which an ordinary call would be told of first, and then
+/// the datagrams.
+pub fn drain(socket: &UdpSocket) -> Result<Vec<Message>> {
+    let mut messages = drain_errors(socket)?;
+    while let Some(message) = receive_waiting(socket, 0)? {
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// Receives all errors that wait.
+pub fn drain_errors(socket: &UdpSocket) -> Result<Vec<Message>> {
     let mut messages = Vec::new();
-    loop {
-        match socket::receive_message(socket, libc::MSG_DONTWAIT, 65_536) {
-            Ok(message) => messages.push(message),
-            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return Ok(messages),
-            Err(error) => return Err(error).context("receiving what waits"),
-        }
+    while let Some(message) = receive_waiting(socket, libc::MSG_ERRQUEUE)? {
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+fn receive_waiting(socket: &UdpSocket, flags: i32) -> Result<Option<Message>> {
+    // A time stamp comes with the whole packet, and the header of the link.
+    match socket::receive_message(socket, flags | libc::MSG_DONTWAIT, 70_000) {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Ok(None),
+        Err(error) => Err(error).context("receiving what waits"),
     }
 }
 
 /// Fails unless a reader got the same, in the same order.
-fn same_messages(original: &[Message], copy: &[Message]) -> Result<()> {
+pub fn same_messages(original: &[Message], copy: &[Message]) -> Result<()> {
     for (place, (left, right)) in original.iter().zip(copy).enumerate() {
         ensure!(
             left == right,
@@ -88,14 +104,14 @@ fn told(message: &Message) -> String {
 
 /// What is seen of a socket, but for the memory that its queue takes, which depends on how the
 /// datagrams came to be there.
-fn seen(socket: &UdpSocket) -> Observation {
+pub fn seen(socket: &UdpSocket) -> Observation {
     observe(socket).without(&[QUEUES])
 }
 
 const QUEUES: &str = "/proc/net/udp queues";
 
 /// Bytes of memory that the receive queue takes, as `/proc/net/udp` has it.
-fn queue_memory(socket: &UdpSocket) -> Result<usize> {
+pub fn queue_memory(socket: &UdpSocket) -> Result<usize> {
     let seen = observe(socket);
     let row = seen.get(QUEUES).context("not bound")?;
     let (_, received) = row.split_once(':').context("no two numbers")?;
@@ -106,7 +122,7 @@ fn queue_memory(socket: &UdpSocket) -> Result<usize> {
 /// to give its reader.
 ///
 /// The original is read by `read` after it was dumped: a dump takes nothing away.
-fn round(
+pub fn round(
     client: &mut Client,
     original: UdpSocket,
     read: impl Fn(&UdpSocket) -> Result<Vec<Message>>,
@@ -115,11 +131,21 @@ fn round(
     let queued = Queued::of(client, &original)?;
     same("the dump changed the original", &before, &seen(&original))?;
     let datagrams = queued.datagrams()?;
-    let count = queued.dump.u32(attr::QUEUE_LEN).unwrap_or(0);
+    let errors = datagrams.iter().filter(|one| is_error(&one.0)).count();
+    for (number, found) in [
+        (attr::QUEUE_LEN, datagrams.len() - errors),
+        (attr::ERROR_QUEUE_LEN, errors),
+    ] {
+        let count = queued.dump.u32(number).unwrap_or(0);
+        ensure!(
+            usize::try_from(count)? == found,
+            "attribute {number} is {count}, and there are {found}"
+        );
+    }
+    let behind = datagrams.iter().skip(errors);
     ensure!(
-        usize::try_from(count)? == datagrams.len(),
-        "queue-len is {count}, and there are {}",
-        datagrams.len()
+        behind.map(|one| is_error(&one.0)).all(|error| !error),
+        "errors behind datagrams"
     );
     let again = Queued::of(client, &original)?.datagrams()?;
     ensure!(again == datagrams, "another dump has other datagrams");
@@ -144,8 +170,13 @@ fn round(
     Ok((copy, expected))
 }
 
+/// Whether a dumped datagram is an error.
+fn is_error(datagram: &Dump) -> bool {
+    datagram.get(attr::datagram::ERROR_ORIGIN).is_some()
+}
+
 /// Takes a socket round, and sees that both give their readers the same. Gives that, and the copy.
-fn comes_back(original: UdpSocket) -> Result<(UdpSocket, Vec<Message>)> {
+pub fn comes_back(original: UdpSocket) -> Result<(UdpSocket, Vec<Message>)> {
     let (copy, expected) = round(&mut cr::client()?, original, drain)?;
     same_messages(&expected, &drain(&copy)?)?;
     Ok((copy, expected))

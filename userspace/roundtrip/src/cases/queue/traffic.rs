@@ -80,7 +80,7 @@ pub fn peer() -> Result<UdpSocket> {
 
 /// Waits until datagrams are stamped when they arrive. The kernel begins with it a while after
 /// somebody asked; until then they are stamped when they are read.
-fn when_stamped() -> Result<()> {
+pub fn when_stamped() -> Result<()> {
     let probe = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket::set_int(&probe, SOL_SOCKET, SO_TIMESTAMPNS, 1)?;
     let here = probe.local_addr()?;

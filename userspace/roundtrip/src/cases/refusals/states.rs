@@ -5,9 +5,8 @@
 //! A row goes away when the family learns to carry what it makes.
 
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -33,20 +32,6 @@ const STATES: &[State] = &[
             Some(libc::ENOSYS) => io::Error::from_raw_os_error(libc::ENOPROTOOPT),
             _ => error,
         })
-    }),
-    ("error_queue", "queued error", |s| {
-        // Nobody is there: the answer is an ICMP error, which is kept.
-        socket::set_int(s, libc::SOL_IP, libc::IP_RECVERR, 1)?;
-        s.send_to(b"x", (Ipv4Addr::LOCALHOST, 7001))?;
-        until_error(s)?;
-        // Of the two that it left, this takes one.
-        socket::get_int(s, libc::SOL_SOCKET, libc::SO_ERROR).map(drop)
-    }),
-    ("sent_time_stamp", "queued error or time stamp", |s| {
-        // SOF_TIMESTAMPING_TX_SOFTWARE and SOF_TIMESTAMPING_SOFTWARE.
-        socket::set_int(s, libc::SOL_SOCKET, 37, 0x12)?;
-        s.send_to(b"x", (Ipv4Addr::LOCALHOST, 7001))?;
-        until_error(s)
     }),
     ("multicast_device_gone", "IP_MULTICAST_IF", |s| {
         link::add_dummy("gone0")?;
@@ -90,17 +75,6 @@ const KINDS: &[(&str, &str, i32, i32, i32)] = &[
     ("netlink", "famil", libc::AF_NETLINK, libc::SOCK_RAW, 0),
     ("packet", "famil", libc::AF_PACKET, libc::SOCK_DGRAM, 0),
 ];
-
-/// Waits until a socket has an error, for a while.
-fn until_error(socket: &UdpSocket) -> io::Result<()> {
-    for _ in 0..1000 {
-        if socket::events(socket)? & libc::POLLERR != 0 {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Err(io::ErrorKind::TimedOut.into())
-}
 
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
