@@ -43,6 +43,7 @@ use kernel::{
         },
         Net, //
     },
+    pid_namespace::PidNamespace,
     prelude::*,
     uapi, //
 };
@@ -82,7 +83,9 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
     }
 
     let reply = request.reply(socket.room()?)?;
-    socket.put(request.net(), &reply)?;
+    let current = current!();
+    let pid_ns = current.active_pid_ns().ok_or(ESRCH)?;
+    socket.put(request.net(), pid_ns, &reply)?;
     drop(socket);
     Ok(reply.send()?)
 }
@@ -164,7 +167,12 @@ impl<'a> Dumpable<'a> {
     ///
     /// All of it is read with the socket's lock held. The lock keeps away `bind()`, `connect()`,
     /// and what else takes it; the options that are set without it are each read once.
-    pub(crate) fn put(&self, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
+    pub(crate) fn put(
+        &self,
+        net: &Net,
+        pid_ns: &PidNamespace,
+        msg: &AttrWriter,
+    ) -> Result<(), Refusal> {
         let Dumpable {
             file,
             sock,
@@ -174,7 +182,7 @@ impl<'a> Dumpable<'a> {
         msg.put_uint(attr::INODE, sock.ino())?;
         msg.put_uint(attr::COOKIE, sock.cookie())?;
         msg.put_u32(attr::SOCK_STATE, sock.state().into())?;
-        file::put(file, msg)?;
+        file::put(file, pid_ns, msg)?;
         Addresses::read(sock)?.put(msg)?;
         filter::put(sock, msg)?;
         reuseport.put(msg)?;

@@ -27,6 +27,7 @@ use kernel::{
             SocketFile, //
         },
     },
+    pid_namespace::PidNamespace,
     prelude::*,
     uapi, //
 };
@@ -75,7 +76,11 @@ pub(crate) static OWNER: [Policy; attr::owner::SIGNUM as usize + 1] = {
 };
 
 /// Writes what the open file of a socket is like into a message.
-pub(crate) fn put(file: &SocketFile, msg: &AttrWriter) -> Result<(), Refusal> {
+pub(crate) fn put(
+    file: &SocketFile,
+    pid_ns: &PidNamespace,
+    msg: &AttrWriter,
+) -> Result<(), Refusal> {
     let flags = file.file_flags();
     let bits = FLAGS
         .iter()
@@ -83,12 +88,12 @@ pub(crate) fn put(file: &SocketFile, msg: &AttrWriter) -> Result<(), Refusal> {
         .fold(0, |bits, (_, bit)| bits | bit);
 
     msg.put_u32(attr::FILE_FLAGS, bits)?;
-    put_owner(file, msg)
+    put_owner(file, pid_ns, msg)
 }
 
 /// Writes the owner of an open socket into a message, if it has ever had one.
-fn put_owner(file: &SocketFile, msg: &AttrWriter) -> Result<(), Refusal> {
-    let Some(owner) = file.owner() else {
+fn put_owner(file: &SocketFile, pid_ns: &PidNamespace, msg: &AttrWriter) -> Result<(), Refusal> {
+    let Some(owner) = file.owner(pid_ns) else {
         return Ok(());
     };
     let id = match owner.id {

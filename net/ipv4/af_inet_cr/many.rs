@@ -29,6 +29,7 @@ use kernel::{
             Policy, //
         },
         socket::{
+            BoundFilter,
             BoundPlace,
             BoundSockets,
             ProcessSockets,
@@ -37,7 +38,9 @@ use kernel::{
         },
         Net, //
     },
+    pid_namespace::PidNamespace,
     prelude::*,
+    sync::aref::ARef,
     uapi, //
 };
 
@@ -53,10 +56,16 @@ static POLICY: [Policy; attr::FILTER_INODE as usize + 1] = {
 /// The operation.
 pub(crate) struct DumpMany;
 
+/// The most room that a message about one of many sockets can have: two programs, and what is usual
+/// beside them.
+const ROOM_MAX: usize = 128 << 10;
+
 /// What is dumped, and how far the dump has come.
 pub(crate) struct State {
     wanted: Wanted,
     place: Place,
+    /// Where the requester numbers processes.
+    pid_ns: ARef<PidNamespace>,
     /// How much room was asked for.
     reserved: usize,
 }
@@ -90,35 +99,36 @@ impl DumpOperation for DumpMany {
     }
 
     fn dumpit(state: &mut State, batch: &mut Batch<'_>) -> Result {
-        // Each batch waits for one socket at the most.
-        let mut patience = Patience::some();
-        let State {
-            wanted,
-            place,
-            reserved,
-        } = state;
         let net = batch.net();
+        let mut writer = Writer {
+            batch,
+            pid_ns: &state.pid_ns,
+            // Each batch waits for one socket at the most.
+            patience: Patience::some(),
+            reserved: &mut state.reserved,
+        };
+        let wanted = &state.wanted;
 
-        match place {
+        match &mut state.place {
+            // Bound sockets have a port.
+            Place::Namespace(_) if wanted.port == Some(0) => {}
             Place::Namespace(place) => {
-                let mut sockets = BoundSockets::walk(net, *place);
+                let mut sockets = BoundSockets::walk(net, wanted.as_filter(), *place);
 
                 while let Some((sock, behind)) = sockets.next()? {
-                    let is_ours = i32::from(sock.family()) == AF_INET && wanted.contains(&sock);
                     // One that is not open any more is as good as gone.
-                    if let Some(file) = is_ours.then(|| SocketFile::from_sock(&sock).ok()).flatten()
-                    {
-                        put(&file, None, batch, &mut patience, reserved)?;
+                    if let Ok(file) = SocketFile::from_sock(&sock) {
+                        writer.put(&file, None)?;
                     }
                     *place = behind;
                 }
             }
             Place::Process(process, fd) => {
-                set_generation(process, batch)?;
+                writer.set_generation(process)?;
 
-                while let Some((found, file)) = next(process, *fd, batch)? {
-                    if wanted.contains(&file) {
-                        put(&file, Some(found), batch, &mut patience, reserved)?;
+                while let Some((found, file)) = writer.next(process, *fd)? {
+                    if wanted.contains(&file, net) {
+                        writer.put(&file, Some(found))?;
                     }
                     match found.checked_add(1) {
                         Some(next) => *fd = next,
@@ -126,7 +136,7 @@ impl DumpOperation for DumpMany {
                     }
                 }
                 // The end of the answer tells it, too.
-                set_generation(process, batch)?;
+                writer.set_generation(process)?;
             }
         }
         Ok(())
@@ -145,21 +155,20 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
         ));
     }
 
-    let wanted = Wanted::parse(request)?;
-    let place = match (request.attr(attr::PIDFD), wanted.port) {
-        (Some(pidfd), _) => {
+    let place = match request.attr(attr::PIDFD) {
+        Some(pidfd) => {
             let process =
                 ProcessSockets::from_pidfd(pidfd.as_u32()?).map_err(select::pidfd_refused)?;
             // Tells it now, and not behind the messages that there are.
             process.next_from(0).map_err(select::pidfd_refused)?;
             Place::Process(process, 0)
         }
-        (None, Some(port)) => Place::Namespace(BoundPlace::on_port(request.net(), port)),
-        (None, None) => Place::Namespace(BoundPlace::all()),
+        None => Place::Namespace(BoundPlace::start()),
     };
     Ok(State {
-        wanted,
+        wanted: Wanted::parse(request)?,
         place,
+        pid_ns: current!().active_pid_ns().ok_or(ESRCH)?.into(),
         reserved: 0,
     })
 }
@@ -182,78 +191,92 @@ impl Wanted {
         })
     }
 
-    /// Tells whether a socket is one of them.
-    fn contains(&self, sock: &Sock) -> bool {
-        let port = |port| sock.inet().is_some_and(|inet| inet.num() == port);
+    /// Returns them as the bound sockets are filtered.
+    fn as_filter(&self) -> BoundFilter<'_> {
+        BoundFilter {
+            // CAST: A small number.
+            family: AF_INET as u16,
+            port: self.port.unwrap_or(0),
+            inos: &self.inodes,
+        }
+    }
 
-        self.port.is_none_or(port)
+    /// Tells whether a socket is one of them. Of one of another namespace, the port is not told.
+    fn contains(&self, sock: &Sock, net: &Net) -> bool {
+        let has_port = |port| sock.inet().is_some_and(|inet| inet.num() == port);
+
+        self.port
+            .is_none_or(|port| sock.is_in_net(net) && has_port(port))
             && (self.inodes.is_empty() || self.inodes.binary_search(&sock.ino()).is_ok())
     }
 }
 
-/// Returns the next socket of a process, or says why there is no way to know.
-fn next(process: &ProcessSockets, fd: u32, batch: &Batch<'_>) -> Result<Option<(u32, SocketFile)>> {
-    process
-        .next_from(fd)
-        .map_err(|errno| end(select::pidfd_refused(errno), batch))
+/// Where the messages are put.
+struct Writer<'a, 'b> {
+    batch: &'a mut Batch<'b>,
+    pid_ns: &'a PidNamespace,
+    patience: Patience,
+    reserved: &'a mut usize,
 }
 
-/// Has the reader told if the process has become another program since the last time.
-fn set_generation(process: &ProcessSockets, batch: &mut Batch<'_>) -> Result {
-    let generation = process
-        .generation()
-        .map_err(|errno| end(select::pidfd_refused(errno), batch))?;
+impl Writer<'_, '_> {
+    /// Returns the next socket of a process, or says why there is no way to know.
+    fn next(&self, process: &ProcessSockets, fd: u32) -> Result<Option<(u32, SocketFile)>> {
+        process.next_from(fd).map_err(|errno| self.end(errno))
+    }
 
-    batch.set_generation(generation);
-    Ok(())
-}
+    /// Has the reader told if the process has become another program since the last time.
+    fn set_generation(&mut self, process: &ProcessSockets) -> Result {
+        let generation = process.generation().map_err(|errno| self.end(errno))?;
 
-/// Says why the dump ends before its end.
-fn end(refusal: Refusal, batch: &Batch<'_>) -> Error {
-    refusal.say(&batch.extack());
-    refusal.errno()
-}
+        self.batch.set_generation(generation);
+        Ok(())
+    }
 
-/// Puts the message about a socket into a batch: its state, or why there is none.
-fn put(
-    file: &SocketFile,
-    fd: Option<u32>,
-    batch: &mut Batch<'_>,
-    patience: &mut Patience,
-    reserved: &mut usize,
-) -> Result {
-    let net = batch.net();
-    let mut room = 0;
+    /// Says why the dump of a process ends before its end.
+    fn end(&self, errno: Error) -> Error {
+        select::pidfd_refused(errno).say(&self.batch.extack());
+        errno
+    }
 
-    let state = find(file, net, patience).and_then(|socket| {
-        room = socket.room()?;
-        batch.put(|msg| {
+    /// Puts the message about a socket into the batch: its state, or why there is none.
+    fn put(&mut self, file: &SocketFile, fd: Option<u32>) -> Result {
+        let net = self.batch.net();
+        let mut room = 0;
+
+        let state = find(file, net, &mut self.patience).and_then(|socket| {
+            room = socket.room()?;
+            self.batch.put(|msg| {
+                put_fd(fd, msg)?;
+                socket.put(net, self.pid_ns, msg)
+            })
+        });
+        let Err(refusal) = state else {
+            return Ok(());
+        };
+
+        let refusal = match refusal.errno() {
+            EMSGSIZE if room > ROOM_MAX => {
+                Refusal::new(EMSGSIZE, "too large for an answer about many sockets")
+            }
+            // It fits into the next one.
+            EMSGSIZE if !self.batch.is_empty() => {
+                self.batch.reserve(room);
+                *self.reserved = room.max(*self.reserved);
+                return Err(EMSGSIZE);
+            }
+            EMSGSIZE if room > *self.reserved => {
+                Refusal::new(EMSGSIZE, "does not fit into the buffer of the reader")
+            }
+            // This is not about the socket.
+            errno @ (ENOMEM | EINTR) => return Err(errno),
+            _ => refusal,
+        };
+        self.batch.put(|msg| {
             put_fd(fd, msg)?;
-            socket.put(net, msg)
+            put_refused(file, net, &refusal, msg)
         })
-    });
-    let Err(refusal) = state else {
-        return Ok(());
-    };
-
-    let refusal = match refusal.errno() {
-        // It fits into the next one.
-        EMSGSIZE if !batch.is_empty() => {
-            batch.reserve(room);
-            *reserved = room.max(*reserved);
-            return Err(EMSGSIZE);
-        }
-        EMSGSIZE if room > *reserved => {
-            Refusal::new(EMSGSIZE, "does not fit into the buffer of the reader")
-        }
-        // This is not about the socket.
-        errno @ (ENOMEM | EINTR) => return Err(errno),
-        _ => refusal,
-    };
-    batch.put(|msg| {
-        put_fd(fd, msg)?;
-        put_refused(file, net, &refusal, msg)
-    })
+    }
 }
 
 /// Finds out whether a socket can be dumped.

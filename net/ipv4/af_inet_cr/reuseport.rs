@@ -84,6 +84,8 @@ impl Program {
         let Some(insns) = &self.0 else {
             return Ok(());
         };
+        // One that comes right after this gets the program: it has the same user, and could attach
+        // one itself.
         if socket.reuseport_len() > 1 {
             return Ok(());
         }

@@ -147,7 +147,8 @@ pub(crate) fn pidfd_refused(errno: Error) -> Refusal {
         EBADF => "not an open pidfd",
         EBUSY => "the process is in an execve",
         EPERM => "not allowed to attach to the process",
-        ESRCH => "the process is gone",
+        EACCES => "only the requester can read on about a process",
+        ESRCH => "the process or its main thread is gone",
         _ => "",
     };
     Refusal::new(errno, reason).at(attr::PIDFD)

@@ -5,7 +5,6 @@
 #include <linux/security.h>
 #include <linux/sock_diag.h>
 #include <linux/sockptr.h>
-#include <linux/udp.h>
 #include <net/sock.h>
 
 #ifdef CONFIG_NET
@@ -18,12 +17,6 @@ __rust_helper unsigned int rust_helper_bpf_prog_size(unsigned int proglen)
 __rust_helper sockptr_t rust_helper_KERNEL_SOCKPTR(void *p)
 {
 	return KERNEL_SOCKPTR(p);
-}
-
-__rust_helper u32 rust_helper_udp_hashfn(const struct net *net, u32 num,
-					 u32 mask)
-{
-	return udp_hashfn(net, num, mask);
 }
 
 __rust_helper void rust_helper_lock_sock(struct sock *sk)

@@ -63,6 +63,7 @@ mod process;
 
 pub use self::{
     bound::{
+        BoundFilter,
         BoundPlace,
         BoundSockets, //
     },

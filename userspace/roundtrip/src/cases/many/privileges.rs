@@ -34,6 +34,10 @@ pub fn tests() -> Vec<Test> {
             in_user_namespace(|| other_process(&outside))
         }),
         Test::new("many::privilege::read_by_another", read_by_another),
+        Test::new(
+            "many::privilege::process_read_by_another",
+            process_read_by_another,
+        ),
         Test::new("many::privilege::read_by_itself_later", read_later),
     ]
 }
@@ -160,23 +164,44 @@ fn other_process(outside: &OwnedFd) -> Result<()> {
 /// asked for, no less.
 fn read_by_another() -> Result<()> {
     let mut client = cr::client()?;
-    let other = Other::new(sockets, || Ok(()))?;
     let bound: Vec<_> = (7100..7160).map(bound).collect::<Result<_>>()?;
-    for selection in [vec![], vec![of(other.child.pidfd())]] {
-        let expected = dump_many(&mut client, &selection)?;
-        let mut reading = Reading::begin(&selection, SMALL)?;
-        ensure!(reading.part()?, "one part is not enough for this test");
-        task::run_in_child(|| {
-            task::become_user(65_534)?;
-            let may = dump_many(&mut cr::client()?, &[]).is_ok();
-            ensure!(!may, "the reader may ask, too");
-            let records = reading.whole()?;
-            ensure!(records == expected, "{records:?} != {expected:?}");
-            Ok(())
-        })?;
-    }
+    let expected = dump_many(&mut client, &[])?;
+    let mut reading = Reading::begin(&[], SMALL)?;
+    ensure!(reading.part()?, "one part is not enough for this test");
+    task::run_in_child(|| {
+        task::become_user(65_534)?;
+        let may = dump_many(&mut cr::client()?, &[]).is_ok();
+        ensure!(!may, "the reader may ask, too");
+        let records = reading.whole()?;
+        ensure!(records == expected, "{records:?} != {expected:?}");
+        Ok(())
+    })?;
     drop(bound);
     Ok(())
+}
+
+/// Whether a process may be looked into is a matter of who looks: the answer about it can be read by
+/// the requester only, as long as it is who it was.
+fn process_read_by_another() -> Result<()> {
+    let other = Other::new(sockets, || Ok(()))?;
+    let selection = [of(other.child.pidfd())];
+    let ends = |reading: &mut Reading| {
+        reading.rest()?;
+        let end = reading.end;
+        ensure!(end == Some(libc::EACCES), "ends with {end:?}");
+        Ok(())
+    };
+
+    let mut reading = Reading::begin(&selection, SMALL)?;
+    ensure!(reading.part()?, "one part is not enough for this test");
+    task::run_in_child(|| ends(&mut reading)).context("a child")?;
+    task::run_in_child(|| {
+        let mut reading = Reading::begin(&selection, SMALL)?;
+        ensure!(reading.part()?, "one part is not enough for this test");
+        task::drop_capabilities(&[task::CAP_NET_ADMIN])?;
+        ends(&mut reading)
+    })
+    .context("other credentials")
 }
 
 /// What the requester was allowed to is not asked again for each part, but for the process.

@@ -131,10 +131,11 @@ pub trait DumpOperation {
     /// messages that there are.
     ///
     /// Runs in the context of whoever reads from the netlink socket, the first time in that of the
-    /// sender, and may sleep. In any case the current task has the credentials that the sender had,
-    /// so that security modules are asked about it and not about the reader; but its descriptors,
-    /// its memory and its namespaces are those of the reader. The family may have been unregistered
-    /// in the meantime; the module stays.
+    /// sender, and may sleep. In any case the current task acts with the credentials that the
+    /// sender had, so that security modules which look at these are asked about it and not about
+    /// the reader; but all else is the reader's: descriptors, memory, namespaces, the credentials
+    /// that it is seen with (`real_cred`), and what it is a child of. The family may have been
+    /// unregistered in the meantime; the module stays.
     fn dumpit(state: &mut Self::State, batch: &mut Batch<'_>) -> Result;
 }
 

@@ -20,44 +20,30 @@ use super::Sock;
 /// How many sockets to take from the hash table at once.
 const BATCH: usize = 16;
 
+/// Which of the bound sockets a walk is for.
+#[derive(Clone, Copy, Default)]
+pub struct BoundFilter<'a> {
+    /// Those of this address family, 0 for all.
+    pub family: u16,
+    /// Those on this port, 0 for all.
+    pub port: u16,
+    /// Those with one of these inode numbers, in ascending order; all if there are none.
+    pub inos: &'a [u64],
+}
+
 /// A place in a walk over the bound UDP sockets of a network namespace: between two of them.
 #[derive(Clone, Copy)]
 pub struct BoundPlace(bindings::udp_sock_walk);
 
 impl BoundPlace {
     /// The place in front of all sockets.
-    pub fn all() -> Self {
-        Self(bindings::udp_sock_walk {
-            slot: 0,
-            last: u32::MAX,
-            ino: 0,
-            cookie: 0,
-        })
-    }
-
-    /// The place in front of those that have an inode number.
-    pub(super) fn with_ino(ino: u64) -> Self {
-        let mut place = Self::all();
-        place.0.ino = ino;
-        place
-    }
-
-    /// The place in front of those on a port, and of some others.
-    pub fn on_port(net: &Net, port: u16) -> Self {
-        let mut place = Self::all();
-
-        // SAFETY: The namespace is valid, and so is its hash table.
-        let slot = unsafe {
-            let mask = (*(*net.as_ptr()).ipv4.udp_table).mask;
-            bindings::udp_hashfn(net.as_ptr(), port.into(), mask)
-        };
-        (place.0.slot, place.0.last) = (slot, slot);
-        place
+    pub fn start() -> Self {
+        Self(bindings::udp_sock_walk { slot: 0, cookie: 0 })
     }
 }
 
 /// A walk over the bound UDP sockets of a network namespace, of IPv4 and IPv6 alike, but for those
-/// of the kernel.
+/// of the kernel and those that are filtered out.
 ///
 /// Sockets may come and go meanwhile. One that is bound to one port all the while is met once, also
 /// by a walk that goes on, at another time, at the place where this one has stopped.
@@ -68,6 +54,7 @@ impl BoundPlace {
 /// before `next`.
 pub struct BoundSockets<'a> {
     net: &'a Net,
+    filter: BoundFilter<'a>,
     place: BoundPlace,
     batch: [*mut bindings::sock; BATCH],
     next: usize,
@@ -76,10 +63,11 @@ pub struct BoundSockets<'a> {
 
 impl<'a> BoundSockets<'a> {
     /// Walks on from a place.
-    pub fn walk(net: &'a Net, place: BoundPlace) -> Self {
+    pub fn walk(net: &'a Net, filter: BoundFilter<'a>, place: BoundPlace) -> Self {
         // INVARIANT: There are none in the batch.
         Self {
             net,
+            filter,
             place,
             batch: [ptr::null_mut(); BATCH],
             next: 0,
@@ -115,12 +103,20 @@ impl<'a> BoundSockets<'a> {
         // INVARIANT: There are none until the function has returned.
         (self.next, self.len) = (0, 0);
 
-        // SAFETY: The namespace is valid, and there is room for as many pointers. The function
-        // sleeps, which is all right here.
+        let filter = bindings::udp_sock_filter {
+            family: self.filter.family,
+            port: self.filter.port,
+            n_inos: u32::try_from(self.filter.inos.len()).map_err(|_| EINVAL)?,
+            inos: self.filter.inos.as_ptr(),
+        };
+
+        // SAFETY: The namespace is valid, the filter has as many numbers as it says, and there is
+        // room for as many pointers. The function sleeps, which is all right here.
         let got = unsafe {
             bindings::udp_sock_walk(
                 self.net.as_ptr(),
                 &raw mut self.place.0,
+                &raw const filter,
                 self.batch.as_mut_ptr(),
                 BATCH as u32,
             )

@@ -99,12 +99,14 @@ impl SocketFile {
         Self::from_file(unsafe { ARef::from_raw(file.cast()) })
     }
 
-    /// Gets a socket that some process has open.
+    /// Gets a UDP socket that some process has open.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if none has it open (yet, or any more).
+    /// `ENOENT` if none has it open (yet, or any more), or if it is another kind of socket: not all
+    /// of them tell when they are closed.
     pub fn from_sock(sock: &Sock) -> Result<Self> {
+        sock.udp().ok_or(ENOENT)?;
         let sk = sock.as_ptr();
         // SAFETY: The socket is valid.
         let lock = unsafe { &raw mut (*sk).sk_callback_lock };
@@ -119,8 +121,8 @@ impl SocketFile {
         } else {
             // The file may be about to go, so that there is no reference to be had.
             // SAFETY: While `sk_callback_lock` is held, the socket does not lose its `struct
-            // socket` (`sock_orphan`), and that happens before both it and its file are freed
-            // (`sock_close`).
+            // socket` (`sock_orphan`). A UDP socket does so when it is closed (`udp_lib_close`),
+            // which is before both that and the file are freed (`sock_close`).
             unsafe { bindings::get_file_active(&raw mut (*socket).file) }
         };
 

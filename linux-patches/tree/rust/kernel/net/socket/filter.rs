@@ -156,6 +156,9 @@ impl Sock {
 /// not.
 fn copy_insns(insns: &[FilterInsn], copy: &mut KVec<FilterInsn>) -> Result<(), usize> {
     copy.clear();
+    if copy.capacity() < insns.len() {
+        return Err(insns.len());
+    }
     for insn in insns {
         copy.push_within_capacity(*insn).map_err(|_| insns.len())?;
     }

@@ -23,6 +23,7 @@ use crate::{
 use core::ptr::NonNull;
 
 use super::{
+    BoundFilter,
     BoundPlace,
     BoundSockets,
     Sock,
@@ -92,7 +93,12 @@ struct Wanted<'a> {
 impl Wanted<'_> {
     /// Looks among the bound UDP sockets.
     fn in_udp_hash(&self) -> Result<Option<SocketFile>> {
-        let mut sockets = BoundSockets::walk(self.net, BoundPlace::with_ino(self.ino));
+        let inos = [self.ino];
+        let filter = BoundFilter {
+            inos: &inos,
+            ..BoundFilter::default()
+        };
+        let mut sockets = BoundSockets::walk(self.net, filter, BoundPlace::start());
 
         while let Some((sock, _)) = sockets.next()? {
             // It may be closed by now, or not be an open file yet.

@@ -4,10 +4,15 @@
 
 use crate::{
     bindings,
+    cred::Credential,
     error::to_result,
     fs::file::flags,
+    pid_namespace::PidNamespace,
     prelude::*,
-    sync::rcu, //
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
 };
 
 use core::ptr::{
@@ -50,9 +55,9 @@ impl OwnerType {
 pub enum OwnerId {
     /// There is none, or it is gone.
     None,
-    /// It has this number in the PID namespace of the calling task.
+    /// It has this number in the PID namespace.
     Number(u32),
-    /// It has no number in the PID namespace of the calling task.
+    /// It has no number in the PID namespace.
     Hidden,
 }
 
@@ -72,11 +77,13 @@ pub struct NewOwner {
     type_: OwnerType,
     pid: Option<PidRef>,
     signum: c_int,
+    /// In whose name signals are sent.
+    cred: ARef<Credential>,
 }
 
 impl NewOwner {
     /// Makes an owner of a number in the PID namespace of the calling task, or of nobody if it is
-    /// 0.
+    /// 0. It gets signals in the name of the calling task.
     ///
     /// # Errors
     ///
@@ -94,13 +101,14 @@ impl NewOwner {
             pid,
             // CAST: A small number.
             signum: signum as c_int,
+            cred: Credential::current(),
         })
     }
 }
 
 impl SocketFile {
-    /// Returns who is told, if anybody has ever asked for that.
-    pub fn owner(&self) -> Option<Owner> {
+    /// Returns who is told, by its number in a PID namespace, if anybody has ever asked for that.
+    pub fn owner(&self, namespace: &PidNamespace) -> Option<Owner> {
         // SAFETY: The file is valid, since there is a reference to it. The volatile read is the one
         // of `file_f_owner`.
         let owner = unsafe { (&raw const (*self.file().as_ptr()).f_owner).read_volatile() };
@@ -116,7 +124,7 @@ impl SocketFile {
         let (has_task, nr) = unsafe {
             (
                 !bindings::pid_task(pid, pid_type).is_null(),
-                bindings::pid_vnr(pid),
+                bindings::pid_nr_ns(pid, namespace.as_ptr()),
             )
         };
         drop(rcu);
@@ -139,7 +147,7 @@ impl SocketFile {
         })
     }
 
-    /// Sets who is told, in the name of the calling task: as by `F_SETOWN_EX` and `F_SETSIG`.
+    /// Sets who is told, as `F_SETOWN_EX` and `F_SETSIG` do.
     ///
     /// # Errors
     ///
@@ -150,12 +158,12 @@ impl SocketFile {
 
         // SAFETY: The file is valid, since there is a reference to it, and the pid is null or
         // valid. The owner is there when the first function has succeeded, and stays.
-        unsafe {
+        owner.cred.run(|| unsafe {
             to_result(bindings::file_f_owner_allocate(file))?;
             bindings::__f_setown(file, pid, owner.type_.pid_type(), 1);
             (&raw mut (*(*file).f_owner).signum).write_volatile(owner.signum);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Asks for signals, as `O_ASYNC` does. They will tell the descriptor.

@@ -4,10 +4,12 @@
 
 use crate::{
     bindings,
+    cred::Credential,
     error::from_err_ptr,
     prelude::*,
     sync::aref::ARef,
-    task::Task, //
+    task::Task,
+    types::NotThreadSafe, //
 };
 
 use core::{
@@ -28,6 +30,7 @@ const BATCH: u32 = 256;
 /// # Invariants
 ///
 /// The pid is valid, and there is a reference to it.
+#[derive(PartialEq, Eq)]
 pub(super) struct PidRef(NonNull<bindings::pid>);
 
 // SAFETY: References to a pid may be dropped by any task.
@@ -41,6 +44,16 @@ impl PidRef {
 
         // INVARIANT: `find_get_pid` has returned a reference.
         NonNull::new(pid).map(Self)
+    }
+
+    /// Gets the pid of the process of the calling task.
+    fn of_current() -> Result<Self> {
+        // SAFETY: The current task is valid.
+        let pid =
+            unsafe { bindings::get_task_pid(Task::current_raw(), bindings::pid_type_PIDTYPE_TGID) };
+
+        // INVARIANT: `get_task_pid` has returned a reference.
+        NonNull::new(pid).map(Self).ok_or(ESRCH)
     }
 
     /// Returns the pointer to the `struct pid`.
@@ -61,10 +74,17 @@ const ACCESS: c_uint = bindings::PTRACE_MODE_ATTACH_REALCREDS;
 
 /// A process whose sockets are looked at.
 ///
-/// The calling task, or whose credentials it has taken, must be able to attach to the process by
-/// `ptrace`, each time that it gets a socket from it. `security_file_receive` is not asked, because
-/// no file is put into a table; who does that has to ask.
-pub struct ProcessSockets(PidRef);
+/// The calling task must be able to attach to the process by `ptrace`, each time that it gets a
+/// socket from it. It must belong to the process that has made this, and not have changed its
+/// credentials or become another program since: what is asked then looks at the task, and not at
+/// credentials that it has taken on. `security_file_receive` is not asked, because no file is put
+/// into a table; who does that has to ask.
+pub struct ProcessSockets {
+    process: PidRef,
+    /// The process that has made this.
+    requester: PidRef,
+    cred: ARef<Credential>,
+}
 
 impl ProcessSockets {
     /// Takes the process that a pidfd of the calling task is of.
@@ -80,11 +100,16 @@ impl ProcessSockets {
         let pid = from_err_ptr(unsafe { bindings::pidfd_get_pid(pidfd, &raw mut flags) })?;
 
         // INVARIANT: `pidfd_get_pid` has returned a reference.
-        Ok(Self(PidRef(NonNull::new(pid).ok_or(EBADF)?)))
+        let process = PidRef(NonNull::new(pid).ok_or(EBADF)?);
+        Ok(Self {
+            process,
+            requester: PidRef::of_current()?,
+            cred: Credential::current(),
+        })
     }
 
-    /// Returns a number that changes when the process becomes another program, with which the
-    /// descriptors that are close-on-exec have gone.
+    /// Returns a number that changes when the process has become another program. The descriptors
+    /// that are close-on-exec have gone by then, a while before.
     ///
     /// # Errors
     ///
@@ -101,8 +126,9 @@ impl ProcessSockets {
     /// Returns the task, which is another one after an `execve(2)` by a thread.
     fn task(&self) -> Result<ARef<Task>> {
         // SAFETY: The pid is valid, since there is a reference to it.
-        let task =
-            unsafe { bindings::get_pid_task(self.0.as_ptr(), bindings::pid_type_PIDTYPE_PID) };
+        let task = unsafe {
+            bindings::get_pid_task(self.process.as_ptr(), bindings::pid_type_PIDTYPE_PID)
+        };
         let task = NonNull::new(task).ok_or(ESRCH)?;
 
         // SAFETY: `get_pid_task` has returned a valid task with a reference to it. The cast is fine
@@ -116,20 +142,37 @@ impl ProcessSockets {
     ///
     /// # Errors
     ///
-    /// `EPERM` if the process must not be attached to, `EBUSY` if it is in an `execve(2)`, `ESRCH`
-    /// if it is gone, `EINTR` if the calling task is killed.
+    /// `EPERM` if the process must not be attached to, `EACCES` if the calling task is not the one
+    /// that has made this, `EBUSY` if the process is in an `execve(2)`, `ESRCH` if it or its main
+    /// thread is gone, `EINTR` if the calling task is killed.
     pub fn next_from(&self, mut fd: u32) -> Result<Option<(u32, SocketFile)>> {
         loop {
-            match self.in_batch(&mut fd)? {
+            let batch = self.in_batch(&mut fd)?;
+            pause()?;
+
+            match batch {
                 Batch::Found(file) => return Ok(Some((fd, file))),
-                Batch::More => pause()?,
+                Batch::More => {}
                 Batch::End => return Ok(None),
             }
         }
     }
 
+    /// Refuses another task than the one that has made this.
+    fn check_requester(&self) -> Result {
+        let current = Task::current_raw();
+        // SAFETY: The current task is valid, and only itself replaces this pointer.
+        let real_cred = unsafe { (*current).real_cred };
+
+        match PidRef::of_current()? == self.requester && real_cred == self.cred.as_ptr() {
+            true => Ok(()),
+            false => Err(EACCES),
+        }
+    }
+
     /// Looks at some files from a descriptor on, and moves it on to what was found.
     fn in_batch(&self, fd: &mut u32) -> Result<Batch> {
+        self.check_requester()?;
         let task = self.task()?;
         let _access = Access::get(&task)?;
 
@@ -137,12 +180,20 @@ impl ProcessSockets {
             // SAFETY: The task is valid, since there is a reference to it.
             let file = unsafe { bindings::fget_task_next(task.as_ptr(), &raw mut *fd) };
             let Some(file) = NonNull::new(file) else {
-                // A process that has come to its end has no table.
-                // SAFETY: The task is valid. The pointer is not followed.
-                let table = unsafe { (&raw const (*task.as_ptr()).files).read_volatile() };
-                return match table.is_null() {
-                    true => Err(ESRCH),
-                    false => Ok(Batch::End),
+                // A thread that has come to its end has no table, and neither has the main thread
+                // when another one takes its place in an `execve(2)`.
+                // SAFETY: The task is valid, and its signal struct, too. No pointer is followed.
+                let (table, exec) = unsafe {
+                    let task = task.as_ptr();
+                    (
+                        (&raw const (*task).files).read_volatile(),
+                        (&raw const (*(*task).signal).group_exec_task).read_volatile(),
+                    )
+                };
+                return match (table.is_null(), exec.is_null()) {
+                    (true, true) => Err(ESRCH),
+                    (true, false) => Err(EBUSY),
+                    (false, _) => Ok(Batch::End),
                 };
             };
 
@@ -174,8 +225,8 @@ enum Batch {
 ///
 /// # Invariants
 ///
-/// The `exec_update_lock` of the task is held for reading.
-struct Access<'a>(&'a Task);
+/// The `exec_update_lock` of the task is held for reading, by the calling task.
+struct Access<'a>(&'a Task, NotThreadSafe);
 
 impl<'a> Access<'a> {
     /// Gets the right, as `__pidfd_fget()` does, but does not wait for the lock: who has it may
@@ -189,12 +240,17 @@ impl<'a> Access<'a> {
             return Err(EBUSY);
         }
         // INVARIANT: It was just taken.
-        let access = Self(task);
+        let access = Self(task, NotThreadSafe);
 
         // SAFETY: The task is valid.
-        match unsafe { bindings::ptrace_may_access(task.as_ptr(), ACCESS) } {
-            true => Ok(access),
-            false => Err(EPERM),
+        if !unsafe { bindings::ptrace_may_access(task.as_ptr(), ACCESS) } {
+            return Err(EPERM);
+        }
+        // SAFETY: The task is valid.
+        let flags = unsafe { (&raw const (*task.as_ptr()).flags).read_volatile() };
+        match flags & bindings::PF_EXITING {
+            0 => Ok(access),
+            _ => Err(ESRCH),
         }
     }
 }

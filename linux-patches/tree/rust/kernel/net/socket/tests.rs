@@ -358,7 +358,8 @@ mod cases {
             socket.file_flags() & (flags::O_NONBLOCK | flags::O_CLOEXEC | flags::O_ACCMODE),
             flags::O_NONBLOCK | flags::O_RDWR
         );
-        assert_eq!(socket.owner(), None);
+        let current = current!();
+        assert_eq!(socket.owner(current.active_pid_ns().ok_or(ESRCH)?), None);
         assert!(socket.udp().is_some());
 
         let blocking = SocketFile::from_file(udp_socket()?.into_file(0)?)?;
@@ -371,10 +372,12 @@ mod cases {
     fn test_owner() -> Result {
         let socket = SocketFile::from_file(udp_socket()?.into_file(0)?)?;
         let new = |type_, id, signum| NewOwner::find(type_, id, signum);
+        let current = current!();
+        let namespace = current.active_pid_ns().ok_or(ESRCH)?;
 
         socket.set_owner(&new(OwnerType::Process, 1, 10)?)?;
         assert_eq!(
-            socket.owner(),
+            socket.owner(namespace),
             Some(Owner {
                 type_: OwnerType::Process,
                 id: OwnerId::Number(1),
@@ -383,7 +386,7 @@ mod cases {
         );
         socket.set_owner(&new(OwnerType::Thread, 0, 0)?)?;
         assert_eq!(
-            socket.owner(),
+            socket.owner(namespace),
             Some(Owner {
                 type_: OwnerType::Thread,
                 id: OwnerId::None,
@@ -470,11 +473,11 @@ mod cases {
     /// The cookies of the sockets that a walk meets from a place on, which stops after each and
     /// goes on from there.
     #[cfg(CONFIG_NET_NS)]
-    fn met(net: &Net, mut place: BoundPlace) -> Result<KVec<u64>> {
+    fn met(net: &Net, filter: BoundFilter<'_>, mut place: BoundPlace) -> Result<KVec<u64>> {
         let mut cookies = KVec::new();
-        let mut whole = BoundSockets::walk(net, place);
+        let mut whole = BoundSockets::walk(net, filter, place);
 
-        while let Some((sock, behind)) = BoundSockets::walk(net, place).next()? {
+        while let Some((sock, behind)) = BoundSockets::walk(net, filter, place).next()? {
             // One that does not stop meets the same.
             assert!(whole.next()?.is_some_and(|(other, _)| *other == *sock));
             cookies.push(sock.cookie(), GFP_KERNEL)?;
@@ -503,28 +506,42 @@ mod cases {
         let net = new_net()?;
         let mut sockets = KVec::new();
         let _unbound = Socket::create(&net, AF_INET, DGRAM, UDP)?;
-        assert!(met(&net, BoundPlace::all())?.is_empty());
+        assert!(met(&net, BoundFilter::default(), BoundPlace::start())?.is_empty());
 
         // More than are taken at once.
         for _ in 0..40 {
             sockets.push(bound(&net, &PORT)?, GFP_KERNEL)?;
         }
         // They are in the order of the cookies, and the new ones are in front of the chain.
-        assert_eq!(met(&net, BoundPlace::all())?, cookies_of(&sockets)?);
+        let all = BoundFilter::default();
+        let on_port = BoundFilter {
+            port: PORT.port(),
+            ..all
+        };
+        assert_eq!(met(&net, all, BoundPlace::start())?, cookies_of(&sockets)?);
         assert_eq!(
-            met(&net, BoundPlace::on_port(&net, PORT.port()))?,
+            met(&net, on_port, BoundPlace::start())?,
             cookies_of(&sockets)?
         );
+        let mut some = [3, 7, 39].map(|index: usize| sockets.get(index).map_or(0, |it| it.ino()));
+        some.sort_unstable();
+        let by_ino = BoundFilter { inos: &some, ..all };
+        assert_eq!(met(&net, by_ino, BoundPlace::start())?.len(), some.len());
+        let ipv6 = BoundFilter {
+            family: consts::AF_INET6,
+            ..all
+        };
+        assert!(met(&net, ipv6, BoundPlace::start())?.is_empty());
 
         for _ in 0..20 {
             sockets.push(bound(&net, &ANYWHERE)?, GFP_KERNEL)?;
         }
-        let mut all = met(&net, BoundPlace::all())?;
-        all.sort_unstable();
-        assert_eq!(all, cookies_of(&sockets)?);
+        let mut found = met(&net, all, BoundPlace::start())?;
+        found.sort_unstable();
+        assert_eq!(found, cookies_of(&sockets)?);
 
         // Another namespace uses the same table, perhaps.
-        assert!(met(&*new_net()?, BoundPlace::all())?.is_empty());
+        assert!(met(&*new_net()?, all, BoundPlace::start())?.is_empty());
         Ok(())
     }
 
@@ -538,7 +555,8 @@ mod cases {
         }
         let cookies = cookies_of(&sockets)?;
 
-        let mut walk = BoundSockets::walk(&net, BoundPlace::on_port(&net, PORT.port()));
+        let all = BoundFilter::default();
+        let mut walk = BoundSockets::walk(&net, all, BoundPlace::start());
         let (mut last, mut place) = walk.next()?.ok_or(ENOENT)?;
         for _ in 1..20 {
             (last, place) = walk.next()?.ok_or(ENOENT)?;
@@ -556,7 +574,7 @@ mod cases {
         assert!(last.is_dead());
         let _new = bound(&net, &PORT)?;
 
-        let rest = met(&net, place)?;
+        let rest = met(&net, all, place)?;
         for socket in &left {
             let times = rest.iter().filter(|cookie| **cookie == socket.cookie());
             let is_behind = socket.cookie() > last.cookie();
