@@ -16,6 +16,8 @@
 //!   `reuseport.rs`, that of a group of sockets; `membership.rs`, the multicast groups.
 //! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not
 //!   carried.
+//! - `datagram.rs`, the datagrams that wait to be received; `cork.rs`, the one that waits to be
+//!   sent.
 //!
 //! What is done with it: `select.rs` finds a socket; `dump.rs`, `many.rs` for many sockets at once,
 //! `queue.rs`, and `restore.rs` with `transaction.rs` are the commands; `refusal.rs` is why they
@@ -37,6 +39,7 @@ mod attr;
 mod buffer;
 mod codec;
 mod consts;
+mod cork;
 mod datagram;
 mod device;
 mod dump;

@@ -53,11 +53,13 @@ attributes! {
     MEMBERSHIP,
     DATAGRAM,
     PAYLOAD,
+    CORK,
     TRANSACTION,
     REPORT,
     QUEUE_LEN,
     FILTER_INODE,
     ERROR_QUEUE_LEN,
+    CORK_LEN,
 }
 
 /// Declares a module with the numbers inside of a nest.
@@ -117,4 +119,10 @@ nest! {
 nest! {
     /// The numbers inside `AF_INET_CR_ATTR_REPORT`.
     report AF_INET_CR_A_REPORT_: ERRNO, MSG
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_CORK`.
+    cork AF_INET_CR_A_CORK_: LEN, DEST_ADDR, DEST_PORT, SOURCE_ADDR, TTL, TOS, MARK, PRIORITY,
+    OPTIONS, GSO_SIZE, TXTIME, TIMESTAMPING, TSKEY, CONFIRM, IFNAME, GATEWAY, FRAGSIZE
 }

@@ -55,12 +55,15 @@ numbers! {
     SO_BINDTOIFINDEX,
     SO_BROADCAST,
     SO_BUF_LOCK,
+    SO_MARK,
+    SO_PRIORITY,
     SO_TIMESTAMPING_NEW,
     SO_TIMESTAMPING_OLD,
     SO_TIMESTAMPNS_NEW,
     SO_TIMESTAMPNS_OLD,
     SO_TIMESTAMP_NEW,
     SO_TIMESTAMP_OLD,
+    SO_TXTIME,
     SO_TYPE,
 }
 
@@ -68,11 +71,15 @@ numbers! {
 numbers! {
     IP_ADD_MEMBERSHIP,
     IP_BIND_ADDRESS_NO_PORT,
+    IP_PKTINFO,
+    IP_RETOPTS,
     IP_TOS,
+    IP_TTL,
     MCAST_MSFILTER,
 }
 
 // Of SOL_UDP.
 numbers! {
     UDP_CORK,
+    UDP_SEGMENT,
 }

@@ -46,6 +46,15 @@ pub(crate) fn mreqn(group: Ipv4Addr, addr: Ipv4Addr, ifindex: u32) -> [u8; 12] {
     [g, h, i, j, a, b, c, d, k, l, m, n]
 }
 
+/// Returns a `struct in_pktinfo`: the index of a device, a source address, and a third part that
+/// nobody looks at who sends.
+pub(crate) fn pktinfo(ifindex: u32, source: Ipv4Addr) -> [u8; 12] {
+    let [k, l, m, n] = ifindex.to_ne_bytes();
+    let [a, b, c, d] = source.octets();
+
+    [k, l, m, n, a, b, c, d, 0, 0, 0, 0]
+}
+
 /// Writes the device that a socket is bound to: its name, or its index where it has gone.
 ///
 /// The empty name says that it is bound to none.

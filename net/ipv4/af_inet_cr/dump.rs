@@ -11,6 +11,7 @@ use crate::{
     },
     attr,
     codec,
+    cork::Corked,
     errqueue,
     file,
     filter,
@@ -194,6 +195,9 @@ impl<'a> Dumpable<'a> {
         match errqueue::count(sock)? {
             0 => {}
             len => msg.put_u32(attr::ERROR_QUEUE_LEN, len)?,
+        }
+        if let Some(cork) = Corked::read(sock, net)? {
+            msg.put_u32(attr::CORK_LEN, cork.len())?;
         }
         codec::put_options(sock, net, msg)
     }

@@ -202,6 +202,19 @@ pub(crate) fn set_stamp(socket: &mut Socket, nanos: i64) {
     }
 }
 
+/// Forgets the corked datagram.
+///
+/// As if it had failed when it was begun: `udp_sendmsg()` does this then.
+pub(crate) fn flush_cork(socket: &mut Socket) {
+    let sock = socket.lock();
+
+    if sock.udp().is_some_and(UdpSock::is_plain) {
+        // SAFETY: The pointer is valid as long as `sock`, which holds its lock. It is one of an
+        // ordinary UDP socket.
+        unsafe { bindings::udp_flush_pending_frames(sock.as_ptr()) };
+    }
+}
+
 /// Puts a datagram behind those that wait to be received.
 ///
 /// It is charged to the receive buffer, and there must be room, as for one that arrives: mirrors

@@ -69,7 +69,7 @@ pub(crate) enum Phase {
     BufferLocks,
     /// What depends on the sizes of buffers or on other options, or only on itself.
     Limits,
-    /// What would stand in the way of all that is done before.
+    /// What would stand in the way of all that is done before. These are numbers.
     Last,
     /// Whether the filter can be changed, which it is until the socket is handed out.
     FilterLock,

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `AF_INET_CR_CMD_QUEUE`: what waits to be received from a socket, its errors and its datagrams.
+//! `AF_INET_CR_CMD_QUEUE`: what waits to be received from a socket, its errors and its datagrams, and
+//! the datagram that is corked.
 
 #![forbid(unsafe_code)]
 
 use crate::{
     attr,
-    datagram::{
-        self,
-        Item, //
-    },
+    cork::Corked,
+    datagram,
     dump::{
         self,
         Patience, //
@@ -59,7 +58,7 @@ pub(crate) struct Queue;
 ///
 /// They are copies, charged to the requester: the reader may take any time.
 pub(crate) struct State {
-    /// The errors, the oldest first, then the datagrams, and where their payloads begin.
+    /// The errors, the oldest first, then the datagrams, then the corked one, and where their payloads begin.
     ///
     /// In this order they fit into a receive buffer as they did: a datagram may take the last byte
     /// of it, an error may not.
@@ -70,6 +69,32 @@ pub(crate) struct State {
     next: usize,
     /// How much of its payload was dumped already, once it was begun.
     done: Option<usize>,
+}
+
+/// A datagram, but for its payload.
+enum Item {
+    /// One that waits to be received, or an error.
+    Datagram(datagram::Item),
+    /// One that waits to be sent. There is none behind it.
+    Cork(Corked),
+}
+
+impl Item {
+    /// Returns the length of the payload.
+    fn len(&self) -> usize {
+        u32_as_usize(match self {
+            Item::Datagram(item) => item.datagram.len,
+            Item::Cork(cork) => cork.len(),
+        })
+    }
+
+    /// Writes it into a message.
+    fn put(&self, net: &Net, msg: &AttrWriter) -> Result {
+        match self {
+            Item::Datagram(item) => datagram::put(item, net, msg),
+            Item::Cork(cork) => cork.put(msg),
+        }
+    }
 }
 
 impl DumpOperation for Queue {
@@ -89,8 +114,7 @@ impl DumpOperation for Queue {
 
         while let Some((item, begin)) = state.items.get(state.next) {
             let payload = state.payload.get(*begin..).unwrap_or_default();
-            let len = u32_as_usize(item.datagram.len);
-            let payload = payload.get(..len).ok_or(EINVAL)?;
+            let payload = payload.get(..item.len()).ok_or(EINVAL)?;
 
             let done = batch.put(|msg| put(item, payload, state.done, net, msg))?;
             if done < payload.len() {
@@ -138,17 +162,33 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
     errqueue::count(&sock)?;
     let errors = sock.errors().map_err(unusual)?;
     let datagrams = sock.datagrams().map_err(unusual)?;
+    let cork = match Corked::read(&sock, request.net())? {
+        Some(cork) => {
+            let payload = cork.payload(&sock)?;
+            Some((cork, payload))
+        }
+        None => None,
+    };
     drop(sock);
-    copy(&errors, &datagrams)
+    copy(&errors, &datagrams, cork)
 }
 
-/// Copies errors and datagrams, but for those that `recv(2)` would drop.
-fn copy(errors: &[QueuedError<'_>], datagrams: &[Datagram]) -> Result<State, Refusal> {
+/// Copies errors and datagrams, but for those that `recv(2)` would drop, and puts the corked one
+/// behind them.
+fn copy(
+    errors: &[QueuedError<'_>],
+    datagrams: &[Datagram],
+    cork: Option<(Corked, KVVec<u8>)>,
+) -> Result<State, Refusal> {
     let add = |sum: usize, len| sum.saturating_add(u32_as_usize(len));
     let of_errors = errors.iter().map(|error| error.datagram().len);
     let of_datagrams = datagrams.iter().map(Datagram::payload_len);
-    let len = of_datagrams.fold(of_errors.fold(0, add), add);
-    let count = errors.len().saturating_add(datagrams.len());
+    let of_cork = cork.as_ref().map_or(0, |(_, payload)| payload.len());
+    let len = of_datagrams.fold(of_errors.fold(of_cork, add), add);
+    let count = errors
+        .len()
+        .saturating_add(datagrams.len())
+        .saturating_add(cork.iter().count());
     let mut state = State {
         items: KVVec::with_capacity(count, GFP_KERNEL_ACCOUNT)?,
         payload: KVVec::with_capacity(len, GFP_KERNEL_ACCOUNT)?,
@@ -157,21 +197,27 @@ fn copy(errors: &[QueuedError<'_>], datagrams: &[Datagram]) -> Result<State, Ref
     };
 
     for error in errors {
-        let item = Item {
+        let item = Item::Datagram(datagram::Item {
             datagram: *error.datagram(),
             error: Some(*error.error()),
-        };
+        });
         state.add(item, |payload| error.read(payload))?;
     }
     for datagram in datagrams {
         if !datagram.is_intact() {
             continue;
         }
-        let item = Item {
+        let item = Item::Datagram(datagram::Item {
             datagram: datagram.info(),
             error: None,
-        };
+        });
         state.add(item, |payload| datagram.read(0, payload))?;
+    }
+    if let Some((cork, bytes)) = cork {
+        state.add(Item::Cork(cork), |payload| {
+            payload.copy_from_slice(bytes.get(..payload.len()).ok_or(EINVAL)?);
+            Ok(())
+        })?;
     }
     Ok(state)
 }
@@ -180,7 +226,7 @@ impl State {
     /// Adds an error or a datagram, with the payload that a function reads.
     fn add(&mut self, item: Item, read: impl FnOnce(&mut [u8]) -> Result) -> Result<(), Refusal> {
         let begin = self.payload.len();
-        let end = begin.saturating_add(u32_as_usize(item.datagram.len));
+        let end = begin.saturating_add(item.len());
 
         self.payload.resize(end, 0, GFP_KERNEL_ACCOUNT)?;
         read(self.payload.get_mut(begin..).unwrap_or_default())?;
@@ -188,8 +234,8 @@ impl State {
     }
 }
 
-/// Writes an error or a datagram into a message, from where an earlier one has ended, as far as it fits, and
-/// returns how far that is.
+/// Writes an error or a datagram into a message, from where an earlier one has ended, as far as it
+/// fits, and returns how far that is.
 fn put(
     item: &Item,
     payload: &[u8],
@@ -198,7 +244,7 @@ fn put(
     msg: &AttrWriter,
 ) -> Result<usize> {
     if done.is_none() {
-        datagram::put(item, net, msg)?;
+        item.put(net, msg)?;
     }
     let begin = done.unwrap_or(0);
     let rest = payload.get(begin..).unwrap_or_default();

@@ -17,6 +17,7 @@ use crate::{
         Levels,
         Value, //
     },
+    cork,
     datagram,
     file::{
         self,
@@ -30,6 +31,7 @@ use crate::{
     options::{
         Nest,
         Phase,
+        SocketOption,
         COUNT,
         OPTIONS, //
     },
@@ -43,7 +45,7 @@ use crate::{
     transaction::{
         self,
         Transaction, //
-    },
+    }, //
 };
 
 use kernel::{
@@ -71,7 +73,12 @@ use kernel::{
 /// The highest number of an attribute that a request may have.
 const LAST: usize = {
     let last = policy::last(Nest::None);
-    let others = [attr::FILE_FLAGS, attr::TRANSACTION, attr::ERROR_QUEUE_LEN];
+    let others = [
+        attr::FILE_FLAGS,
+        attr::TRANSACTION,
+        attr::ERROR_QUEUE_LEN,
+        attr::CORK_LEN,
+    ];
     let mut max = last;
     let mut i = 0;
 
@@ -110,9 +117,11 @@ pub(crate) static POLICY: [Policy; LAST + 1] = {
     table[attr::MEMBERSHIP as usize] = Policy::nested(&policy::MEMBERSHIP);
     table[attr::DATAGRAM as usize] = Policy::nested(&datagram::POLICY);
     table[attr::PAYLOAD as usize] = Policy::binary_max(uapi::AF_INET_CR_PAYLOAD_MAX as u16);
+    table[attr::CORK as usize] = Policy::nested(&cork::POLICY);
     table[attr::TRANSACTION as usize] = transaction::policy();
     table[attr::QUEUE_LEN as usize] = Policy::u32();
     table[attr::ERROR_QUEUE_LEN as usize] = Policy::u32();
+    table[attr::CORK_LEN as usize] = Policy::u32();
     table
 };
 
@@ -149,6 +158,12 @@ fn restore(request: &DoRequest<'_, Transaction>) -> Result<(), Refusal> {
                     .at(ty));
                 }
             }
+            if request.attr(attr::CORK_LEN).is_some() {
+                return Err(
+                    Refusal::new(EINVAL, "a corked datagram is restored by a transaction")
+                        .at(attr::CORK_LEN),
+                );
+            }
             make(request, false)?.hand_out(request)
         }
     }
@@ -177,8 +192,8 @@ pub(crate) struct Restored {
     file: File,
     /// The filter that is to take the place of the one that keeps packets out, if one does.
     closed: Option<Filter>,
-    /// Whether the filter is to be locked then.
-    lock_filter: bool,
+    /// The options that stand in the way of what is done before, and their values.
+    last: KVec<(&'static SocketOption, Value<'static>)>,
 }
 
 impl Restored {
@@ -193,15 +208,17 @@ impl Restored {
         msg.put_uint(attr::COOKIE, self.socket.cookie())
     }
 
-    /// Lets packets in.
+    /// Sets the last options, and lets packets in.
     fn open(&mut self) -> Result<(), Refusal> {
-        if let Some(filter) = self.closed.take() {
-            filter.replace(&mut self.socket)?;
-        }
-        if self.lock_filter {
-            for option in OPTIONS.iter().filter(|it| it.phase == Phase::FilterLock) {
-                option.restore(Value::Int(1), &mut self.socket)?;
-                option.verify(Value::Int(1), &self.socket)?;
+        for phase in [Phase::Last, Phase::FilterLock] {
+            if phase == Phase::FilterLock {
+                if let Some(filter) = self.closed.take() {
+                    filter.replace(&mut self.socket)?;
+                }
+            }
+            for (option, value) in self.last.iter().filter(|(it, _)| it.phase == phase) {
+                option.restore(*value, &mut self.socket)?;
+                option.verify(*value, &self.socket)?;
             }
         }
         Ok(())
@@ -251,7 +268,7 @@ impl<'a> Image<'a> {
     /// It needs more of the stack than what comes after it.
     #[inline(never)]
     fn parse(request: &'a Request<'a>) -> Result<Image<'a>, Refusal> {
-        for ty in [attr::DATAGRAM, attr::PAYLOAD] {
+        for ty in [attr::DATAGRAM, attr::PAYLOAD, attr::CORK] {
             if request.attr(ty).is_some() {
                 return Err(Refusal::new(EINVAL, "does not belong to this request").at(ty));
             }
@@ -294,7 +311,7 @@ impl<'a> Image<'a> {
         self.addresses.is_connected() || !self.memberships.is_empty()
     }
 
-    /// Makes the socket, all but the lock of its filter.
+    /// Makes the socket, all but its last options.
     fn make(self, net: &Net, closed: bool) -> Result<Restored, Refusal> {
         let Protocol {
             family,
@@ -310,8 +327,8 @@ impl<'a> Image<'a> {
                 .iter()
                 .zip(&self.values)
                 .filter_map(|(option, value)| Some((option, (*value)?)))
-                .filter(|(option, _)| option.phase != Phase::FilterLock)
         };
+        let is_last = |option: &SocketOption| option.phase >= Phase::Last;
 
         // The table is sorted by phase.
         let mut saved = saved_options().peekable();
@@ -329,26 +346,30 @@ impl<'a> Image<'a> {
         let closed = closed && self.addresses.can_be_sent_to();
         self.addresses.restore(&mut socket, &self.filter, closed)?;
         self.reuseport.restore(&mut socket)?;
-        for (option, value) in saved {
+        for (option, value) in saved.filter(|(option, _)| !is_last(option)) {
             option.restore(value, &mut socket)?;
         }
 
         let locked = socket.lock();
         self.addresses.verify(&locked)?;
         self.reuseport.verify(&locked)?;
-        for (option, value) in saved_options() {
+        for (option, value) in saved_options().filter(|(option, _)| !is_last(option)) {
             option.verify(value, &locked)?;
         }
         drop(locked);
 
-        let lock_filter = OPTIONS.iter().zip(&self.values).any(|(option, value)| {
-            option.phase == Phase::FilterLock && *value == Some(Value::Int(1))
-        });
+        let mut last = KVec::new();
+        for (option, value) in saved_options().filter(|(option, _)| is_last(option)) {
+            // There are no others.
+            if let Value::Int(value) = value {
+                last.push((option, Value::Int(value)), GFP_KERNEL)?;
+            }
+        }
         Ok(Restored {
             socket,
             file: self.file,
             closed: closed.then_some(self.filter),
-            lock_filter,
+            last,
         })
     }
 }

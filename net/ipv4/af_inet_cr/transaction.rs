@@ -10,6 +10,10 @@
 
 use crate::{
     attr,
+    cork::{
+        self,
+        NewCork, //
+    },
     datagram::{
         self,
         Item, //
@@ -91,6 +95,10 @@ struct HalfBuilt {
     datagram: Option<New>,
     /// How many errors the socket has been given.
     errors: usize,
+    /// The corked datagram, which comes behind the others.
+    cork: Option<NewCork>,
+    /// How long it has to be, if the first part says that there is one.
+    cork_len: Option<u32>,
 }
 
 /// What is about to be put into a queue.
@@ -183,6 +191,10 @@ pub(crate) fn part(
 
 /// Makes the socket, and tells the requester which one it is.
 fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
+    let cork_len = match request.attr(attr::CORK_LEN) {
+        Some(len) => Some(len.as_u32()?),
+        None => None,
+    };
     let restored = restore::make(request, true)?;
 
     let reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
@@ -192,19 +204,25 @@ fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
         restored,
         datagram: None,
         errors: 0,
+        cork: None,
+        cork_len,
     })
 }
 
 impl HalfBuilt {
     /// Puts the datagrams and errors of a request into the socket.
     fn queue(mut self, request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
-        only(request, &[attr::TRANSACTION, attr::DATAGRAM, attr::PAYLOAD])?;
+        only(
+            request,
+            &[attr::TRANSACTION, attr::DATAGRAM, attr::PAYLOAD, attr::CORK],
+        )?;
 
-        let (mut datagrams, mut payloads) = (0, 0);
+        let (mut datagrams, mut payloads, mut corks) = (0, 0, 0);
         for attr in request.attrs() {
             let nth = match attr.type_() {
                 attr::DATAGRAM => &mut datagrams,
                 attr::PAYLOAD => &mut payloads,
+                attr::CORK => &mut corks,
                 _ => continue,
             };
             self.take(&attr, request.net())
@@ -216,6 +234,9 @@ impl HalfBuilt {
 
     /// Takes the beginning of a datagram, or a piece of its payload.
     fn take(&mut self, attr: &Attribute<'_>, net: &Net) -> Result<(), Refusal> {
+        if attr.type_() == attr::CORK || self.cork.is_some() {
+            return self.take_cork(attr, net);
+        }
         let pending = self.datagram.take();
         let wrong = |reason| Err(Refusal::new(EINVAL, reason).at(attr.type_()));
 
@@ -253,13 +274,52 @@ impl HalfBuilt {
             })
     }
 
+    /// Takes the corked datagram, or a piece of its payload.
+    fn take_cork(&mut self, attr: &Attribute<'_>, net: &Net) -> Result<(), Refusal> {
+        let wrong = |reason| Err(Refusal::new(EINVAL, reason).at(attr.type_()));
+
+        match (attr.type_(), &mut self.cork) {
+            (attr::CORK, Some(_)) => wrong("there is a corked datagram already"),
+            (attr::CORK, None) if self.datagram.is_some() => {
+                wrong("the one before is not complete")
+            }
+            (attr::CORK, None) => {
+                let cork = NewCork::parse(attr, net)?;
+                if self.cork_len.is_some_and(|len| len != cork.len()) {
+                    return Err(
+                        Refusal::new(EINVAL, "not as long as the first part says").inside(
+                            attr::CORK,
+                            attr::cork::LEN,
+                            &cork::POLICY,
+                        ),
+                    );
+                }
+                self.cork = Some(cork);
+                Ok(())
+            }
+            (attr::PAYLOAD, Some(cork)) => match cork.fill(attr.as_bytes()) {
+                Err(EMSGSIZE) => wrong("more payload than the corked datagram has"),
+                result => Ok(result?),
+            },
+            _ => wrong("nothing comes behind the corked datagram"),
+        }
+    }
+
     /// Hands out the socket.
-    fn commit(self, request: &Request<'_>) -> Result<(), Refusal> {
+    fn commit(mut self, request: &Request<'_>) -> Result<(), Refusal> {
         only(request, &[attr::TRANSACTION])?;
+        let incomplete = |reason| Err(Refusal::new(EINVAL, reason).at(attr::TRANSACTION));
+
         if self.datagram.is_some() {
-            return Err(
-                Refusal::new(EINVAL, "the last datagram is not complete").at(attr::TRANSACTION)
-            );
+            return incomplete("the last datagram is not complete");
+        }
+        match &self.cork {
+            Some(cork) if cork.is_complete() => cork.restore(self.restored.socket())?,
+            Some(_) => return incomplete("the corked datagram is not complete"),
+            None if self.cork_len.is_some() => {
+                return incomplete("the corked datagram has not come");
+            }
+            None => {}
         }
         self.restored.hand_out(request)
     }

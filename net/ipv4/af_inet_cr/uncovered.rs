@@ -82,7 +82,6 @@ pub(crate) static SOCKET: Level = Level {
             file.file_flags() & (flags::O_APPEND | flags::O_DIRECT | flags::O_NOATIME) != 0
         })),
         ("a user.* extended attribute", Check::File(SocketFile::has_user_xattr)),
-        (CORK, Check::Sock(Sock::has_write_queue)),
         ("an XFRM policy", Check::Sock(Sock::has_xfrm_policy)),
         ("a BPF map or another user in the kernel", Check::Sock(Sock::has_user_data)),
         ("BPF storage", Check::Sock(Sock::has_bpf_storage)),
@@ -114,12 +113,8 @@ pub(crate) static UDP: Level = Level {
             !ENCAPS.contains(&udp.encap_type().into()) || udp.has_encap()
         })),
         ("UDP_FLAGS_ACCEPT_FRAGLIST", Check::UdpFlag(UdpFlag::ACCEPT_FRAGLIST)),
-        (CORK, Check::Udp(UdpSock::has_pending)),
     ],
 };
-
-/// The name of what `UDP_CORK` and `MSG_MORE` leave.
-const CORK: &str = "a corked datagram (UDP_CORK or MSG_MORE)";
 
 impl Level {
     /// Asks the security module whether the requester may read the options of this level.

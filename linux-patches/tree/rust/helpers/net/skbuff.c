@@ -3,6 +3,8 @@
 #include <linux/ip.h>
 #include <linux/skbuff.h>
 #include <linux/udp.h>
+#include <net/dst.h>
+#include <net/route.h>
 #include <net/sock.h>
 
 #ifdef CONFIG_NET
@@ -85,14 +87,29 @@ __rust_helper void rust_helper_skb_reset_transport_header(struct sk_buff *skb)
 	skb_reset_transport_header(skb);
 }
 
+__rust_helper bool rust_helper_skb_get_dst_pending_confirm(const struct sk_buff *skb)
+{
+	return skb_get_dst_pending_confirm(skb);
+}
+
 __rust_helper void rust_helper_skb_set_transport_header(struct sk_buff *skb, const int offset)
 {
 	skb_set_transport_header(skb, offset);
 }
 
+__rust_helper struct ubuf_info *rust_helper_skb_zcopy(struct sk_buff *skb)
+{
+	return skb_zcopy(skb);
+}
+
 __rust_helper struct sock_skb_cb *rust_helper_SOCK_SKB_CB(struct sk_buff *skb)
 {
 	return SOCK_SKB_CB(skb);
+}
+
+__rust_helper struct xfrm_state *rust_helper_dst_xfrm(const struct dst_entry *dst)
+{
+	return dst_xfrm(dst);
 }
 
 /*
@@ -133,6 +150,24 @@ __rust_helper void rust_helper_skb_set_csum_complete(struct sk_buff *skb, u32 cs
 __rust_helper void rust_helper_skb_set_csum_unnecessary(struct sk_buff *skb)
 {
 	skb->ip_summed = CHECKSUM_UNNECESSARY;
+}
+
+/* The device may go, and another one take its place, at any time. */
+__rust_helper int rust_helper_dst_ifindex(const struct dst_entry *dst)
+{
+	int ifindex;
+
+	rcu_read_lock();
+	ifindex = READ_ONCE(dst_dev_rcu(dst)->ifindex);
+	rcu_read_unlock();
+
+	return ifindex;
+}
+
+/* Of a route of IPv4. */
+__rust_helper bool rust_helper_dst_has_gateway(const struct dst_entry *dst)
+{
+	return dst_rtable(dst)->rt_gw_family != 0;
 }
 
 __rust_helper u16 rust_helper_skb_protocol_of(const struct sk_buff *skb)

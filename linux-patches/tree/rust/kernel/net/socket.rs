@@ -50,12 +50,14 @@
 
 mod address;
 mod bound;
+mod cork;
 mod datagram;
 mod errqueue;
 mod file;
 mod filter;
 mod find;
 mod lock;
+mod message;
 mod multicast;
 mod owned;
 mod owner;
@@ -67,6 +69,7 @@ pub use self::{
         BoundPlace,
         BoundSockets, //
     },
+    cork::Cork,
     datagram::{
         Datagram,
         DatagramInfo,
@@ -86,6 +89,7 @@ pub use self::{
     },
     filter::FilterInsn,
     lock::LockedSocket,
+    message::ControlData,
     multicast::{
         Membership,
         Memberships, //

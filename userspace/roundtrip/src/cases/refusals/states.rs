@@ -18,15 +18,6 @@ use crate::sys::{filter, link, socket};
 type State = (&'static str, &'static str, fn(&UdpSocket) -> io::Result<()>);
 
 const STATES: &[State] = &[
-    ("msg_more", "corked", |s| {
-        socket::connect(s, "127.0.0.1:7001".parse().map_err(io::Error::other)?)?;
-        socket::send(s, b"x", libc::MSG_MORE).map(drop)
-    }),
-    ("cork_with_data", "UDP_CORK", |s| {
-        socket::connect(s, "127.0.0.1:7001".parse().map_err(io::Error::other)?)?;
-        socket::set_int(s, libc::SOL_UDP, 1, 1)?;
-        socket::send(s, b"x", 0).map(drop)
-    }),
     ("ebpf_filter", "eBPF", |s| {
         filter::attach_ebpf(s, libc::SO_ATTACH_BPF).map_err(|error| match error.raw_os_error() {
             Some(libc::ENOSYS) => io::Error::from_raw_os_error(libc::ENOPROTOOPT),

@@ -85,7 +85,7 @@ impl UdpSock {
         /// Returns `udp_flags`.
         fn udp_flags() -> c_ulong = udp_flags;
         /// Returns `pending`: 0 or the family of the corked datagram.
-        fn pending() -> c_int = pending;
+        pub(in crate::net) fn pending() -> c_int = pending;
     }
 
     /// Tells whether a flag is set, as `udp_test_bit` does.

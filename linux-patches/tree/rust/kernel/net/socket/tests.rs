@@ -251,6 +251,66 @@ mod cases {
 
     #[cfg(CONFIG_NET_NS)]
     #[test]
+    fn test_cork() -> Result {
+        let net = new_net()?;
+        let mut socket = Socket::create(&net, AF_INET, DGRAM, UDP)?;
+        socket.bind(&SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0).into())?;
+        let to = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 2), 7);
+        assert!(socket.lock().cork()?.is_none());
+
+        let mut control = ControlData::new();
+        let options = [1, 1, 1, 0];
+        control.push(SOL_IP, bindings::IP_TTL as i32, &9_i32.to_ne_bytes())?;
+        control.push(SOL_IP, bindings::IP_RETOPTS as i32, &options)?;
+        let sent = socket.sendmsg(Some(&to.into()), control, b"one", bindings::MSG_MORE)?;
+        assert_eq!(sent, 3);
+        // What is added goes where the first part goes.
+        let none = ControlData::new();
+        assert_eq!(
+            socket.sendmsg(None, none, b"two", bindings::MSG_MORE),
+            Ok(3)
+        );
+
+        let locked = socket.lock();
+        let cork = locked.cork()?.ok_or(EINVAL)?;
+        assert_eq!(cork.len, 6);
+        assert_eq!(cork.dest, to);
+        assert_eq!(cork.source, Ipv4Addr::LOCALHOST);
+        assert_eq!((cork.ttl, cork.tos), (9, 0));
+        assert_eq!(cork.options.as_bytes(), options);
+        assert!(!cork.gateway && !cork.xfrm && !cork.zerocopy && !cork.confirm);
+        let mut payload = [0; 6];
+        locked.read_cork(&mut payload)?;
+        assert_eq!(&payload, b"onetwo");
+        assert_eq!(locked.read_cork(&mut [0; 5]), Err(EFAULT));
+        assert_eq!(locked.read_cork(&mut [0; 7]), Err(EFAULT));
+        drop(locked);
+
+        // It goes out.
+        assert_eq!(socket.sendmsg(None, ControlData::new(), b"", 0), Ok(0));
+        assert!(socket.lock().cork()?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn test_sendmsg_keeps_nothing() -> Result {
+        let socket = udp_socket()?;
+
+        for flags in [
+            bindings::MSG_ZEROCOPY,
+            bindings::MSG_SPLICE_PAGES,
+            bindings::MSG_OOB,
+        ] {
+            let none = ControlData::new();
+            assert_eq!(socket.sendmsg(None, none, b"x", flags), Err(EINVAL));
+        }
+        let none = ControlData::new();
+        assert_eq!(socket.sendmsg(None, none, b"x", 0), Err(EDESTADDRREQ));
+        Ok(())
+    }
+
+    #[cfg(CONFIG_NET_NS)]
+    #[test]
     fn test_memberships() -> Result {
         let net = new_net()?;
         let mut socket = Socket::create(&net, AF_INET, DGRAM, UDP)?;
