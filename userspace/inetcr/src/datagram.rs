@@ -82,11 +82,6 @@ nest!(DatagramHeader "datagram" DATAGRAM in one line: one_line);
 
 /// From where to where and how long, then what else there is, by name.
 fn one_line(header: &DatagramHeader) -> String {
-    let endpoint = |addr: Option<IpAddr>, port: Option<u16>| {
-        let addr = addr.map_or("?".to_owned(), |addr| addr.to_string());
-        let port = port.map_or("?".to_owned(), |port| port.to_string());
-        format!("{addr}:{port}")
-    };
     let source = endpoint(header.source_addr, header.source_port);
     let dest = endpoint(header.dest_addr, header.dest_port);
     let name = endpoint(header.error_addr, header.error_port);
@@ -109,6 +104,13 @@ fn one_line(header: &DatagramHeader) -> String {
         }
     }
     words.join(", ")
+}
+
+/// An address and a port, as far as they are known.
+pub(crate) fn endpoint(addr: Option<IpAddr>, port: Option<u16>) -> String {
+    let addr = addr.map_or("?".to_owned(), |addr| addr.to_string());
+    let port = port.map_or("?".to_owned(), |port| port.to_string());
+    format!("{addr}:{port}")
 }
 
 impl fmt::Display for DatagramHeader {
@@ -144,23 +146,28 @@ impl Datagram {
         self.header.error_origin.is_some()
     }
 
-    /// How much of the payload is missing, 0 if it is there; `None` if it is longer than the
-    /// header says, or if that says nothing.
+    /// As [`missing`].
     pub(crate) fn missing(&self) -> Option<usize> {
-        let len = usize::try_from(self.header.len?).ok()?;
-        len.checked_sub(self.payload.len())
+        missing(self.header.len, &self.payload)
     }
 }
 
+/// How much of a payload is missing, 0 if it is there; `None` if it is longer than the header says,
+/// or if that says nothing.
+pub(crate) fn missing(len: Option<u32>, payload: &[u8]) -> Option<usize> {
+    let len = usize::try_from(len?).ok()?;
+    len.checked_sub(payload.len())
+}
+
 /// Bytes in JSON, as everywhere in an image.
-mod digits {
+pub(crate) mod digits {
     use super::{Deserialize as _, Deserializer, Serializer, Value as _, de, human, ser};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
         ser::Serializer::serialize_str(to, &human::digits(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
         let json = serde_json::Value::deserialize(from)?;
         Vec::from_json(json).map_err(de::Error::custom)
     }

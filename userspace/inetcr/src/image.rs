@@ -10,9 +10,10 @@ use crate::snapshot::Snapshot;
 const FORMAT: &str = "af-inet-cr";
 /// The newest version of images that this library writes and reads.
 const VERSION: u32 = 3;
-/// The version that has no errors in its queues.
+/// The version that has neither errors in its queues nor corked datagrams. It is written where there
+/// is none, for those who read no other.
 const WITHOUT_ERRORS: u32 = 2;
-/// The version that has no queues. It is written where there is none, for those who read no other.
+/// The version that has no queues either.
 const WITHOUT_QUEUES: u32 = 1;
 
 /// Sockets, as they are written to a file: JSON that says what it is.
@@ -69,10 +70,13 @@ impl Image {
     pub fn new<T: Into<Snapshot>>(sockets: impl IntoIterator<Item = T>) -> Self {
         let sockets: Vec<Snapshot> = sockets.into_iter().map(Into::into).collect();
         let queues = |one: &Snapshot| one.queue_len.is_some() || !one.queue.is_empty();
-        let errors = |one: &Snapshot| {
-            one.error_queue_len.is_some() || one.queue.iter().any(Datagram::is_error)
+        let errors_or_corks = |one: &Snapshot| {
+            one.error_queue_len.is_some()
+                || one.queue.iter().any(Datagram::is_error)
+                || one.cork_len.is_some()
+                || one.corked.is_some()
         };
-        let version = if sockets.iter().any(errors) {
+        let version = if sockets.iter().any(errors_or_corks) {
             VERSION
         } else if sockets.iter().any(queues) {
             WITHOUT_ERRORS
@@ -202,5 +206,28 @@ mod tests {
         let earlier = socket("\"inode\":1").replace('2', "1");
         let image = Image::from_json(&earlier).unwrap();
         assert_eq!(image.sockets[0].queue, []);
+        let corked = State {
+            cork_len: Some(0),
+            ..State::default()
+        };
+        assert_eq!(Image::new([state(Some(1)), corked]).version, 3);
+    }
+
+    #[test]
+    fn a_corked_datagram_has_the_length_that_it_says() {
+        let good = r#""cork-len":1,"corked":{"cork":{"len":1},"payload":"61"}"#;
+        let text = |members: &str| socket(members).replace("\"version\":2", "\"version\":3");
+        let image = Image::from_json(&text(good)).unwrap();
+        assert_eq!(Image::new(image.sockets.clone()), image);
+        for (from, to, word) in [
+            ("\"cork-len\":1", "\"cork-len\":2", "cork-len"),
+            ("\"cork-len\":1,", "", "cork-len"),
+            ("\"61\"", "\"6162\"", "corked"),
+            ("{\"len\":1}", "{}", "corked"),
+            ("{\"len\":1}", "{\"length\":1}", "length"),
+        ] {
+            let refusal = refusal(&text(&good.replace(from, to)));
+            assert!(refusal.contains(word), "{refusal}");
+        }
     }
 }

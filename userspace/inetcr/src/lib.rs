@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Checkpoints and restores IPv4 sockets with the netlink family `af-inet-cr`.
 //!
-//! [`Client::snapshot`] asks the kernel for the [`State`] of a socket and the [`Datagram`]s that
-//! wait in it, [`Client::restore_snapshot`] has it make an equal socket from such a [`Snapshot`].
-//! An [`Image`] keeps them in a file. [`Client::snapshot_many`] is about all sockets of a process or
-//! of a network namespace.
+//! [`Client::snapshot`] asks the kernel for the [`State`] of a socket, the [`Datagram`]s that wait
+//! in it and the one that is corked, [`Client::restore_snapshot`] has it make an equal socket from
+//! such a [`Snapshot`]. An [`Image`] keeps them in a file. [`Client::snapshot_many`] is about all
+//! sockets of a process or of a network namespace.
 //!
 //! ```no_run
 //! use inetcr::{Client, Image, Selector};
@@ -42,6 +42,7 @@ mod answer;
 mod attr;
 mod attributes;
 mod client;
+mod cork;
 mod datagram;
 mod diff;
 mod error;
@@ -64,6 +65,7 @@ mod value;
 pub use attr::{NLA_F_NESTED, RawAttr};
 pub use attributes::Described;
 pub use client::{Client, Restored, Selector, Target};
+pub use cork::{CORK, Cork, CorkHeader};
 pub use datagram::{DATAGRAM, Datagram, DatagramHeader};
 pub use diff::Difference;
 pub use error::{DecodeError, Error, KernelError, Policy};
@@ -73,7 +75,7 @@ pub use nests::{
     IP, Ip, LINGER, Linger, MEMBERSHIP, Membership, OWNER, Owner, TIMESTAMPING, TXTIME,
     Timestamping, Txtime, UDP, Udp,
 };
-pub use queue::PAYLOAD_MAX;
+pub use queue::{Contents, PAYLOAD_MAX};
 pub use record::{REPORT, Record, Refused, Report};
 pub use snapshot::Snapshot;
 pub use state::State;

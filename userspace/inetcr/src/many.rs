@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use crate::attr::RawAttr;
 use crate::client::{Client, Selector, Target};
 use crate::error::{Error, KernelError};
+use crate::queue::Contents;
 use crate::record::{Record, Refused};
 use crate::snapshot::Snapshot;
 use crate::state::{FILTER_INODE, LOCAL_PORT, PIDFD, State};
@@ -152,7 +153,7 @@ impl Client {
                     let same = which.and_then(|which| earlier.insert(which, records.len()));
                     match same.and_then(|same| records.get(same)) {
                         Some(Record::Dumped(same)) => Record::Dumped(with_fd(same, state.sock_fd)),
-                        _ => self.with_queue(scope, state)?,
+                        _ => self.with_contents(scope, state)?,
                     }
                 }
             };
@@ -179,15 +180,16 @@ impl Client {
         }))
     }
 
-    /// Adds the datagrams that wait in a socket.
-    fn with_queue(&mut self, scope: Scope<'_>, state: State) -> Result<Record<Snapshot>, Error> {
-        let target = scope.find(&state).filter(|_| state.queue_len.is_some());
+    /// Adds what a socket holds beside its state.
+    fn with_contents(&mut self, scope: Scope<'_>, state: State) -> Result<Record<Snapshot>, Error> {
+        let target = scope.find(&state).filter(|_| state.has_contents());
         let Some(target) = target else {
             return Ok(Record::Dumped(state.into()));
         };
-        let queue = or_refused(&state, self.queue(target))?;
-        Ok(match queue {
-            Record::Dumped(queue) => Record::Dumped(Snapshot::new(state, queue)),
+        Ok(match or_refused(&state, self.contents(target))? {
+            Record::Dumped(Contents { queue, corked }) => {
+                Record::Dumped(Snapshot::new(state, queue, corked))
+            }
             Record::Refused(refused) => Record::Refused(refused),
         })
     }

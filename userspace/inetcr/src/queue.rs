@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Dumps and restores the datagrams and errors that wait in a socket.
+//! Dumps and restores the datagrams and errors that wait in a socket, and the datagram that is corked.
 
 use crate::attr::RawAttr;
 use crate::client::{Client, Restored, Target, restored};
-use crate::datagram::{Datagram, DatagramHeader};
+use crate::cork::{Cork, CorkHeader};
+use crate::datagram::{Datagram, DatagramHeader, missing};
 use crate::error::{DecodeError, Error};
 use crate::snapshot::Snapshot;
-use crate::state::{DATAGRAM, PAYLOAD, TRANSACTION};
+use crate::state::{CORK, DATAGRAM, PAYLOAD, TRANSACTION};
 use crate::table::{Command, SOCKET};
 use crate::types::Transaction;
 use crate::value::Value as _;
@@ -17,30 +18,45 @@ pub const PAYLOAD_MAX: usize = 16384;
 /// of its send buffer.
 const MESSAGE_LEN: usize = 64 * 1024;
 
+/// What a socket holds beside its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// The datagrams that wait to be received, the oldest first.
+    pub queue: Vec<Datagram>,
+    /// The datagram that is corked, if there is one.
+    pub corked: Option<Cork>,
+}
+
 impl Client {
     /// The errors that wait in a socket, then the datagrams, each the oldest first. They stay
     /// there.
     pub fn queue<'a>(&mut self, target: impl Into<Target<'a>>) -> Result<Vec<Datagram>, Error> {
+        Ok(self.contents(target)?.queue)
+    }
+
+    /// The datagrams that wait in a socket, and the one that is corked. They stay there.
+    pub fn contents<'a>(&mut self, target: impl Into<Target<'a>>) -> Result<Contents, Error> {
         let messages = self.raw_multipart(Command::Queue.number(), &target.into().to_attrs())?;
         Ok(assemble(&messages)?)
     }
 
-    /// Dumps a socket with the datagrams that wait in it.
+    /// Dumps a socket with the datagrams that wait in it, and the one that is corked.
     pub fn snapshot<'a>(&mut self, target: impl Into<Target<'a>>) -> Result<Snapshot, Error> {
         let Target { selector, cookie } = target.into();
         let state = self.dump(Target { selector, cookie })?;
-        if state.queue_len.is_none() && state.error_queue_len.is_none() {
+        if !state.has_contents() {
             return Ok(state.into());
         }
         // A descriptor may name another socket by now.
         let cookie = state.cookie.or(cookie);
-        let queue = self.queue(Target { selector, cookie })?;
-        Ok(Snapshot::new(state, queue))
+        let Contents { queue, corked } = self.contents(Target { selector, cookie })?;
+        Ok(Snapshot::new(state, queue, corked))
     }
 
-    /// Makes a new socket of a dumped one, with the datagrams that waited in it.
+    /// Makes a new socket of a dumped one, with the datagrams that waited in it, and the one that
+    /// was corked.
     pub fn restore_snapshot(&mut self, snapshot: &Snapshot) -> Result<Restored, Error> {
-        if snapshot.queue.is_empty() {
+        if snapshot.queue.is_empty() && snapshot.corked.is_none() {
             return self.restore(&snapshot.state);
         }
         let result = self.transact(snapshot);
@@ -55,7 +71,7 @@ impl Client {
     fn transact(&mut self, snapshot: &Snapshot) -> Result<Restored, Error> {
         self.part(Transaction::Begin, snapshot.state.to_attrs())?;
         let warning = self.warning.take();
-        for attrs in messages(&snapshot.queue) {
+        for attrs in messages(&snapshot.queue, snapshot.corked.as_ref()) {
             self.part(Transaction::Queue, attrs)?;
         }
         let answer = self.part(Transaction::Commit, Vec::new())?;
@@ -69,44 +85,92 @@ impl Client {
     }
 }
 
+/// A datagram that is being put together.
+struct Item {
+    header: Header,
+    payload: Vec<u8>,
+}
+
+enum Header {
+    Datagram(DatagramHeader),
+    Cork(CorkHeader),
+}
+
+impl Item {
+    fn new(header: Header) -> Self {
+        let payload = Vec::new();
+        Self { header, payload }
+    }
+
+    fn missing(&self) -> Option<usize> {
+        let len = match &self.header {
+            Header::Datagram(header) => header.len,
+            Header::Cork(header) => header.len,
+        };
+        missing(len, &self.payload)
+    }
+}
+
 /// Puts datagrams together from the messages that the kernel made of them: the payloads fill them
-/// in their order.
-fn assemble(messages: &[Vec<RawAttr>]) -> Result<Vec<Datagram>, DecodeError> {
-    let mut queue = Vec::<Datagram>::new();
+/// in their order. The corked one is the last.
+fn assemble(messages: &[Vec<RawAttr>]) -> Result<Contents, DecodeError> {
+    let mut items = Vec::<Item>::new();
     let mut whole = 0;
     for attr in messages.iter().flatten() {
         let refuse = |reason| DecodeError::attribute(SOCKET, attr.number(), reason);
+        let is_cork = |item: &Item| matches!(item.header, Header::Cork(_));
         match attr.number() {
-            DATAGRAM => queue.push(Datagram {
-                header: DatagramHeader::decode(&attr.payload).map_err(refuse)?,
-                payload: Vec::new(),
-            }),
+            DATAGRAM | CORK if items.last().is_some_and(is_cork) => {
+                return Err(refuse("comes behind the corked datagram".to_owned()));
+            }
+            DATAGRAM => {
+                let header = DatagramHeader::decode(&attr.payload).map_err(refuse)?;
+                items.push(Item::new(Header::Datagram(header)));
+            }
+            CORK => {
+                let header = CorkHeader::decode(&attr.payload).map_err(refuse)?;
+                items.push(Item::new(Header::Cork(header)));
+            }
             PAYLOAD => {
-                let rest = queue.get_mut(whole..).unwrap_or_default();
+                let rest = items.get_mut(whole..).unwrap_or_default();
                 let filled = rest.iter().take_while(|one| one.missing() == Some(0));
                 let filled = filled.count();
-                let datagram = rest.get_mut(filled).filter(|one| {
+                let item = rest.get_mut(filled).filter(|one| {
                     let missing = one.missing().unwrap_or(0);
                     missing >= attr.payload.len()
                 });
                 let no_place = || refuse("does not fit the datagrams before it".to_owned());
-                let datagram = datagram.ok_or_else(no_place)?;
-                datagram.payload.extend_from_slice(&attr.payload);
+                let item = item.ok_or_else(no_place)?;
+                item.payload.extend_from_slice(&attr.payload);
                 whole += filled;
             }
             _ => return Err(refuse("does not belong to a queue".to_owned())),
         }
     }
-    if queue.iter().any(|datagram| datagram.missing() != Some(0)) {
+    if items.iter().any(|item| item.missing() != Some(0)) {
         let text = "a datagram whose payload is not there".to_owned();
         return Err(DecodeError::Message(text));
     }
-    Ok(queue)
+    let mut contents = Contents::default();
+    for Item { header, payload } in items {
+        match header {
+            Header::Datagram(header) => contents.queue.push(Datagram { header, payload }),
+            Header::Cork(header) => contents.corked = Some(Cork { header, payload }),
+        }
+    }
+    Ok(contents)
 }
 
 /// The messages that bring datagrams back, each with as much as it can have.
-fn messages(queue: &[Datagram]) -> impl Iterator<Item = Vec<RawAttr>> {
-    let mut attrs = queue.iter().flat_map(attributes).peekable();
+fn messages<'a>(
+    queue: &'a [Datagram],
+    corked: Option<&'a Cork>,
+) -> impl Iterator<Item = Vec<RawAttr>> + 'a {
+    let queue = queue
+        .iter()
+        .map(|one| (one.header.encode(DATAGRAM), &one.payload));
+    let corked = corked.map(|one| (one.header.encode(CORK), &one.payload));
+    let mut attrs = queue.chain(corked).flat_map(attributes).peekable();
     std::iter::from_fn(move || {
         let mut message = Vec::new();
         let mut room = MESSAGE_LEN;
@@ -118,10 +182,10 @@ fn messages(queue: &[Datagram]) -> impl Iterator<Item = Vec<RawAttr>> {
     })
 }
 
-fn attributes(datagram: &Datagram) -> impl Iterator<Item = RawAttr> {
-    let pieces = datagram.payload.chunks(PAYLOAD_MAX);
+fn attributes((header, payload): (RawAttr, &Vec<u8>)) -> impl Iterator<Item = RawAttr> + '_ {
+    let pieces = payload.chunks(PAYLOAD_MAX);
     let pieces = pieces.map(|piece| RawAttr::new(PAYLOAD, piece));
-    std::iter::once(datagram.header.encode(DATAGRAM)).chain(pieces)
+    std::iter::once(header).chain(pieces)
 }
 
 #[cfg(test)]
@@ -140,6 +204,18 @@ mod tests {
         }
     }
 
+    fn cork(len: usize) -> Cork {
+        let header = CorkHeader {
+            len: u32::try_from(len).ok(),
+            dest_port: Some(53),
+            ..CorkHeader::default()
+        };
+        Cork {
+            header,
+            payload: (0..=u8::MAX).rev().cycle().take(len).collect(),
+        }
+    }
+
     #[test]
     fn datagrams_of_any_size_go_through_messages_unchanged() {
         for lengths in [
@@ -150,28 +226,35 @@ mod tests {
             &[1472; 300],
         ] {
             let queue: Vec<_> = lengths.iter().map(|len| datagram(*len)).collect();
-            let messages: Vec<_> = messages(&queue).collect();
-            for message in &messages {
-                let len = RawAttr::encode_all(message).len();
-                assert!(len <= MESSAGE_LEN, "{len} bytes");
+            for corked in [None, Some(cork(0)), Some(cork(65507))] {
+                let messages: Vec<_> = messages(&queue, corked.as_ref()).collect();
+                for message in &messages {
+                    let len = RawAttr::encode_all(message).len();
+                    assert!(len <= MESSAGE_LEN, "{len} bytes");
+                }
+                let queue = queue.clone();
+                let contents = Contents { queue, corked };
+                assert_eq!(assemble(&messages).unwrap(), contents);
             }
-            assert_eq!(assemble(&messages).unwrap(), queue);
         }
     }
 
     #[test]
     fn payloads_may_come_behind_all_datagrams() {
         let queue: Vec<_> = [0, 3, 0, 20_000, 1].map(datagram).into();
-        let mut messages: Vec<_> = messages(&queue).collect();
+        let corked = Some(cork(7));
+        let mut messages: Vec<_> = messages(&queue, corked.as_ref()).collect();
         for message in &mut messages {
-            message.sort_by_key(RawAttr::number);
+            message.sort_by_key(|attr| attr.number() == PAYLOAD);
         }
-        assert_eq!(assemble(&messages).unwrap(), queue);
+        let contents = Contents { queue, corked };
+        assert_eq!(assemble(&messages).unwrap(), contents);
     }
 
     #[test]
     fn what_does_not_fit_together_is_refused() {
         let header = |len| datagram(len).header.encode(DATAGRAM);
+        let corked = |len| cork(len).header.encode(CORK);
         let payload = |len: usize| RawAttr::new(PAYLOAD, vec![0; len]);
         for (attrs, word) in [
             (vec![payload(1)], "does not fit"),
@@ -182,6 +265,9 @@ mod tests {
             (vec![header(2), payload(1)], "not there"),
             (vec![header(1), header(1), payload(1)], "not there"),
             (vec![RawAttr::nested(DATAGRAM, &[])], "not there"),
+            (vec![corked(1)], "not there"),
+            (vec![corked(0), header(0)], "behind"),
+            (vec![corked(0), corked(0)], "behind"),
             (vec![RawAttr::u32(1, 1)], "(inode) does not belong"),
             (
                 vec![RawAttr::nested(DATAGRAM, &[RawAttr::u32(21, 3)])],

@@ -5,17 +5,18 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-use crate::datagram::{Datagram, DatagramHeader};
+use crate::cork::Cork;
+use crate::datagram::{Datagram, DatagramHeader, missing};
 use crate::diff::Difference;
 use crate::human;
 use crate::state::State;
 use crate::table::{self, SOCKET};
 use crate::value::Value as _;
 
-/// The state of a socket and the datagrams and errors that wait in it.
+/// The state of a socket, the datagrams and errors that wait in it, and the datagram that is corked.
 ///
 /// It can be used as the [`State`] that it has. In JSON it looks like one, with the datagrams as
-/// `queue` behind the attributes.
+/// `queue` and `corked` behind the attributes.
 //
 // Each half refuses what it does not know: this structure what neither of both has taken. A test
 // sees that nothing is dropped.
@@ -29,6 +30,9 @@ pub struct Snapshot {
     /// is what.)
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<Datagram>,
+    /// The corked datagram, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corked: Option<Cork>,
 }
 
 impl Deref for Snapshot {
@@ -44,6 +48,7 @@ impl From<State> for Snapshot {
         Self {
             state,
             queue: Vec::new(),
+            corked: None,
         }
     }
 }
@@ -52,11 +57,16 @@ impl Snapshot {
     /// A state with the datagrams that go with it.
     ///
     /// They are not counted by the state, which is of another moment: some may have come or gone.
-    pub fn new(mut state: State, queue: Vec<Datagram>) -> Self {
+    pub fn new(mut state: State, queue: Vec<Datagram>, corked: Option<Cork>) -> Self {
         let [datagrams, errors] = counts(&queue);
         state.queue_len = Some(datagrams).filter(|len| *len > 0);
         state.error_queue_len = Some(errors).filter(|len| *len > 0);
-        Self { state, queue }
+        state.cork_len = corked.as_ref().and_then(|cork| cork.header.len);
+        Self {
+            state,
+            queue,
+            corked,
+        }
     }
 
     /// What is wrong with the datagrams, if anything is: how many they are and how long.
@@ -72,8 +82,16 @@ impl Snapshot {
             }
         }
         let whole = |datagram: &Datagram| datagram.missing() == Some(0);
-        let place = self.queue.iter().position(|one| !whole(one))?;
-        Some(format!("the payload of datagram[{place}] is not len bytes"))
+        if let Some(place) = self.queue.iter().position(|one| !whole(one)) {
+            return Some(format!("the payload of datagram[{place}] is not len bytes"));
+        }
+        let cork = self.corked.as_ref()?;
+        let len = cork.header.len;
+        if missing(len, &cork.payload) != Some(0) {
+            return Some("the payload of the corked datagram is not len bytes".to_owned());
+        }
+        let other = len != self.state.cork_len;
+        other.then(|| "cork-len is not the len of the corked datagram".to_owned())
     }
 
     /// What a restored socket has otherwise than this snapshot, see [`State::unmet_by`]. What
@@ -90,6 +108,9 @@ impl Snapshot {
                 }
             }
         }
+        if let Some(cork) = &self.corked {
+            differences.extend(difference_of_corks(cork, restored.corked.as_ref()));
+        }
         differences
     }
 }
@@ -98,6 +119,28 @@ impl Snapshot {
 fn counts(queue: &[Datagram]) -> [u32; 2] {
     let errors = queue.iter().filter(|one| one.is_error()).count();
     [queue.len() - errors, errors].map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// In what a restored datagram that is corked differs.
+fn difference_of_corks(left: &Cork, right: Option<&Cork>) -> Option<Difference> {
+    let saved = |one: &Cork| one.header.as_saved_by(&left.header);
+    let same_header = right.is_some_and(|right| saved(left) == saved(right));
+    if same_header && right.is_some_and(|right| left.payload == right.payload) {
+        return None;
+    }
+    let show = |one: &Cork| {
+        if same_header {
+            human::bytes(&one.payload)
+        } else {
+            one.header.human()
+        }
+    };
+    Some(Difference {
+        attribute: table::by_name(SOCKET, if same_header { "payload" } else { "cork" })?,
+        name: "corked".to_owned(),
+        left: Some(show(left)),
+        right: right.map(show),
+    })
 }
 
 /// In what a restored datagram differs: in what is known of it, else in the payload.
@@ -147,7 +190,51 @@ mod tests {
 
     fn snapshot(payloads: &[&[u8]]) -> Snapshot {
         let queue = payloads.iter().map(|payload| datagram(payload)).collect();
-        Snapshot::new(State::default(), queue)
+        Snapshot::new(State::default(), queue, None)
+    }
+
+    #[test]
+    fn the_corked_datagram_is_compared_but_for_what_was_not_saved() {
+        use crate::cork::CorkHeader;
+
+        let cork = |header: CorkHeader| {
+            let payload = b"ab".to_vec();
+            let len = Some(2);
+            let header = CorkHeader { len, ..header };
+            Snapshot::new(State::default(), Vec::new(), Some(Cork { header, payload }))
+        };
+        let by = |name: &str| CorkHeader {
+            tos: Some(4),
+            ifname: name.parse().ok(),
+            fragsize: Some(1500),
+            ..CorkHeader::default()
+        };
+        let image = cork(by("eth0"));
+        assert_eq!(image.state.cork_len, Some(2));
+        assert_eq!(image.flaw(), None);
+        let other_mtu = CorkHeader {
+            fragsize: Some(9000),
+            ..by("eth0")
+        };
+        assert_eq!(image.unmet_by(&cork(other_mtu)), []);
+        assert_eq!(image.unmet_by(&cork(by("lo"))).len(), 1);
+        let anywhere = CorkHeader {
+            ifname: None,
+            ..by("eth0")
+        };
+        assert_eq!(cork(anywhere).unmet_by(&cork(by("lo"))), []);
+        let mut changed = image.clone();
+        if let Some(cork) = &mut changed.corked {
+            cork.payload = b"ac".to_vec();
+        }
+        let unmet = image.unmet_by(&changed);
+        assert_eq!(unmet[0].to_string(), "corked: 6162, 6163");
+        let none = Snapshot::new(State::default(), Vec::new(), None);
+        // That there is none, and how long it would be.
+        assert_eq!(image.unmet_by(&none).len(), 2);
+        changed.corked = None;
+        changed.state.cork_len = None;
+        assert_eq!(changed, none);
     }
 
     #[test]

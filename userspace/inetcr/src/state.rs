@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::attributes::attributes;
+use crate::cork::CORK as CORK_SET;
 use crate::datagram::DATAGRAM as DATAGRAM_SET;
 use crate::nests::{Ip, Linger, Membership, Owner, Timestamping, Txtime, Udp};
 use crate::record::REPORT as REPORT_SET;
@@ -150,6 +151,9 @@ attributes! {
         70 queue_len "queue-len" Place: u32;
         /// The same of the errors and time stamps that wait in the error queue.
         72 error_queue_len "error-queue-len" Place: u32;
+        /// Length of the payload of the corked datagram, absent if there is none. It comes back
+        /// as `queue_len` does.
+        73 cork_len "cork-len" Place: u32;
     }
     kept {
         12 "sockopt-passcred" Kind::Unused;
@@ -160,7 +164,7 @@ attributes! {
         56 "reuseport-group" Kind::Uint;
         61 "datagram" Kind::Nest("datagram", DATAGRAM_SET);
         62 "payload" Kind::Binary;
-        63 "cork" Kind::Nest("cork", &[]);
+        63 "cork" Kind::Nest("cork", CORK_SET);
         64 "lost" Kind::Flags("loss");
         65 "allow-lost" Kind::Flags("loss");
         66 "transaction" Kind::Enum("transaction");
@@ -177,6 +181,7 @@ pub(crate) const LOCAL_PORT: u16 = 28;
 pub(crate) const PIDFD: u16 = 23;
 pub(crate) const DATAGRAM: u16 = 61;
 pub(crate) const PAYLOAD: u16 = 62;
+pub(crate) const CORK: u16 = 63;
 pub(crate) const TRANSACTION: u16 = 66;
 pub(crate) const REPORT: u16 = 67;
 pub(crate) const FILTER_INODE: u16 = 71;
@@ -223,6 +228,11 @@ impl State {
             .iter()
             .filter_map(|(name, value)| Some(format!("{name}:{}", (*value)?)));
         known.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether the socket holds more than its state: datagrams, errors, or a corked datagram.
+    pub fn has_contents(&self) -> bool {
+        self.queue_len.is_some() || self.error_queue_len.is_some() || self.cork_len.is_some()
     }
 
     /// Address and port that the socket is bound to; what it does not have is 0.

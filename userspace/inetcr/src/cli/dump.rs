@@ -13,8 +13,8 @@ use super::{files, netns, pass_on_warning, text};
 
 /// Dump a socket, or many.
 ///
-/// The datagrams that wait in it are dumped, too, for which the kernel wants CAP_NET_RAW besides.
-/// They stay in the socket.
+/// The datagrams that wait in it are dumped, too, and one that is corked, for which the kernel wants
+/// CAP_NET_RAW besides. They stay in the socket.
 ///
 /// One socket is found by its inode number, as `ss -e` and the links in /proc/PID/fd show it, or
 /// by a file descriptor of a process. To look into another process needs the right to attach to
@@ -70,7 +70,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|PATH")]
     netns: Option<PathBuf>,
 
-    /// Leave out the datagrams and errors that wait in the socket: the restored one begins without.
+    /// Leave out the datagrams and errors that wait in the socket, and a corked datagram: the
+    /// restored socket begins without.
     #[arg(long)]
     no_queue: bool,
 
@@ -197,7 +198,7 @@ fn sort_out<T>(records: Vec<Record<T>>) -> (Vec<T>, Vec<Refused>) {
 }
 
 fn without_queue(state: State) -> Snapshot {
-    Snapshot::new(state, Vec::new())
+    Snapshot::new(state, Vec::new(), None)
 }
 
 fn open_process(pid: i32) -> anyhow::Result<OwnedFd> {

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, anyhow, bail};
 use command_fds::{CommandFdExt as _, FdMapping};
-use inetcr::{Client, Image, Restored, Selector, Snapshot, State};
+use inetcr::{Client, Contents, Image, Restored, Selector, Snapshot, State};
 use serde_json::json;
 
 use super::{files, pass_on_warning, text};
@@ -167,12 +167,16 @@ fn compare(
     let target = selector.with_cookie(socket.cookie);
     let state = client.dump(target)?;
     // What has arrived in the meantime is not asked for: that takes CAP_NET_RAW.
-    let queue = if image.queue.is_empty() {
-        Vec::new()
+    let Contents { queue, corked } = if image.queue.is_empty() && image.corked.is_none() {
+        Contents::default()
     } else {
-        client.queue(target)?
+        client.contents(target)?
     };
-    let copy = Snapshot { state, queue };
+    let copy = Snapshot {
+        state,
+        queue,
+        corked,
+    };
     let unmet = image.unmet_by(&copy);
     if !unmet.is_empty() {
         let unmet: Vec<_> = unmet.iter().map(ToString::to_string).collect();

@@ -33,7 +33,9 @@ fn socket(snapshot: &Snapshot) -> String {
     let rows = rows.filter(|(name, value)| !USUAL.contains(&(name.as_str(), value.as_str())));
     let queue = snapshot.queue.iter();
     let queue = queue.map(|datagram| ("datagram".to_owned(), datagram.header.to_string()));
-    let rows: Vec<_> = rows.chain(queue).collect();
+    let cork = snapshot.corked.iter();
+    let cork = cork.map(|cork| ("corked".to_owned(), cork.header.to_string()));
+    let rows: Vec<_> = rows.chain(queue).chain(cork).collect();
     let width = rows.iter().map(|(name, _)| name.len()).max();
     for (name, value) in rows {
         let width = width.unwrap_or_default();
@@ -222,6 +224,23 @@ udp dgram ? *:* *:* fd:7
 ";
         assert_eq!(sockets(&Image::from_json(json).unwrap()), expected);
         assert_eq!(sockets(&Image::new(Vec::<State>::new())), "");
+    }
+
+    #[test]
+    fn a_corked_datagram_has_a_line() {
+        let json = r#"{
+            "cork-len": 2,
+            "corked": { "cork": { "len": 2, "dest-addr": "10.0.0.2", "dest-port": 53,
+                "source-addr": "10.0.0.1", "ttl": 5, "tos": 0, "mark": 16, "priority": 0,
+                "confirm": 1, "ifname": "eth0", "gateway": 0, "fragsize": 1500 },
+                "payload": "6869" }
+        }"#;
+        let expected = "\
+family ? protocol ? type ? ? *:* *:*
+    cork-len  2
+    corked    10.0.0.1 -> 10.0.0.2:53, 2 bytes, ttl 5, mark 0x10, confirm, ifname eth0, fragsize 1500
+";
+        assert_eq!(shown(json), expected);
     }
 
     #[test]

@@ -4,9 +4,9 @@
 use std::net::IpAddr;
 
 use inetcr::{
-    BindLocks, Datagram, DatagramHeader, DeviceName, ErrorOrigin, FileFlags, Ip, IpFlags, Linger,
-    Membership, Shutdown, Snapshot, SockState, SockoptFlags, State, Time, Timestamp, Timestamping,
-    Txtime, Udp, UdpFlags,
+    BindLocks, Cork, CorkHeader, Datagram, DatagramHeader, DeviceName, ErrorOrigin, FileFlags, Ip,
+    IpFlags, Linger, Membership, Shutdown, Snapshot, SockState, SockoptFlags, State, Time,
+    Timestamp, Timestamping, Txtime, Udp, UdpFlags,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ prop_compose! {
 prop_compose! {
     fn numbers()(
         base in switches().boxed(),
-        numbers in proptest::collection::vec(option::of(any::<u32>()), 12),
+        numbers in proptest::collection::vec(option::of(any::<u32>()), 13),
         wide in proptest::array::uniform2(option::of(any::<u64>())),
     ) -> State {
         State {
@@ -134,6 +134,7 @@ prop_compose! {
             bound_ifindex: numbers[9],
             queue_len: numbers[10],
             error_queue_len: numbers[11],
+            cork_len: numbers[12],
             inode: wide[0],
             cookie: wide[1],
             ..base
@@ -280,11 +281,46 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn corked()(
+        addresses in proptest::array::uniform2(option::of(any::<IpAddr>())),
+        dest_port in option::of(any::<u16>()),
+        ifname in option::of(device()),
+        txtime in option::of(any::<u64>()),
+        numbers in proptest::array::uniform8(option::of(any::<u32>())),
+        options in option::of(proptest::collection::vec(any::<u8>(), 0..=40)),
+        flags in proptest::array::uniform2(option::of(any::<bool>())),
+        payload in proptest::collection::vec(any::<u8>(), 0..64),
+    ) -> Cork {
+        let header = CorkHeader {
+            len: u32::try_from(payload.len()).ok(),
+            dest_addr: addresses[0],
+            dest_port,
+            source_addr: addresses[1],
+            ttl: numbers[0],
+            tos: numbers[1],
+            mark: numbers[2],
+            priority: numbers[3],
+            options,
+            gso_size: numbers[4],
+            txtime,
+            timestamping: numbers[5],
+            tskey: numbers[6],
+            confirm: flags[0],
+            ifname,
+            gateway: flags[1],
+            fragsize: numbers[7],
+        };
+        Cork { header, payload }
+    }
+}
+
+prop_compose! {
     /// Any state with datagrams.
     pub fn snapshot()(
         state in state(),
         queue in proptest::collection::vec(datagram(), 0..4),
+        corked in option::of(corked()),
     ) -> Snapshot {
-        Snapshot::new(state, queue)
+        Snapshot::new(state, queue, corked)
     }
 }

@@ -7,9 +7,9 @@ use std::os::fd::AsFd as _;
 
 use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, Role, SOCKET, lookup};
 use inetcr::{
-    BindLocks, DATAGRAM, ErrorOrigin, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, OWNER, OwnerType,
-    REPORT, Scope, Selection, Shutdown, SockState, SockoptFlags, TIMESTAMPING, TXTIME, Timestamp,
-    Transaction, UDP, UdpFlags,
+    BindLocks, CORK, DATAGRAM, ErrorOrigin, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, OWNER,
+    OwnerType, REPORT, Scope, Selection, Shutdown, SockState, SockoptFlags, TIMESTAMPING, TXTIME,
+    Timestamp, Transaction, UDP, UdpFlags,
 };
 
 use schema::{Exchange, Spec, header, kind_of, spec};
@@ -45,6 +45,7 @@ fn the_tables_have_the_rows_of_the_specification() {
     compare("membership", MEMBERSHIP);
     compare("datagram", DATAGRAM);
     compare("report", REPORT);
+    compare("cork", CORK);
 }
 
 /// Values and names of flags.
@@ -158,7 +159,7 @@ fn a_state_carries_all_that_the_commands_exchange() {
     };
     let exchange = |command| exchange(&spec, command);
     let queue = &of_many(&spec, "queue").reply.attributes;
-    assert_eq!(queue, &["datagram", "payload"]);
+    assert_eq!(queue, &["datagram", "payload", "cork"]);
     let in_a_part = |name: &String| name == "transaction" || queue.contains(name);
     let dump = &exchange("dump").reply.attributes;
     let restore = &exchange("restore").request.attributes;
