@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `AF_INET_CR_CMD_QUEUE`: what waits to be received from a socket, its errors and its datagrams, and
-//! the datagram that is corked.
+//! `AF_INET_CR_CMD_QUEUE`: what waits to be received from a socket, its errors and its datagrams,
+//! and the datagram that is corked.
 
 #![forbid(unsafe_code)]
 
@@ -58,7 +58,8 @@ pub(crate) struct Queue;
 ///
 /// They are copies, charged to the requester: the reader may take any time.
 pub(crate) struct State {
-    /// The errors, the oldest first, then the datagrams, then the corked one, and where their payloads begin.
+    /// The errors, the oldest first, then the datagrams, then the corked one, and where their
+    /// payloads begin.
     ///
     /// In this order they fit into a receive buffer as they did: a datagram may take the last byte
     /// of it, an error may not.

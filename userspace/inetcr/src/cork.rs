@@ -63,8 +63,10 @@ fn one_line(header: &CorkHeader) -> String {
         let (name, value) = (row.name(), row.value);
         match (name.as_str(), value.as_str()) {
             ("len", len) => words.push(format!("{len} bytes")),
-            ("source-addr" | "dest-addr" | "dest-port", _) | ("gateway", "off") => {}
-            ("mark" | "tos", "0x0") | ("priority", "0") => {}
+            ("source-addr" | "dest-addr" | "dest-port", _)
+            | ("gateway", "off")
+            | ("mark" | "tos", "0x0")
+            | ("priority", "0") => {}
             ("confirm" | "gateway", "on") => words.push(name),
             _ => words.push(format!("{name} {value}")),
         }
@@ -104,7 +106,7 @@ impl CorkHeader {
     /// what that has not saved, and the size of packets, which the kernel compares where it counts.
     pub(crate) fn as_saved_by(&self, image: &Self) -> Self {
         Self {
-            ifname: self.ifname.clone().filter(|_| image.ifname.is_some()),
+            ifname: self.ifname.filter(|_| image.ifname.is_some()),
             gateway: self.gateway.filter(|_| image.gateway.is_some()),
             fragsize: None,
             ..self.clone()

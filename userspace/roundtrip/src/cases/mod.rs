@@ -3,6 +3,7 @@
 //! The tests.
 
 mod addresses;
+mod cork;
 mod errqueue;
 mod faults;
 mod lifetime;
@@ -49,6 +50,7 @@ pub fn all(random: Random) -> Vec<Test> {
         owner::tests(),
         lost::tests(),
         queue::tests(),
+        cork::tests(),
         errqueue::tests(),
         many::tests(),
         recipe::tests(),

@@ -183,8 +183,7 @@ print(json.dumps([[payload.hex(), address] for payload, address in received]))
     // Another one on the port, which is refused.
     let refused = socket::udp()?;
     socket::bind(&refused, SocketAddrV4::new(OTHER, PORT))?;
-    socket::connect(&refused, PEER)?;
-    socket::send(&refused, b"x", libc::MSG_MORE)?;
+    socket::set_attribute(&refused, c"user.test", b"value")?;
     let inodes = [&original, &refused].map(socket::inode);
     let [Ok(first), Ok(second)] = inodes else {
         bail!("no inode number");
@@ -196,7 +195,7 @@ print(json.dumps([[payload.hex(), address] for payload, address in received]))
     let report = many.iter().find_map(|one| one["report"][0].as_object());
     let report = report.context("no report")?;
     ensure!(
-        report["errno"] == libc::EOPNOTSUPP && report["msg"].to_string().contains("corked"),
+        report["errno"] == libc::EOPNOTSUPP && report["msg"].to_string().contains("attribute"),
         "reported {report:?}"
     );
     drop(original);

@@ -17,7 +17,7 @@ mod queue;
 mod refusal;
 
 pub use dump::{Dump, same_dump};
-pub use queue::{Part, Queued, carrying, datagrams};
+pub use queue::{Part, Queued, carrying, cork, datagrams};
 pub use refusal::{Expected, dump_refused, refused, restore_refused};
 
 pub const DUMP: u8 = 1;
@@ -60,11 +60,13 @@ pub mod attr {
     pub const MEMBERSHIP: u16 = 60;
     pub const DATAGRAM: u16 = 61;
     pub const PAYLOAD: u16 = 62;
+    pub const CORK: u16 = 63;
     pub const TRANSACTION: u16 = 66;
     pub const REPORT: u16 = 67;
     pub const QUEUE_LEN: u16 = 70;
     pub const FILTER_INODE: u16 = 71;
     pub const ERROR_QUEUE_LEN: u16 = 72;
+    pub const CORK_LEN: u16 = 73;
 
     /// Inside `DATAGRAM`.
     pub mod datagram {

@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, bail, ensure};
-use inetcr::{Client, DatagramHeader, Error, RawAttr, Restored, Selector, Target};
+use inetcr::{Client, CorkHeader, DatagramHeader, Error, RawAttr, Restored, Selector, Target};
 
 use super::{Dump, QUEUE, RESTORE, attr, dump_by};
 
@@ -60,8 +60,15 @@ impl Queued {
         let queue = messages.context("QUEUE")?.concat();
         let queued = Self { dump, queue };
         // The client library must know all that the kernel says.
-        let of_library = client.queue(target)?;
-        for (ours, theirs) in queued.datagrams()?.iter().zip(&of_library) {
+        let of_library = client.contents(target)?;
+        if let (Some(ours), Some(theirs)) = (queued.cork()?, of_library.corked) {
+            let attrs = sorted(theirs.header.to_attrs());
+            ensure!(
+                sorted(ours.0.0.clone()) == attrs && ours.1 == theirs.payload,
+                "the client library changes the cork: {ours:02x?}, {theirs:02x?}"
+            );
+        }
+        for (ours, theirs) in queued.datagrams()?.iter().zip(&of_library.queue) {
             let attrs = sorted(theirs.header.to_attrs());
             ensure!(
                 sorted(ours.0.0.clone()) == attrs && ours.1 == theirs.payload,
@@ -74,6 +81,11 @@ impl Queued {
     /// What QUEUE gave: the attributes and the payload of each datagram.
     pub fn datagrams(&self) -> Result<Vec<(Dump, Vec<u8>)>> {
         datagrams(&self.queue)
+    }
+
+    /// What QUEUE gave of the corked datagram: the attributes and the payload.
+    pub fn cork(&self) -> Result<Option<(Dump, Vec<u8>)>> {
+        cork(&self.queue)
     }
 
     /// Brings the socket back.
@@ -117,8 +129,10 @@ pub fn carrying(attrs: &[RawAttr], room: usize) -> Vec<&[RawAttr]> {
 }
 
 /// The attributes and the payload of each datagram in some attributes. The pieces of payload fill
-/// the datagrams in their order.
+/// the datagrams in their order. Those of the corked one are left out, with all behind them.
 pub fn datagrams(attrs: &[RawAttr]) -> Result<Vec<(Dump, Vec<u8>)>> {
+    let end = attrs.iter().position(|attr| attr.number() == attr::CORK);
+    let attrs = &attrs[..end.unwrap_or(attrs.len())];
     let mut found = Vec::new();
     let mut pieces = Vec::new();
     for attr in attrs {
@@ -142,6 +156,32 @@ pub fn datagrams(attrs: &[RawAttr]) -> Result<Vec<(Dump, Vec<u8>)>> {
     let found = found.into_iter().map(fill).collect::<Result<Vec<_>>>()?;
     ensure!(pieces.next().is_none(), "more payload than datagrams");
     Ok(found)
+}
+
+/// The attributes and the payload of the corked datagram, which is the last in some attributes.
+pub fn cork(attrs: &[RawAttr]) -> Result<Option<(Dump, Vec<u8>)>> {
+    let mut attrs = attrs.iter().skip_while(|attr| attr.number() != attr::CORK);
+    let Some(cork) = attrs.next() else {
+        return Ok(None);
+    };
+    let cork = Dump(cork.children()?);
+    CorkHeader::from_attrs(&cork.0).context("decoding the cork")?;
+    let mut payload = Vec::new();
+    for attr in attrs {
+        ensure!(
+            attr.number() == attr::PAYLOAD,
+            "attribute {} behind the cork",
+            attr.number()
+        );
+        payload.extend_from_slice(&attr.payload);
+    }
+    let len = cork.u32(1).context("no length")?;
+    ensure!(
+        u32::try_from(payload.len()) == Ok(len),
+        "{} of {len} bytes",
+        payload.len()
+    );
+    Ok(Some((cork, payload)))
 }
 
 fn sorted(mut attrs: Vec<RawAttr>) -> Vec<RawAttr> {

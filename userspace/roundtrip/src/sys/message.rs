@@ -45,6 +45,46 @@ pub fn send_to(
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// `sendmsg(2)` with control messages and flags, to an address or to the peer.
+pub fn send_message(
+    fd: &impl AsRawFd,
+    to: Option<SocketAddrV4>,
+    control: &[Control],
+    payload: &[u8],
+    flags: i32,
+) -> io::Result<usize> {
+    // 64-bit words, for the alignment of cmsghdr.
+    let mut words = Vec::<u64>::new();
+    for (level, kind, data) in control {
+        let len = 16 + data.len();
+        let kind = [level.to_ne_bytes(), kind.to_ne_bytes()].concat();
+        let mut bytes = [&len.to_ne_bytes(), kind.as_slice(), data].concat();
+        bytes.resize(len.next_multiple_of(8), 0);
+        let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("whole words"));
+        words.extend(bytes.chunks(8).map(word));
+    }
+    let mut name = to.map_or(NOTHING, sockaddr);
+    let mut vector = libc::iovec {
+        iov_base: payload.as_ptr().cast_mut().cast(),
+        iov_len: payload.len(),
+    };
+    // SAFETY: all zeroes is a valid msghdr; some libraries give it padding.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    if to.is_some() {
+        header.msg_name = (&raw mut name).cast();
+        header.msg_namelen = socklen::<libc::sockaddr_in>();
+    }
+    header.msg_iov = &raw mut vector;
+    header.msg_iovlen = 1;
+    if !words.is_empty() {
+        header.msg_control = words.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(words.as_slice());
+    }
+    // SAFETY: every pointer of the header is valid for its length, and is only read.
+    let sent = unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const header, flags) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
 /// `recv(2)` into a buffer, and nothing but that.
 pub fn receive_into(fd: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes.

@@ -7,7 +7,9 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-pub use super::message::{Message, receive, receive_into, receive_message, send, send_to};
+pub use super::message::{
+    Control, Message, receive, receive_into, receive_message, send, send_message, send_to,
+};
 use super::{check, socklen};
 
 /// `socket(2)`, close-on-exec.

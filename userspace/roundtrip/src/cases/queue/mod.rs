@@ -23,6 +23,9 @@ use crate::cr::{self, Dump, Queued, attr};
 use crate::observe::{Observation, observe, same};
 use crate::runner::Test;
 use crate::sys::socket::{self, Message};
+pub use ends::port_is_free;
+pub use refusals::piece;
+pub use traffic::{HERE, payload, tell};
 
 pub fn tests() -> Vec<Test> {
     [
