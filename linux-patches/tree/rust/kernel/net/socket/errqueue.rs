@@ -263,12 +263,7 @@ unsafe fn read(skb: *mut bindings::sk_buff) -> Result<(DatagramInfo, ErrorInfo),
         ..DatagramInfo::NOTHING
     };
     // SAFETY: As above.
-    let (network, transport) = unsafe {
-        (
-            bindings::skb_network_offset(skb),
-            bindings::skb_transport_offset(skb),
-        )
-    };
+    let network = unsafe { bindings::skb_network_offset(skb) };
     // SAFETY: As above. Nobody changes a packet that was cloned, and one that was not has nobody.
     let read_at = |offset: c_int, to: &mut [u8]| unsafe { read_at(skb, offset, to) };
 
@@ -298,6 +293,12 @@ unsafe fn read(skb: *mut bindings::sk_buff) -> Result<(DatagramInfo, ErrorInfo),
     // What `ipv4_datagram_support_cmsg` has told of the packet.
     let is_stamp = origin == ErrorOrigin::Timestamping;
     if origin == ErrorOrigin::Icmp || is_stamp && pktinfo.ipi_ifindex != 0 {
+        // SAFETY: As above.
+        if !unsafe { bindings::skb_transport_header_was_set(skb) } {
+            return Err(UNKNOWN);
+        }
+        // SAFETY: As above.
+        let transport = unsafe { bindings::skb_transport_offset(skb) };
         let mut iph = [0; size_of::<bindings::iphdr>()];
         read_at(network, &mut iph).map_err(|_| UNKNOWN)?;
         let [_, tos, _, _, _, _, _, _, ttl, _, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = iph;
