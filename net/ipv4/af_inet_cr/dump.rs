@@ -83,7 +83,7 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
         ));
     }
 
-    let reply = request.reply(socket.room()?)?;
+    let reply = request.reply(GENLMSG_DEFAULT_SIZE.saturating_add(socket.more_room()?))?;
     let current = current!();
     let pid_ns = current.active_pid_ns().ok_or(ESRCH)?;
     socket.put(request.net(), pid_ns, &reply)?;
@@ -95,7 +95,7 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
 pub(crate) struct Patience(bool);
 
 impl Patience {
-    /// Waits for one that has to be waited for, and for no other.
+    /// Waits until one has to be waited for in vain, and for no other from then on.
     pub(crate) const fn some() -> Patience {
         Patience(true)
     }
@@ -113,8 +113,9 @@ pub(crate) fn lock<'a>(
 ) -> Result<LockedSocket<'a>, Refusal> {
     let sock = match file.try_lock() {
         Err(EBUSY) if patience.0 => {
-            patience.0 = false;
-            file.lock_soon()
+            let sock = file.lock_soon();
+            patience.0 = sock.is_ok();
+            sock
         }
         result => result,
     };
@@ -136,6 +137,9 @@ pub(crate) struct Dumpable<'a> {
 }
 
 impl<'a> Dumpable<'a> {
+    /// How much room in a message a socket may take without a program or a membership.
+    pub(crate) const PLAIN: usize = 1024;
+
     /// Locks a socket, or refuses it for what it is or has.
     pub(crate) fn find(
         file: &'a SocketFile,
@@ -156,10 +160,10 @@ impl<'a> Dumpable<'a> {
         })
     }
 
-    /// Returns how much room in a message the socket may take.
-    pub(crate) fn room(&self) -> Result<usize, Refusal> {
-        Ok(GENLMSG_DEFAULT_SIZE
-            .saturating_add(filter::room(&self.sock)?)
+    /// Returns how much room in a message the socket takes beside what every socket has, which is
+    /// [`Self::PLAIN`] at the most.
+    pub(crate) fn more_room(&self) -> Result<usize, Refusal> {
+        Ok(filter::room(&self.sock)?
             .saturating_add(self.reuseport.room())
             .saturating_add(membership::room(&self.sock)))
     }

@@ -26,7 +26,8 @@ use kernel::{
             DumpOperation,
             DumpRequest,
             OpFlags,
-            Policy, //
+            Policy,
+            GENLMSG_DEFAULT_SIZE, //
         },
         socket::{
             BoundFilter,
@@ -103,7 +104,7 @@ impl DumpOperation for DumpMany {
         let mut writer = Writer {
             batch,
             pid_ns: &state.pid_ns,
-            // Each batch waits for one socket at the most.
+            // Each batch waits for one socket in vain at the most.
             patience: Patience::some(),
             reserved: &mut state.reserved,
         };
@@ -245,7 +246,7 @@ impl Writer<'_, '_> {
         let mut room = 0;
 
         let state = find(file, net, &mut self.patience).and_then(|socket| {
-            room = socket.room()?;
+            room = Dumpable::PLAIN.saturating_add(socket.more_room()?);
             self.batch.put(|msg| {
                 put_fd(fd, msg)?;
                 socket.put(net, self.pid_ns, msg)
@@ -259,10 +260,12 @@ impl Writer<'_, '_> {
             EMSGSIZE if room > ROOM_MAX => {
                 Refusal::new(EMSGSIZE, "too large for an answer about many sockets")
             }
-            // It fits into the next one.
+            // It fits into the next one, which has as much as this anyway.
             EMSGSIZE if !self.batch.is_empty() => {
-                self.batch.reserve(room);
-                *self.reserved = room.max(*self.reserved);
+                if room > GENLMSG_DEFAULT_SIZE {
+                    self.batch.reserve(room);
+                    *self.reserved = room.max(*self.reserved);
+                }
                 return Err(EMSGSIZE);
             }
             EMSGSIZE if room > *self.reserved => {
