@@ -131,6 +131,7 @@ fn sockstat() -> Vec<Counter> {
         let Some(protocol) = words.next() else {
             continue;
         };
+        let protocol = protocol.trim_end_matches(':');
         while let (Some(key), Some(value)) = (words.next(), words.next()) {
             // Memory is counted per CPU and in advance.
             if !matches!(key, "mem" | "memory") {

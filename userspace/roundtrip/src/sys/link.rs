@@ -213,15 +213,6 @@ fn qdisc(name: &str, flags: i32, options: &[u8]) -> io::Result<()> {
     rtnetlink(libc::RTM_NEWQDISC, flags, &body)
 }
 
-/// Moves a device into another network namespace, where it is down and has no address.
-pub fn give_away(name: &str, there: &impl AsRawFd) -> io::Result<()> {
-    let mut body = vec![0_u8; 16]; // struct ifinfomsg
-    body[4..8].copy_from_slice(&index(name)?.to_ne_bytes());
-    let there = there.as_raw_fd().to_ne_bytes();
-    body.extend(attribute(IFLA_NET_NS_FD, &there));
-    rtnetlink(libc::RTM_NEWLINK, 0, &body)
-}
-
 /// Routes everything that has no other route by a gateway.
 pub fn default_route(gateway: Ipv4Addr) -> io::Result<()> {
     const RTF_UP: u16 = 1;
