@@ -116,7 +116,7 @@ impl DumpOperation for DumpMany {
             Place::Namespace(place) => {
                 let mut sockets = BoundSockets::walk(net, wanted.as_filter(), *place);
 
-                while let Some((sock, behind)) = sockets.next()? {
+                while let Some((sock, behind)) = sockets.next_sock()? {
                     // One that is not open any more is as good as gone.
                     if let Ok(file) = SocketFile::from_sock(&sock) {
                         writer.put(&file, None)?;

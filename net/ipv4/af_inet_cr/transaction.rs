@@ -92,7 +92,7 @@ struct HalfBuilt {
     /// The socket.
     restored: Restored,
     /// The datagram that does not have all of its payload yet.
-    datagram: Option<New>,
+    datagram: Option<Pending>,
     /// How many errors the socket has been given.
     errors: usize,
     /// The corked datagram, which comes behind the others.
@@ -102,7 +102,7 @@ struct HalfBuilt {
 }
 
 /// What is about to be put into a queue.
-enum New {
+enum Pending {
     /// A datagram.
     Datagram(NewDatagram),
     /// An error, or a time stamp.
@@ -111,31 +111,31 @@ enum New {
     Zerocopy(ErrorInfo),
 }
 
-impl New {
+impl Pending {
     /// Makes one without its payload.
-    fn new(item: &Item, net: &Net) -> Result<New> {
+    fn new(item: &Item, net: &Net) -> Result<Pending> {
         match &item.error {
-            None => NewDatagram::new(net, &item.datagram).map(New::Datagram),
-            Some(error) if error.origin == ErrorOrigin::Zerocopy => Ok(New::Zerocopy(*error)),
-            Some(error) => NewError::new(net, &item.datagram, error).map(New::Error),
+            None => NewDatagram::new(net, &item.datagram).map(Pending::Datagram),
+            Some(error) if error.origin == ErrorOrigin::Zerocopy => Ok(Pending::Zerocopy(*error)),
+            Some(error) => NewError::new(net, &item.datagram, error).map(Pending::Error),
         }
     }
 
     /// Appends to its payload.
     fn fill(&mut self, bytes: &[u8]) -> Result {
         match self {
-            New::Datagram(datagram) => datagram.fill(bytes),
-            New::Error(error) => error.fill(bytes),
-            New::Zerocopy(_) => Err(EMSGSIZE),
+            Pending::Datagram(datagram) => datagram.fill(bytes),
+            Pending::Error(error) => error.fill(bytes),
+            Pending::Zerocopy(_) => Err(EMSGSIZE),
         }
     }
 
     /// Tells whether all of its payload is there.
     fn is_complete(&self) -> bool {
         match self {
-            New::Datagram(datagram) => datagram.is_complete(),
-            New::Error(error) => error.is_complete(),
-            New::Zerocopy(_) => true,
+            Pending::Datagram(datagram) => datagram.is_complete(),
+            Pending::Error(error) => error.is_complete(),
+            Pending::Zerocopy(_) => true,
         }
     }
 
@@ -144,9 +144,9 @@ impl New {
         let place = *errors;
 
         match self {
-            New::Datagram(datagram) => return internals::enqueue(socket, datagram),
-            New::Error(error) => internals::enqueue_error(socket, error, place)?,
-            New::Zerocopy(error) => internals::enqueue_zerocopy(socket, &error, place)?,
+            Pending::Datagram(datagram) => return internals::enqueue(socket, datagram),
+            Pending::Error(error) => internals::enqueue_error(socket, error, place)?,
+            Pending::Zerocopy(error) => internals::enqueue_zerocopy(socket, &error, place)?,
         }
         *errors = place.saturating_add(1);
         Ok(())
@@ -244,7 +244,7 @@ impl HalfBuilt {
             (attr::DATAGRAM, Some(_)) => return wrong("the one before is not complete"),
             (attr::DATAGRAM, None) => {
                 let item = datagram::parse(attr, net)?;
-                New::new(&item, net).map_err(|errno| match errno {
+                Pending::new(&item, net).map_err(|errno| match errno {
                     EMSGSIZE => Refusal::new(ERANGE, "longer than a datagram can be").inside(
                         attr::DATAGRAM,
                         attr::datagram::LEN,

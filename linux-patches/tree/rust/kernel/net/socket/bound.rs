@@ -82,8 +82,7 @@ impl<'a> BoundSockets<'a> {
     /// # Errors
     ///
     /// `EINTR` if the calling task is killed.
-    // This is no iterator as it can fail.
-    pub fn next(&mut self) -> Result<Option<(ARef<Sock>, BoundPlace)>> {
+    pub fn next_sock(&mut self) -> Result<Option<(ARef<Sock>, BoundPlace)>> {
         if self.next == self.len && !self.fill()? {
             return Ok(None);
         }

@@ -258,8 +258,8 @@ impl LockedSocket<'_> {
         // SAFETY: The queue is valid, and the lock that we have by the type invariants is what
         // guards it, as this is called for UDP sockets only.
         let first = next(unsafe { (*queue).__bindgen_anon_1.__bindgen_anon_1.next });
-        // SAFETY: As above. An skb in the queue is valid, and so is what it points to.
         iter::successors(first, move |skb| {
+            // SAFETY: As above. An skb in the queue is valid, and so is what it points to.
             next(unsafe { (**skb).__bindgen_anon_1.__bindgen_anon_1.next })
         })
     }

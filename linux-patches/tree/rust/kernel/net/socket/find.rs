@@ -100,7 +100,7 @@ impl Wanted<'_> {
         };
         let mut sockets = BoundSockets::walk(self.net, filter, BoundPlace::start());
 
-        while let Some((sock, _)) = sockets.next()? {
+        while let Some((sock, _)) = sockets.next_sock()? {
             // It may be closed by now, or not be an open file yet.
             if let Ok(file) = SocketFile::from_sock(&sock) {
                 return Ok(Some(file));

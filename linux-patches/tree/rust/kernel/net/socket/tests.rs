@@ -537,14 +537,14 @@ mod cases {
         let mut cookies = KVec::new();
         let mut whole = BoundSockets::walk(net, filter, place);
 
-        while let Some((sock, behind)) = BoundSockets::walk(net, filter, place).next()? {
+        while let Some((sock, behind)) = BoundSockets::walk(net, filter, place).next_sock()? {
             // One that does not stop meets the same.
-            assert!(whole.next()?.is_some_and(|(other, _)| *other == *sock));
+            assert!(whole.next_sock()?.is_some_and(|(other, _)| *other == *sock));
             cookies.push(sock.cookie(), GFP_KERNEL)?;
             place = behind;
         }
 
-        assert!(whole.next()?.is_none());
+        assert!(whole.next_sock()?.is_none());
         Ok(cookies)
     }
 
@@ -617,9 +617,9 @@ mod cases {
 
         let all = BoundFilter::default();
         let mut walk = BoundSockets::walk(&net, all, BoundPlace::start());
-        let (mut last, mut place) = walk.next()?.ok_or(ENOENT)?;
+        let (mut last, mut place) = walk.next_sock()?.ok_or(ENOENT)?;
         for _ in 1..20 {
-            (last, place) = walk.next()?.ok_or(ENOENT)?;
+            (last, place) = walk.next_sock()?.ok_or(ENOENT)?;
         }
         drop(walk);
         assert_eq!(Some(&last.cookie()), cookies.get(19));
