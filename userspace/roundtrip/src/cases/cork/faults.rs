@@ -6,15 +6,14 @@ use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use inetcr::RawAttr;
 use libc::{SOL_IP, SOL_SOCKET};
 
 use super::{Begin, Style, receiver, seen};
-use crate::cases::faults::{Fault, is_want_of_memory};
+use crate::cases::faults::{Fault, each, is_want_of_memory};
 use crate::cases::queue::{HERE, drain, same_messages};
 use crate::cr::{self, DUMP, Dump, Part, QUEUE, Queued, RESTORE, attr};
-use crate::leaks::{Counters, PATIENCE};
 use crate::observe::same;
 use crate::rawnl::RawNetlink;
 use crate::runner::Test;
@@ -38,23 +37,6 @@ fn begin() -> Begin {
         sizes: &[100, 5000],
         ..begin
     }
-}
-
-/// Tries something until none of its allocations is left to fail, see `queue::faults`.
-fn each(mut attempt: impl FnMut(u32) -> Result<bool>) -> Result<()> {
-    let mut before = Counters::inside();
-    for nth in 1..2000 {
-        let injected = attempt(nth).with_context(|| format!("allocation {nth}"))?;
-        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, PATIENCE) {
-            bail!("allocation {nth}: leaked: {leaked}");
-        }
-        before.lower_to(&Counters::inside());
-        if !injected {
-            ensure!(nth > 1, "no allocation failed");
-            return Ok(());
-        }
-    }
-    bail!("never without a failure")
 }
 
 /// The error number of what was sent and answered, if it is an error.
