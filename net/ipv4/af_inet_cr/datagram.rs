@@ -76,6 +76,14 @@ pub(crate) static POLICY: [Policy; datagram::ERROR_PORT as usize + 1] = {
     table
 };
 
+/// Refuses a socket because its queues could not be read.
+pub(crate) fn unusual(errno: Error) -> Refusal {
+    match errno {
+        EOPNOTSUPP => Refusal::new(errno, "the queue is not that of an ordinary UDP socket"),
+        errno => errno.into(),
+    }
+}
+
 /// What a queue has: a datagram, or an error of one.
 #[derive(Clone, Copy)]
 pub(crate) struct Item {

@@ -196,9 +196,10 @@ impl<'a> Dumpable<'a> {
             0 => {}
             len => msg.put_u32(attr::QUEUE_LEN, len)?,
         }
-        match errqueue::count(sock)? {
+        match errqueue::read(sock)?.len() {
             0 => {}
-            len => msg.put_u32(attr::ERROR_QUEUE_LEN, len)?,
+            // CAST: The length of a queue is a `u32`.
+            len => msg.put_u32(attr::ERROR_QUEUE_LEN, len as u32)?,
         }
         if let Some(cork) = Corked::read(sock, net)? {
             msg.put_u32(attr::CORK_LEN, cork.len())?;

@@ -24,7 +24,8 @@ use kernel::{
             ErrorInfo,
             ErrorOrigin,
             LockedSocket,
-            NewError, //
+            NewError,
+            QueuedErrors, //
         },
     },
     prelude::*,
@@ -47,10 +48,22 @@ static_assert!(
         == uapi::af_inet_cr_error_origin_AF_INET_CR_ERROR_ORIGIN_ZEROCOPY
 );
 
-/// Returns how many errors a socket has, or refuses one that has what is not carried.
-pub(crate) fn count(sock: &LockedSocket<'_>) -> Result<u32, Refusal> {
-    sock.check_errors()
-        .map_err(|name| Refusal::new(EOPNOTSUPP, "is queued and not carried yet").about(name))
+/// Returns the errors of a socket, or refuses one that has what is not carried.
+pub(crate) fn read<'a>(sock: &LockedSocket<'a>) -> Result<QueuedErrors<'a>, Refusal> {
+    let errors = sock.errors().map_err(whole::unusual)?;
+
+    if errors.awaits_zerocopy() {
+        return Err(not_carried("a MSG_ZEROCOPY send that is not complete"));
+    }
+    for error in errors.iter() {
+        error.info().map_err(not_carried)?;
+    }
+    Ok(errors)
+}
+
+/// Refuses a socket because of what is in its error queue.
+pub(crate) fn not_carried(name: &'static str) -> Refusal {
+    Refusal::new(EOPNOTSUPP, "is queued and not carried yet").about(name)
 }
 
 /// What every error has.
@@ -64,11 +77,21 @@ const HEADER: &[u16] = &[
     datagram::TOS,
 ];
 
-/// What tells of a device.
-const DEVICE: &[u16] = &[datagram::PKTINFO_IFNAME, datagram::PKTINFO_IFINDEX];
-
 /// Where what failed was sent to.
 const NAME: &[u16] = &[datagram::ERROR_ADDR, datagram::ERROR_PORT];
+
+/// What only errors have, beside their origin.
+const ONLY: &[u16] = &[
+    datagram::ERROR_ADDR,
+    datagram::ERROR_PORT,
+    datagram::ERROR_ERRNO,
+    datagram::ERROR_TYPE,
+    datagram::ERROR_CODE,
+    datagram::ERROR_INFO,
+    datagram::ERROR_DATA,
+    datagram::ERROR_RFC4884_LEN,
+    datagram::ERROR_RFC4884_FLAGS,
+];
 
 /// What an error must have, and what else it can have.
 struct Shape {
@@ -183,7 +206,7 @@ pub(crate) fn put(error: &ErrorInfo, info: &DatagramInfo, nest: &AttrWriter) -> 
 /// Reads what makes a datagram an error, if anything does.
 pub(crate) fn parse(fields: &Fields<'_>) -> Result<Option<ErrorInfo>, Refusal> {
     if !fields.has(datagram::ERROR_ORIGIN) {
-        return match fields.types().find(|ty| *ty > datagram::ERROR_ORIGIN) {
+        return match fields.types().find(|ty| ONLY.contains(ty)) {
             Some(ty) => Err(fields.wrong(EINVAL, ty, "belongs to an error, which has an origin")),
             None => Ok(None),
         };
@@ -197,7 +220,8 @@ pub(crate) fn parse(fields: &Fields<'_>) -> Result<Option<ErrorInfo>, Refusal> {
         )
     })?;
 
-    let has_device = DEVICE.iter().any(|ty| fields.has(*ty));
+    let has_device =
+        fields.has(datagram::PKTINFO_IFNAME) || fields.number(datagram::PKTINFO_IFINDEX)? != 0;
     let shape = Shape::of(origin, has_device);
     if let Some(ty) = fields.types().find(|ty| !shape.has(*ty)) {
         return Err(fields.wrong(EINVAL, ty, "does not belong to an error of this origin"));

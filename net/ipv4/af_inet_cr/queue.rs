@@ -156,13 +156,8 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
             "a part of the kernel receives from the socket",
         ));
     }
-    let unusual = |errno| match errno {
-        EOPNOTSUPP => Refusal::new(errno, "the queue is not that of an ordinary UDP socket"),
-        errno => errno.into(),
-    };
-    errqueue::count(&sock)?;
-    let errors = sock.errors().map_err(unusual)?;
-    let datagrams = sock.datagrams().map_err(unusual)?;
+    let errors = errqueue::read(&sock)?;
+    let datagrams = sock.datagrams().map_err(datagram::unusual)?;
     let cork = match Corked::read(&sock, request.net())? {
         Some(cork) => {
             let payload = cork.payload(&sock)?;
@@ -182,7 +177,7 @@ fn copy(
     cork: Option<(Corked, KVVec<u8>)>,
 ) -> Result<State, Refusal> {
     let add = |sum: usize, len| sum.saturating_add(u32_as_usize(len));
-    let of_errors = errors.iter().map(|error| error.datagram().len);
+    let of_errors = errors.iter().map(QueuedError::payload_len);
     let of_datagrams = datagrams.iter().map(Datagram::payload_len);
     let of_cork = cork.as_ref().map_or(0, |(_, payload)| payload.len());
     let len = of_datagrams.fold(of_errors.fold(of_cork, add), add);
@@ -198,9 +193,10 @@ fn copy(
     };
 
     for error in errors {
+        let (datagram, info) = error.info().map_err(errqueue::not_carried)?;
         let item = Item::Datagram(datagram::Item {
-            datagram: *error.datagram(),
-            error: Some(*error.error()),
+            datagram,
+            error: Some(info),
         });
         state.add(item, |payload| error.read(payload))?;
     }

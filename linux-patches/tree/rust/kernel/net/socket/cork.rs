@@ -202,8 +202,9 @@ impl LockedSocket<'_> {
     ///
     /// # Errors
     ///
-    /// `EFAULT` if it has another length than `to`.
+    /// `EFAULT` if it has another length than `to`, and `EOPNOTSUPP` as [`Self::cork`].
     pub fn read_cork(&self, to: &mut [u8]) -> Result {
+        self.udp().filter(|udp| udp.is_plain()).ok_or(EOPNOTSUPP)?;
         let mut rest = to;
 
         for (skb, offset, len) in self.cork_pieces() {
@@ -244,7 +245,7 @@ impl LockedSocket<'_> {
         })
     }
 
-    /// What is in the write queue. Of a UDP socket, it only changes with the socket lock held.
+    /// What is in the write queue of a UDP socket, which only changes with the socket lock held.
     fn write_queue(&self) -> impl Iterator<Item = *mut bindings::sk_buff> + '_ {
         let sk = self.as_ptr();
         // SAFETY: By the type invariants, the pointer is valid, so that pointing to a field is in

@@ -23,6 +23,7 @@ use core::{
         Ipv4Addr,
         SocketAddrV4, //
     },
+    ops::Deref,
     ptr::{
         self,
         NonNull, //
@@ -188,33 +189,32 @@ unsafe fn read_at(skb: *const bindings::sk_buff, offset: c_int, to: &mut [u8]) -
 ///
 /// # Safety
 ///
-/// `skb` must be in the locked error queue of a UDP socket.
-unsafe fn read(skb: *mut bindings::sk_buff) -> Result<(DatagramInfo, ErrorInfo), &'static str> {
+/// `skb` must be valid, and must have been in the error queue of a UDP socket, with `serr` as its
+/// control block.
+unsafe fn read(
+    skb: *mut bindings::sk_buff,
+    serr: &bindings::sock_exterr_skb,
+) -> Result<(DatagramInfo, ErrorInfo), &'static str> {
     const UNKNOWN: &str = "an error of an unknown kind";
 
     // CAST: A small number.
     const HWTSTAMP_NETDEV: u8 = bindings::SKBTX_HW_TSTAMP_NETDEV as u8;
 
-    // SAFETY: An skb in a locked queue is valid. The control block of one in the error queue is a
-    // `struct sock_exterr_skb`, which begins with a `struct inet_skb_parm`, of which the beginning
-    // is read as a `struct in_pktinfo`. It is aligned to eight bytes.
-    let (ee, addr_offset, port, has_stats, optlen, frag_max_size, pktinfo) = unsafe {
-        let cb = &raw const (*skb).cb;
-        let serr = cb.cast::<bindings::sock_exterr_skb>();
-        let parm = cb.cast::<bindings::inet_skb_parm>();
+    let (ee, port) = (serr.ee, u16::from_be(serr.port));
+    // SAFETY: The control block begins with a `struct inet_skb_parm`, of which the beginning is
+    // read as a `struct in_pktinfo` (`ipv4_pktinfo_prepare`). Both are numbers, and aligned to less
+    // than what they are in.
+    let (optlen, frag_max_size, pktinfo) = unsafe {
+        let parm = (&raw const serr.header).cast::<bindings::inet_skb_parm>();
 
         (
-            (*serr).ee,
-            (*serr).addr_offset,
-            u16::from_be((*serr).port),
-            (*serr).opt_stats() != 0,
             (*parm).opt.optlen,
             (*parm).frag_max_size,
-            *cb.cast::<bindings::in_pktinfo>(),
+            *parm.cast::<bindings::in_pktinfo>(),
         )
     };
-    // SAFETY: As above. What the skb shares with another one, which may be on its way still, is
-    // read by volatile reads.
+    // SAFETY: The caller says that the skb is valid. What it shares with another one, which may be
+    // on its way still, and what its reader writes to, is read by volatile reads.
     let (tx_flags, hwtstamp, len, tstamp) = unsafe {
         let shinfo = bindings::skb_shinfo(skb);
         let hwtstamps = bindings::skb_hwtstamps(skb);
@@ -223,7 +223,7 @@ unsafe fn read(skb: *mut bindings::sk_buff) -> Result<(DatagramInfo, ErrorInfo),
             (&raw const (*shinfo).tx_flags).read_volatile(),
             (&raw const (*hwtstamps).__bindgen_anon_1.hwtstamp).read_volatile(),
             (*skb).len,
-            (*skb).__bindgen_anon_2.tstamp,
+            (&raw const (*skb).__bindgen_anon_2.tstamp).read_volatile(),
         )
     };
 
@@ -233,9 +233,6 @@ unsafe fn read(skb: *mut bindings::sk_buff) -> Result<(DatagramInfo, ErrorInfo),
         _ => {}
     }
     let origin = ErrorOrigin::from_number(ee.ee_origin.into()).ok_or(UNKNOWN)?;
-    if has_stats {
-        return Err("SOF_TIMESTAMPING_OPT_STATS");
-    }
     // SAFETY: As above.
     if unsafe { bindings::skb_wifi_acked_valid(skb) } {
         return Err("a Wi-Fi status");
@@ -264,13 +261,14 @@ unsafe fn read(skb: *mut bindings::sk_buff) -> Result<(DatagramInfo, ErrorInfo),
     };
     // SAFETY: As above.
     let network = unsafe { bindings::skb_network_offset(skb) };
-    // SAFETY: As above. Nobody changes a packet that was cloned, and one that was not has nobody.
+    // SAFETY: As above. What is in front of the data was written before the skb was queued. (Memory
+    // that was spliced into the payload may change, which is why only C code copies from it.)
     let read_at = |offset: c_int, to: &mut [u8]| unsafe { read_at(skb, offset, to) };
 
     // Where `ipv4_datagram_support_addr` says so.
     if matches!(origin, ErrorOrigin::Local | ErrorOrigin::Icmp) {
         let mut addr = [0; 4];
-        let offset = network.saturating_add(addr_offset.into());
+        let offset = network.saturating_add(serr.addr_offset.into());
 
         read_at(offset, &mut addr).map_err(|_| UNKNOWN)?;
         error.dest.set_ip(addr.into());
@@ -349,93 +347,90 @@ unsafe fn read(skb: *mut bindings::sk_buff) -> Result<(DatagramInfo, ErrorInfo),
 ///
 /// # Invariants
 ///
-/// `skb` is valid, and we have a reference to it. It was in the error queue of a socket that is
-/// valid as long as the lifetime `'a`: its memory is charged to that until the last reference is
-/// gone.
+/// `skb` is valid, and we have a reference to it. It was in the error queue of a UDP socket, with
+/// `serr` as its control block, and the socket is valid as long as the lifetime `'a`: the memory
+/// of the skb is charged to that until the last reference is gone.
 pub struct QueuedError<'a> {
     skb: NonNull<bindings::sk_buff>,
-    datagram: DatagramInfo,
-    error: ErrorInfo,
+    // A copy, as it belongs to the reader of the error once that is out of the queue.
+    serr: bindings::sock_exterr_skb,
     _socket: PhantomData<&'a bindings::socket>,
 }
 
-/// Errors, of which there may be many.
-pub type QueuedErrors<'a> = Vec<QueuedError<'a>, KVmalloc>;
+/// The errors that wait to be received from a socket, the oldest first.
+///
+/// They are not to be kept long: their memory is the socket's.
+pub struct QueuedErrors<'a> {
+    errors: Vec<QueuedError<'a>, KVmalloc>,
+    awaits_zerocopy: bool,
+}
+
+impl<'a> QueuedErrors<'a> {
+    /// Tells whether there is a `MSG_ZEROCOPY` send that is not complete.
+    ///
+    /// What will be told of it will come to this socket and to no other.
+    pub fn awaits_zerocopy(&self) -> bool {
+        self.awaits_zerocopy
+    }
+}
+
+impl<'a> Deref for QueuedErrors<'a> {
+    type Target = [QueuedError<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.errors
+    }
+}
 
 impl<'a> LockedSocket<'a> {
-    /// Returns how many errors wait to be received, if it is known of all of them what they are;
-    /// else the name of what one has that is not.
-    ///
-    /// A `MSG_ZEROCOPY` send that is not complete counts as such a thing: what will be told of it
-    /// will come to this socket and to no other.
-    pub fn check_errors(&self) -> Result<u32, &'static str> {
-        let options = self.options_memory();
-
-        self.with_error_queue(|queue| {
-            let (mut count, mut zerocopy) = (0_u32, 0_usize);
-
-            // SAFETY: The queue is the error queue, and locked.
-            unsafe {
-                for_each(queue, |skb| {
-                    let (_, error) = read(skb)?;
-
-                    count = count.saturating_add(1);
-                    if error.origin == ErrorOrigin::Zerocopy {
-                        zerocopy = zerocopy.saturating_add(u32_as_usize((*skb).truesize));
-                    }
-                    Ok(())
-                })?
-            };
-
-            // Each send that is not complete has memory for what will be told of it, from its
-            // begin (`msg_zerocopy_alloc`) to its place in the queue, where it is counted above.
-            let other = usize::try_from(self.sk_omem_alloc()).unwrap_or(0);
-            let uses_zerocopy = self.flag(SockFlag::ZEROCOPY) || self.zckey() != 0;
-            match uses_zerocopy && other != options.saturating_add(zerocopy) {
-                true => Err("a MSG_ZEROCOPY send that is not complete"),
-                false => Ok(count),
-            }
-        })
-    }
-
-    /// Returns the errors that wait to be received, the oldest first, as of one moment.
-    ///
-    /// They are not to be kept long: their memory is the socket's.
+    /// Returns the errors that wait to be received, as of one moment.
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` if the socket is not an ordinary UDP socket of IPv4, or one of the errors is
-    /// not [known](Self::check_errors), and `ENOMEM`.
+    /// `EOPNOTSUPP` if the socket is not an ordinary UDP socket of IPv4, and `ENOMEM`.
     pub fn errors(&self) -> Result<QueuedErrors<'a>> {
         self.udp().filter(|udp| udp.is_plain()).ok_or(EOPNOTSUPP)?;
+        let options = self.options_memory();
         // SAFETY: The queue is locked.
         let len = self.with_error_queue(|queue| unsafe { (*queue).qlen });
         // What comes after this was counted has not come yet.
-        let mut errors = QueuedErrors::with_capacity(u32_as_usize(len), GFP_KERNEL)?;
+        let mut errors = Vec::with_capacity(u32_as_usize(len), GFP_KERNEL_ACCOUNT)?;
 
-        self.with_error_queue(|queue| {
-            // SAFETY: The queue is the error queue, and locked.
+        // No interrupts meanwhile: what the errors are is read later.
+        let charged = self.with_error_queue(|queue| {
+            // SAFETY: The queue is the error queue, and locked. The control block of an skb in it
+            // is a `struct sock_exterr_skb`, to which it is large enough and aligned.
             unsafe {
                 for_each(queue, |skb| {
-                    if errors.len() == errors.capacity() {
-                        return Ok::<_, Error>(());
+                    let serr = (&raw const (*skb).cb).cast::<bindings::sock_exterr_skb>();
+                    if errors.len() < errors.capacity() {
+                        // INVARIANT: The reference was just taken, the control block is that of the
+                        // skb in the queue, and the socket is valid for the lifetime, by the
+                        // invariants of `self`.
+                        let error = QueuedError {
+                            skb: NonNull::new_unchecked(bindings::skb_get(skb)),
+                            serr: serr.read(),
+                            _socket: PhantomData,
+                        };
+                        // There is room.
+                        let _ = errors.push_within_capacity(error);
                     }
-                    let (datagram, error) = read(skb).map_err(|_| EOPNOTSUPP)?;
-                    // INVARIANT: The reference was just taken, and the socket is valid for the
-                    // lifetime, by the invariants of `self`.
-                    let error = QueuedError {
-                        skb: NonNull::new(bindings::skb_get(skb)).ok_or(EINVAL)?,
-                        datagram,
-                        error,
-                        _socket: PhantomData,
-                    };
-                    // There is room.
-                    let _ = errors.push_within_capacity(error);
-                    Ok(())
-                })
+                });
             }
-        })?;
-        Ok(errors)
+            usize::try_from(self.sk_omem_alloc()).unwrap_or(0)
+        });
+
+        // Each send that is not complete has memory for what will be told of it, from its begin
+        // (`msg_zerocopy_alloc`) to its place in the queue.
+        let queued = errors
+            .iter()
+            .map(QueuedError::options_memory)
+            .fold(options, usize::saturating_add);
+        let uses_zerocopy = self.flag(SockFlag::ZEROCOPY) || self.zckey() != 0;
+        Ok(QueuedErrors {
+            errors,
+            awaits_zerocopy: uses_zerocopy && charged != queued,
+        })
     }
 
     /// Runs a function with the error queue locked.
@@ -461,36 +456,49 @@ impl<'a> LockedSocket<'a> {
     }
 }
 
-/// Calls a function for each skb of a queue, until it fails.
+/// Calls a function for each skb of a queue.
 ///
 /// # Safety
 ///
 /// `queue` must be a valid queue, and its lock must be held.
-unsafe fn for_each<E>(
+unsafe fn for_each(
     queue: *mut bindings::sk_buff_head,
-    mut run: impl FnMut(*mut bindings::sk_buff) -> Result<(), E>,
-) -> Result<(), E> {
+    mut run: impl FnMut(*mut bindings::sk_buff),
+) {
     // SAFETY: The caller says that the queue is valid and locked.
     let mut next = unsafe { (*queue).__bindgen_anon_1.__bindgen_anon_1.next };
 
     // The head of the list stands for its end.
     while !ptr::eq(next, queue.cast()) {
-        run(next)?;
+        run(next);
         // SAFETY: An skb in a locked queue is valid.
         next = unsafe { (*next).__bindgen_anon_1.__bindgen_anon_1.next };
     }
-    Ok(())
 }
 
 impl QueuedError<'_> {
-    /// Returns what is told of it as of a datagram.
-    pub fn datagram(&self) -> &DatagramInfo {
-        &self.datagram
+    /// Returns what its reader is told: of it as of a datagram, and what makes it an error.
+    ///
+    /// Fails with the name of what it is, if it is none of those that are known here.
+    pub fn info(&self) -> Result<(DatagramInfo, ErrorInfo), &'static str> {
+        // SAFETY: By the type invariants.
+        unsafe { read(self.skb.as_ptr(), &self.serr) }
     }
 
-    /// Returns what makes it an error.
-    pub fn error(&self) -> &ErrorInfo {
-        &self.error
+    /// Returns the length of the payload.
+    pub fn payload_len(&self) -> u32 {
+        // SAFETY: By the type invariants, the skb is valid. Nobody changes its length.
+        unsafe { (*self.skb.as_ptr()).len }
+    }
+
+    /// Returns how much memory it takes that is charged to the socket as that of its options is.
+    fn options_memory(&self) -> usize {
+        match self.serr.ee.ee_origin == ErrorOrigin::Zerocopy.number() {
+            // SAFETY: By the type invariants, the skb is valid. Nobody writes to the field of one
+            // that was queued.
+            true => u32_as_usize(unsafe { (*self.skb.as_ptr()).truesize }),
+            false => 0,
+        }
     }
 
     /// Copies from the payload, from its beginning on.

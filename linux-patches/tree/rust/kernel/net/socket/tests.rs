@@ -293,6 +293,152 @@ mod cases {
     }
 
     #[test]
+    fn test_possible_errors() {
+        let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        let plain = |origin, errno| ErrorInfo {
+            origin,
+            errno,
+            type_: 0,
+            code: 0,
+            info: 0,
+            data: 0,
+            rfc4884_len: 0,
+            rfc4884_flags: 0,
+            dest: nowhere,
+        };
+        let none = DatagramInfo::NOTHING;
+        let with_payload = DatagramInfo { len: 1, ..none };
+        let stamped = DatagramInfo { tstamp: 1, ..none };
+        let too_long = DatagramInfo {
+            len: NewError::MAX_LEN + 1,
+            ..none
+        };
+        let local = plain(ErrorOrigin::Local, bindings::EMSGSIZE);
+        let icmp = plain(ErrorOrigin::Icmp, bindings::ECONNREFUSED);
+        let stamp = plain(ErrorOrigin::Timestamping, bindings::ENOMSG);
+        let zerocopy = plain(ErrorOrigin::Zerocopy, 0);
+        let elsewhere = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+
+        for (error, datagram, possible) in [
+            (local, none, true),
+            (local, with_payload, false),
+            (local, stamped, false),
+            (ErrorInfo { type_: 1, ..local }, none, false),
+            (ErrorInfo { data: 1, ..local }, none, false),
+            (icmp, none, true),
+            (icmp, with_payload, true),
+            (icmp, stamped, true),
+            (icmp, too_long, false),
+            (
+                ErrorInfo {
+                    type_: 255,
+                    code: 255,
+                    info: 9,
+                    ..icmp
+                },
+                none,
+                true,
+            ),
+            (ErrorInfo { data: 1, ..icmp }, none, false),
+            (
+                ErrorInfo {
+                    errno: ErrorInfo::MAX_ERRNO,
+                    ..icmp
+                },
+                none,
+                true,
+            ),
+            (
+                ErrorInfo {
+                    errno: ErrorInfo::MAX_ERRNO + 1,
+                    ..icmp
+                },
+                none,
+                false,
+            ),
+            (stamp, stamped, true),
+            (ErrorInfo { data: 7, ..stamp }, with_payload, true),
+            (ErrorInfo { errno: 1, ..stamp }, stamped, false),
+            (
+                ErrorInfo {
+                    dest: elsewhere,
+                    ..stamp
+                },
+                stamped,
+                false,
+            ),
+            (
+                ErrorInfo {
+                    rfc4884_len: 1,
+                    ..stamp
+                },
+                stamped,
+                false,
+            ),
+            (zerocopy, none, true),
+            (
+                ErrorInfo {
+                    code: 1,
+                    info: 1,
+                    data: 2,
+                    ..zerocopy
+                },
+                none,
+                true,
+            ),
+            (
+                ErrorInfo {
+                    code: 2,
+                    ..zerocopy
+                },
+                none,
+                false,
+            ),
+            (
+                ErrorInfo {
+                    errno: 1,
+                    ..zerocopy
+                },
+                none,
+                false,
+            ),
+            (zerocopy, with_payload, false),
+        ] {
+            assert_eq!(error.is_possible(&datagram), possible);
+        }
+    }
+
+    #[cfg(CONFIG_NET_NS)]
+    #[test]
+    fn test_errors() -> Result {
+        let net = new_net()?;
+        let mut socket = Socket::create(&net, AF_INET, DGRAM, UDP)?;
+        socket.setsockopt_int(SOL_IP, bindings::IP_RECVERR as i32, 1)?;
+        assert!(socket.lock().errors()?.is_empty());
+
+        // With options, it is longer than a packet can be.
+        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7);
+        let payload = KVec::from_elem(0, 65_507, GFP_KERNEL)?;
+        let mut control = ControlData::new();
+        control.push(SOL_IP, bindings::IP_RETOPTS as i32, &[1; 4])?;
+        let sent = socket.sendmsg(Some(&to.into()), control, &payload, 0);
+        assert_eq!(sent, Err(EMSGSIZE));
+
+        let locked = socket.lock();
+        let errors = locked.errors()?;
+        assert_eq!(errors.len(), 1);
+        assert!(!errors.awaits_zerocopy());
+        let Some(Ok((datagram, error))) = errors.first().map(QueuedError::info) else {
+            return Err(EINVAL);
+        };
+        assert!(error.origin == ErrorOrigin::Local);
+        assert_eq!(error.errno, bindings::EMSGSIZE);
+        assert_eq!(error.dest.ip(), to.ip());
+        assert!(error.is_possible(&datagram));
+        Ok(())
+    }
+
+    #[test]
     fn test_sendmsg_keeps_nothing() -> Result {
         let socket = udp_socket()?;
 
