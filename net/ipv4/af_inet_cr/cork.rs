@@ -235,18 +235,8 @@ const WAYS: [Way; 6] = [
     Way { source: true, device: true, direct: true },
 ];
 
-/// Why a datagram was not made as it should be.
-enum Failure {
-    /// Because of the route that was found, so that another way may succeed.
-    Route(Refusal),
-    /// For another reason.
-    Other(Refusal),
-}
-
-use Failure::{
-    Other,
-    Route, //
-};
+/// How often each way is tried. A try fails with an error that comes from the network meanwhile.
+const TRIES: usize = 3;
 
 /// What refusals of [`NewCork::restore`] are about.
 const SUBJECT: &str = "the corked datagram";
@@ -342,46 +332,79 @@ impl NewCork {
     }
 
     /// Makes the corked datagram of a new socket, which has its addresses and all options but for
-    /// those that stand in the way of sending.
-    pub(crate) fn restore(&self, socket: &mut Socket) -> Result<(), Refusal> {
+    /// those that stand in the way of sending, and `errors` in its error queue.
+    pub(crate) fn restore(&self, socket: &mut Socket, errors: usize) -> Result<(), Refusal> {
         if !has_port(socket) {
             // It would get one.
             return Err(Refusal::new(EINVAL, "needs a socket with a port").about(SUBJECT));
         }
         let tskey = socket.tskey();
-        let result = self.try_ways(socket);
+        // To send fails with it.
+        let mut pending = internals::take_err(socket);
+        let result = self.try_ways(socket, &mut pending);
 
+        // If there is a newer one, that stays.
+        internals::set_err(socket, pending);
         // Sending it may have counted, as it did when the original was begun.
         internals::set_tskey(socket, tskey);
+        // One of the ways may have had another MTU.
+        internals::forget_local_errors(socket, errors);
         result
     }
 
     /// Sends the datagram, and if that goes another way than the original would, tries others.
-    fn try_ways(&self, socket: &mut Socket) -> Result<(), Refusal> {
+    fn try_ways(&self, socket: &mut Socket, pending: &mut u32) -> Result<(), Refusal> {
         let mut refusal = None;
 
         for way in WAYS {
             if way.device && self.ifindex.is_none() || way.direct && self.gateway != Some(false) {
                 continue;
             }
-            match self.send(way, socket).and_then(|()| self.verify(socket)) {
-                Ok(()) => return Ok(()),
-                // Another way may not be open at all. What was said of the first tells most.
-                Err(Other(other)) if refusal.is_none() || is_want_of_memory(&other) => {
-                    return Err(other);
-                }
-                Err(Route(other) | Other(other)) => {
-                    refusal.get_or_insert(other);
-                    internals::flush_cork(socket);
-                }
+            let Err(other) = self
+                .try_way(way, socket, pending)
+                .and_then(|()| self.verify(socket))
+            else {
+                return Ok(());
+            };
+            // No other way is better then.
+            if is_want_of_memory(other.errno()) {
+                return Err(other);
             }
+            // Another way may not be open at all. What was said of the first tells most.
+            refusal.get_or_insert(other);
+            internals::flush_cork(socket);
         }
         Err(refusal.unwrap_or(EINVAL.into()))
     }
 
+    /// Sends the datagram one way.
+    ///
+    /// If an error has come from the network that failed it, this is noted as `pending`.
+    fn try_way(&self, way: Way, socket: &mut Socket, pending: &mut u32) -> Result<(), Refusal> {
+        let mut result = self.send(way, socket);
+
+        for _ in 1..TRIES {
+            // The network tells of other things than a want of memory.
+            let Some(errno) = result.err().filter(|errno| !is_want_of_memory(*errno)) else {
+                break;
+            };
+            result = self.send(way, socket);
+            // What the network tells of is told once. What is wrong with the way fails again.
+            if result != Err(errno) {
+                *pending = errno.to_errno().unsigned_abs();
+            }
+        }
+        result.map_err(|errno| {
+            let reason = match errno {
+                ENETUNREACH | EHOSTUNREACH => "has no route",
+                _ => "cannot be begun",
+            };
+            Refusal::new(errno, reason).about(SUBJECT)
+        })
+    }
+
     /// Sends the datagram.
-    fn send(&self, way: Way, socket: &mut Socket) -> Result<(), Failure> {
-        let refuse = |errno| Other(Refusal::new(errno, "cannot be begun").about(SUBJECT));
+    fn send(&self, way: Way, socket: &mut Socket) -> Result {
         let mut flags = uapi::MSG_MORE | uapi::MSG_DONTWAIT;
 
         if self.info.confirm {
@@ -397,21 +420,11 @@ impl NewCork {
         // As `connect()` needs it, of which a socket may have lost it since.
         let mut sent = self.sendmsg(way, flags, socket);
         if sent == Err(EACCES) && !socket.flag(SockFlag::BROADCAST) {
-            socket
-                .setsockopt_int(SOL_SOCKET, SO_BROADCAST, 1)
-                .map_err(refuse)?;
+            socket.setsockopt_int(SOL_SOCKET, SO_BROADCAST, 1)?;
             sent = self.sendmsg(way, flags, socket);
-            socket
-                .setsockopt_int(SOL_SOCKET, SO_BROADCAST, 0)
-                .map_err(refuse)?;
+            socket.setsockopt_int(SOL_SOCKET, SO_BROADCAST, 0)?;
         }
-        match sent {
-            Ok(_) => Ok(()),
-            Err(errno @ (ENETUNREACH | EHOSTUNREACH)) => {
-                Err(Route(Refusal::new(errno, "has no route").about(SUBJECT)))
-            }
-            Err(errno) => Err(refuse(errno)),
-        }
+        sent.map(drop)
     }
 
     /// Sends the datagram by a system call.
@@ -465,30 +478,30 @@ impl NewCork {
     }
 
     /// Refuses a datagram that is not what it should be.
-    fn verify(&self, socket: &mut Socket) -> Result<(), Failure> {
+    fn verify(&self, socket: &mut Socket) -> Result<(), Refusal> {
         let refuse = |errno, reason| Refusal::new(errno, reason).about(SUBJECT);
         let made = match socket.lock().cork() {
             Ok(Some(made)) => made,
-            _ => return Err(Other(refuse(EINVAL, "is not there"))),
+            _ => return Err(refuse(EINVAL, "is not there")),
         };
 
         if made.source != self.info.source {
             let reason = "would come from another address";
-            return Err(Route(refuse(EADDRNOTAVAIL, reason)));
+            return Err(refuse(EADDRNOTAVAIL, reason));
         }
         if self.ifindex.is_some_and(|it| it != made.ifindex) {
-            return Err(Route(refuse(ENETUNREACH, "would go out by another device")));
+            return Err(refuse(ENETUNREACH, "would go out by another device"));
         }
         if self.gateway.is_some_and(|it| it != made.gateway) {
             let reason = match made.gateway {
                 true => "would go to a gateway",
                 false => "would not go to a gateway",
             };
-            return Err(Route(refuse(ENETUNREACH, reason)));
+            return Err(refuse(ENETUNREACH, reason));
         }
         if self.is_cut_otherwise(&made) {
             let reason = "would be cut at another size: the MTU is another";
-            return Err(Route(refuse(EMSGSIZE, reason)));
+            return Err(refuse(EMSGSIZE, reason));
         }
         // A program of the cgroup may have another destination for it, and the clock of its time
         // may be that of another boot.
@@ -500,7 +513,7 @@ impl NewCork {
         };
         match made == wanted {
             true => Ok(()),
-            false => Err(Other(refuse(EPERM, "became another one"))),
+            false => Err(refuse(EPERM, "became another one")),
         }
     }
 
@@ -521,9 +534,9 @@ impl NewCork {
     }
 }
 
-/// Tells whether something was refused because there is no memory.
-fn is_want_of_memory(refusal: &Refusal) -> bool {
-    matches!(refusal.errno(), ENOMEM | ENOBUFS)
+/// Tells whether something failed because there is no memory.
+fn is_want_of_memory(errno: Error) -> bool {
+    matches!(errno, ENOMEM | ENOBUFS | EAGAIN)
 }
 
 /// Tells whether a socket is connected to an address.

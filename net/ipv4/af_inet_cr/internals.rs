@@ -12,6 +12,8 @@ use kernel::{
     error::to_result,
     net::socket::{
         ErrorInfo,
+        ErrorOrigin,
+        LockedSocket,
         NewDatagram,
         NewError,
         Sock,
@@ -20,6 +22,10 @@ use kernel::{
     },
     num::casts::u32_as_usize,
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     uapi, //
 };
 
@@ -167,16 +173,28 @@ pub(crate) fn set_zckey(socket: &mut Socket, key: u32) {
     unsafe { (&raw mut (*sock.as_ptr()).sk_zckey.counter).write_volatile(key as c_int) };
 }
 
-/// Sets the pending error, which the next call returns and clears, as an error from the network.
+/// Sets the pending error, which the next call returns and clears, as an error from the network,
+/// unless that has told of a newer one.
 ///
 /// Mirrors `udp_err()`, but that nobody is there to be told. `errno` is at most `MAX_ERRNO`.
 pub(crate) fn set_err(socket: &mut Socket, errno: u32) {
-    let sock = socket.lock();
-
     // CAST: A small number.
-    // SAFETY: The pointer is valid as long as `sock`. The field is read and written without the
-    // lock everywhere.
-    unsafe { (&raw mut (*sock.as_ptr()).sk_err).write_volatile(errno as c_int) };
+    // It is there already if this fails.
+    let _ = pending_error(&socket.lock()).cmpxchg(0, errno as c_int, Relaxed);
+}
+
+/// Takes the pending error out, as `sock_error()` does: what sends would fail with it.
+pub(crate) fn take_err(socket: &mut Socket) -> u32 {
+    pending_error(&socket.lock())
+        .xchg(0, Relaxed)
+        .unsigned_abs()
+}
+
+/// The pending error of a socket.
+fn pending_error<'a>(sock: &'a LockedSocket<'_>) -> &'a Atomic<c_int> {
+    // SAFETY: The pointer is valid as long as `sock`, and so is one to a field. It is an aligned
+    // `int`, which others read, write and exchange without the lock, each at once.
+    unsafe { Atomic::from_ptr(&raw mut (*sock.as_ptr()).sk_err) }
 }
 
 /// Sets the pending error that is not fatal. As [`set_err`].
@@ -184,7 +202,8 @@ pub(crate) fn set_err_soft(socket: &mut Socket, errno: u32) {
     let sock = socket.lock();
 
     // CAST: A small number.
-    // SAFETY: As in `set_err`.
+    // SAFETY: The pointer is valid as long as `sock`. The field is read and written without the
+    // lock everywhere.
     unsafe { (&raw mut (*sock.as_ptr()).sk_err_soft).write_volatile(errno as c_int) };
 }
 
@@ -325,21 +344,26 @@ pub(crate) fn enqueue_zerocopy(socket: &mut Socket, error: &ErrorInfo, place: us
 /// Moves what was put at the end of an error queue to its place.
 ///
 /// What was there before it, beyond that place, has arrived meanwhile: a filter keeps datagrams out
-/// of a socket, but not what ICMP tells of the ones that the original has sent.
+/// of a socket, but not what ICMP tells of the ones that the original has sent. There is little of
+/// that, so that the place is looked for from the end.
 ///
 /// # Safety
 ///
-/// `skb` must be in `queue`, which must be valid, and nobody may take anything out of it.
+/// `skb` must be in `queue`, which must be valid, and nobody may take anything out of it: it is that
+/// of a socket without a file. (ICMP and `SOCK_DESTROY` find the socket, and take nothing out.)
 unsafe fn set_place(queue: *mut bindings::sk_buff_head, skb: *mut bindings::sk_buff, place: usize) {
     // SAFETY: The caller says that the queue is valid, and that the skb is in it. In a locked queue
-    // every skb is valid. The head of the list stands for the one before the first.
+    // every skb is valid. The head of the list stands for the one before the first, and for the one
+    // behind the last.
     unsafe {
         bindings::spin_lock_irq_disable(&raw mut (*queue).lock);
-        if u32_as_usize((*queue).qlen) > place.saturating_add(1) {
-            let mut before = queue.cast::<bindings::sk_buff>();
+        let strays = u32_as_usize((*queue).qlen).saturating_sub(place.saturating_add(1));
+        if strays > 0 {
+            // The last one that belongs in front of the skb: behind it are the strays and the skb.
+            let mut before = (*queue).__bindgen_anon_1.__bindgen_anon_1.prev;
 
-            for _ in 0..place {
-                before = (*before).__bindgen_anon_1.__bindgen_anon_1.next;
+            for _ in 0..=strays {
+                before = (*before).__bindgen_anon_1.__bindgen_anon_1.prev;
             }
             // If that is where it is, it is not moved.
             if !core::ptr::eq(before, skb) {
@@ -349,4 +373,55 @@ unsafe fn set_place(queue: *mut bindings::sk_buff_head, skb: *mut bindings::sk_b
         }
         bindings::spin_unlock_irq_enable(&raw mut (*queue).lock);
     }
+}
+
+/// Takes the errors that this machine has made out of the error queue, behind the first `place`.
+///
+/// Those of attempts to send, which nobody but this code makes (`ip_local_error()`).
+pub(crate) fn forget_local_errors(socket: &mut Socket, place: usize) {
+    let sock = socket.lock();
+    // SAFETY: The pointer is valid as long as `sock`, and so is one to a field.
+    let queue = unsafe { &raw mut (*sock.as_ptr()).sk_error_queue };
+
+    // SAFETY: The queue is valid.
+    while let Some(skb) = unsafe { unlink_local_error(queue, place) } {
+        let reason = bindings::skb_drop_reason_SKB_CONSUMED;
+
+        // SAFETY: The skb is in no queue any more, so that it is ours.
+        unsafe { bindings::sk_skb_reason_drop(core::ptr::null_mut(), skb, reason) };
+    }
+}
+
+/// Takes the last error that this machine has made out of a queue, if it is behind the first
+/// `place`.
+///
+/// # Safety
+///
+/// `queue` must be a valid queue of errors.
+unsafe fn unlink_local_error(
+    queue: *mut bindings::sk_buff_head,
+    place: usize,
+) -> Option<*mut bindings::sk_buff> {
+    let mut found = None;
+
+    // SAFETY: The caller says that the queue is valid. In a locked queue every skb is valid, and
+    // the control block of one of errors is a `struct sock_exterr_skb`. No more steps are made than
+    // there are skbs.
+    unsafe {
+        bindings::spin_lock_irq_disable(&raw mut (*queue).lock);
+        let mut skb = (*queue).__bindgen_anon_1.__bindgen_anon_1.prev;
+
+        for _ in place..u32_as_usize((*queue).qlen) {
+            let serr = (&raw const (*skb).cb).cast::<bindings::sock_exterr_skb>();
+
+            if (*serr).ee.ee_origin == ErrorOrigin::Local.number() {
+                bindings::__skb_unlink(skb, queue);
+                found = Some(skb);
+                break;
+            }
+            skb = (*skb).__bindgen_anon_1.__bindgen_anon_1.prev;
+        }
+        bindings::spin_unlock_irq_enable(&raw mut (*queue).lock);
+    }
+    found
 }

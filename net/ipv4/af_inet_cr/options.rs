@@ -509,15 +509,15 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         Both, Limits, Field(Sock::tskey, internals::set_tskey, u32::MAX)),
     socket(uapi::AF_INET_CR_ATTR_ZCKEY, "MSG_ZEROCOPY", 0,
         Both, Limits, Field(Sock::zckey, internals::set_zckey, u32::MAX)),
+    // What comes from the network changes them, and counts for more.
+    socket(uapi::AF_INET_CR_ATTR_ERROR, "SO_ERROR", 0, Volatile, Limits,
+        Field(|sock| sock.err().unsigned_abs(), internals::set_err, MAX_ERRNO)),
+    socket(uapi::AF_INET_CR_ATTR_SOFT_ERROR, "a soft error", 0, Volatile, Limits,
+        Field(|sock| sock.err_soft().unsigned_abs(), internals::set_err_soft, MAX_ERRNO)),
 
     udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_CORK,
         "UDP_CORK", uapi::UDP_CORK, Last, UdpFlag::CORK),
     socket(uapi::AF_INET_CR_ATTR_SHUTDOWN, "shutdown()", 0, Both, Last, Shutdown),
-    // What comes from the network, or from a shutdown, changes them.
-    socket(uapi::AF_INET_CR_ATTR_ERROR, "SO_ERROR", 0, Volatile, Last,
-        Field(|sock| sock.err().unsigned_abs(), internals::set_err, MAX_ERRNO)),
-    socket(uapi::AF_INET_CR_ATTR_SOFT_ERROR, "a soft error", 0, Volatile, Last,
-        Field(|sock| sock.err_soft().unsigned_abs(), internals::set_err_soft, MAX_ERRNO)),
     socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_LOCK_FILTER,
         "SO_LOCK_FILTER", uapi::SO_LOCK_FILTER, FilterLock, Flag(SockFlag::FILTER_LOCKED)),
 ];

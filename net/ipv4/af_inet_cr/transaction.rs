@@ -314,7 +314,9 @@ impl HalfBuilt {
             return incomplete("the last datagram is not complete");
         }
         match &self.cork {
-            Some(cork) if cork.is_complete() => cork.restore(self.restored.socket())?,
+            Some(cork) if cork.is_complete() => {
+                cork.restore(self.restored.socket(), self.errors)?
+            }
             Some(_) => return incomplete("the corked datagram is not complete"),
             None if self.cork_len.is_some() => {
                 return incomplete("the corked datagram has not come");

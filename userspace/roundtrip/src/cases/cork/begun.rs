@@ -310,7 +310,7 @@ const fn any() -> SocketAddrV4 {
 }
 
 /// A `struct in_pktinfo`.
-fn pktinfo(device: i32, source: Ipv4Addr) -> Vec<u8> {
+pub fn pktinfo(device: i32, source: Ipv4Addr) -> Vec<u8> {
     [device.to_ne_bytes(), source.octets(), [0; 4]].concat()
 }
 

@@ -5,6 +5,7 @@
 
 mod begun;
 mod faults;
+mod meanwhile;
 mod refusals;
 mod stamps;
 
@@ -26,6 +27,7 @@ pub fn tests() -> Vec<Test> {
         begun::tests(),
         stamps::tests(),
         refusals::tests(),
+        meanwhile::tests(),
         faults::tests(),
     ]
     .into_iter()

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd as _;
 use anyhow::{Context, Result, ensure};
 use inetcr::table::{Kind, Role};
 use inetcr::{CORK, Client, PAYLOAD_MAX, RawAttr, Selector, Target};
-use libc::SOL_SOCKET;
+use libc::{SOL_IP, SOL_SOCKET};
 
 use super::begun::{GATEWAY, behind_a_gateway};
 use super::{Begin, Style, dumped, receiver, restored};
@@ -24,6 +24,9 @@ pub fn tests() -> Vec<Test> {
         Test::new("cork::refusals::zerocopy", zerocopy),
         Test::new("cork::refusals::without_a_port", without_a_port),
         Test::new("cork::refusals::device_gone", device_gone),
+        Test::new("cork::refusals::options_of_another", options_of_another),
+        Test::new("cork::refusals::less_to_send", less_to_send),
+        Test::new("cork::refusals::not_to_be_cut", not_to_be_cut),
         Test::new("cork::refusals::without_a_transaction", alone),
         Test::new("cork::refusals::has_not_come", has_not_come),
         Test::new("cork::refusals::another_length", another_length),
@@ -120,6 +123,54 @@ fn device_gone() -> Result<()> {
     socket::send_message(&original, Some(to), &[], b"begun", libc::MSG_MORE)?;
     link::remove("dummy0")?;
     not_dumped(&original, "gone")
+}
+
+/// The options were compiled for the first destination, and the second is what is known.
+fn options_of_another() -> Result<()> {
+    let begin = Begin {
+        before: |socket| {
+            socket::bind(socket, HERE)?;
+            Ok(socket::set(
+                socket,
+                SOL_IP,
+                libc::IP_OPTIONS,
+                &[1, 1, 1, 0],
+            )?)
+        },
+        ..Begin::plain()
+    };
+    let original = begin.make(Style::Flag)?;
+    dumped(&mut cr::client()?, &original)?;
+    let other = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 9), 7009);
+    socket::connect(&original, other)?;
+    not_dumped(&original, "corked datagram")
+}
+
+/// A send buffer that has become too small for so many packets since.
+fn less_to_send() -> Result<()> {
+    link::set_mtu("lo", 1500)?;
+    let mut good = Good::of(&Begin {
+        sizes: &[60_000],
+        after: |socket| Ok(socket::set_int(socket, SOL_SOCKET, libc::SO_SNDBUF, 1)?),
+        ..Begin::plain()
+    })?;
+    let cork = good.cork.clone();
+    good.not_made(&cork, Expected::errno(&[libc::ENOBUFS]).word("begun"))
+}
+
+/// What may not be cut any more, and is too long for that.
+fn not_to_be_cut() -> Result<()> {
+    link::set_mtu("lo", 1500)?;
+    let mut good = Good::of(&Begin {
+        sizes: &[3000],
+        after: |socket| {
+            const DO: i32 = 2;
+            Ok(socket::set_int(socket, SOL_IP, libc::IP_MTU_DISCOVER, DO)?)
+        },
+        ..Begin::plain()
+    })?;
+    let cork = good.cork.clone();
+    good.not_made(&cork, Expected::errno(&[libc::EMSGSIZE]).word("begun"))
 }
 
 const HERE_OF_ALL: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 7000);

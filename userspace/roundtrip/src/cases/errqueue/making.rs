@@ -115,6 +115,13 @@ impl Icmp {
         }
     }
 
+    /// About what was sent to another address.
+    pub fn about(mut self, dest: SocketAddrV4) -> Self {
+        self.quoted[16..20].copy_from_slice(&dest.ip().octets());
+        self.quoted[22..24].copy_from_slice(&dest.port().to_be_bytes());
+        self
+    }
+
     /// With extensions (RFC 4884) behind the 128 bytes that are quoted then.
     pub fn extended(mut self, extensions: &[u8]) -> Self {
         self.quoted.resize(128, 0);

@@ -5,7 +5,7 @@
 
 mod forged;
 mod kinds;
-mod making;
+pub mod making;
 mod order;
 mod refusals;
 mod selfcheck;

@@ -37,13 +37,13 @@ fn original() -> Result<UdpSocket> {
 }
 
 /// ICMP is let in when a filter keeps datagrams out: what comes at any point of a transaction is
-/// behind what was there before.
+/// behind what was there before, and what came last is the pending error.
 fn arrives_meanwhile() -> Result<()> {
     let mut client = cr::client()?;
     let original = original()?;
     let queued = Queued::of(&mut client, &original)?;
     let mut expected = drain(&original)?;
-    for code in [9, 10] {
+    for code in [10, 9] {
         error(code).tell(&original)?;
     }
     let late = drain(&original)?;
@@ -56,16 +56,18 @@ fn arrives_meanwhile() -> Result<()> {
             Part::Begin.send(&mut client, &queued.dump.0)?;
             for at in 0..=queued.queue.len() {
                 if at == first {
-                    error(9).send(|_| Ok(()))?;
+                    error(10).send(|_| Ok(()))?;
                 }
                 if at == second {
-                    error(10).send(|_| Ok(()))?;
+                    error(9).send(|_| Ok(()))?;
                 }
                 if let Some(attr) = queued.queue.get(at) {
                     Part::Queue.send(&mut client, std::slice::from_ref(attr))?;
                 }
             }
             let copy = UdpSocket::from(Part::commit(&mut client)?.fd);
+            let pending = socket::get_int(&copy, SOL_SOCKET, libc::SO_ERROR)?;
+            ensure!(pending == libc::ENETUNREACH, "SO_ERROR is {pending}");
             same_messages(&expected, &drain(&copy)?)?;
         }
     }
