@@ -57,16 +57,19 @@ enum Check {
     /// The specification, the header generated from it, the names that Rust uses, and that no socket
     /// option of the kernel is forgotten.
     Spec,
+    /// The documentation, as reStructuredText.
+    Docs,
     /// checkpatch.pl --strict on each patch of the series.
     Series,
     /// The kernel's compilers with CLIPPY=1 W=1, and sparse (C=1) on edited C files.
     Kernel,
 }
 
-const ALL: [Check; 5] = [
+const ALL: [Check; 6] = [
     Check::Host,
     Check::Format,
     Check::Spec,
+    Check::Docs,
     Check::Series,
     Check::Kernel,
 ];
@@ -93,6 +96,9 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     }
     if checks.contains(&Check::Spec) {
         good &= spec::check(ctx, &tree.dir, &present)?;
+    }
+    if checks.contains(&Check::Docs) {
+        good &= docs(ctx, &tree, &ours)?;
     }
     if checks.contains(&Check::Series) {
         let patches = series::make(ctx, &ctx.target.join("series"), false)?;
@@ -144,6 +150,24 @@ fn format(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>) -> Result<bool> {
     command.args(["--check", "--edition=2021", "--config-path=.rustfmt.toml"]);
     command.args(ours.iter().filter(|path| path.ends_with(".rs")));
     passes("rustfmtcheck", &mut command)
+}
+
+/// Reads the documentation without the kernel's Sphinx, which takes longer than all else. So it must
+/// do without what only Sphinx knows.
+fn docs(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>) -> Result<bool> {
+    let mut good = true;
+    for page in ours.iter().filter(|path| is_page(path)) {
+        let mut docutils = Command::new(python(ctx));
+        docutils.current_dir(&tree.dir).args(["-m", "docutils"]);
+        docutils.args(["--report=info", "--exit-status=info", "--writer=null", page]);
+        good &= passes(page, &mut docutils)?;
+    }
+    Ok(good)
+}
+
+/// A page, and not the index that lists the pages.
+fn is_page(path: &str) -> bool {
+    path.ends_with(".rst") && !path.ends_with("/index.rst")
 }
 
 /// Compiles what is ours again, with all warnings, in a build directory of its own.

@@ -57,7 +57,7 @@ impl Fix {
                 tools::bindgen_root(ctx).display()
             ),
             Self::VirtmeNg => "cargo xtask setup".to_owned(),
-            Self::CargoMake => "cargo install --locked cargo-make".to_owned(),
+            Self::CargoMake => format!("cargo install --locked {}", tools::CARGO_MAKE.join(" ")),
         }
     }
 }
@@ -293,9 +293,9 @@ fn lint() -> [Need; 5] {
     ]
 }
 
-/// What is in virtme-ng's virtual environment: itself, and what the kernel's netlink tools
-/// (`tools/net/ynl/pyynl`) import. Also the text of the stamp that says it is complete.
-pub const VENV: &str = "virtme-ng==1.42 pyyaml==6.0.3 jsonschema==4.26.0";
+/// What is in virtme-ng's virtual environment: itself, what the kernel's netlink tools
+/// (`tools/net/ynl/pyynl`) import, and what reads the documentation. Also the text of the stamp that says it is complete.
+pub const VENV: &str = "virtme-ng==1.42 pyyaml==6.0.3 jsonschema==4.26.0 docutils==0.23";
 
 pub fn venv_stamp(ctx: &Ctx) -> std::path::PathBuf {
     tools::virtme_ng(ctx).join(".complete")

@@ -173,7 +173,7 @@ fn bindgen(ctx: &Ctx) -> Result<()> {
 }
 
 fn cargo_make(ctx: &Ctx) -> Result<()> {
-    cargo_install(ctx, &["cargo-make"])
+    cargo_install(ctx, &tools::CARGO_MAKE)
 }
 
 fn cargo_install(ctx: &Ctx, words: &[&str]) -> Result<()> {

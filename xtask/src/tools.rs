@@ -22,6 +22,10 @@ use std::{
 pub const BINDGEN: &str = "0.73.2";
 pub const VIRTME_NG: &str = "1.42";
 
+/// What `cargo install` is told to get cargo-make. It calls xtask and does no more, so that it need
+/// not be fast, and needs no network: thus it is there in a third of the time.
+pub const CARGO_MAKE: [&str; 3] = ["--debug", "--no-default-features", "cargo-make"];
+
 /// LLVM's major versions in the order of preference: first the one that is tested here.
 const LLVM: [u32; 6] = [19, 20, 21, 22, 18, 17];
 
