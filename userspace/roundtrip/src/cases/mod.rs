@@ -20,6 +20,7 @@ mod refusals;
 mod selectors;
 mod selfcheck;
 mod shutdown;
+mod stress;
 mod tools;
 mod usage;
 
@@ -56,6 +57,7 @@ pub fn all(random: Random) -> Vec<Test> {
         recipe::tests(),
         refusals::tests(),
         lifetime::tests(),
+        stress::tests(),
         tools::tests(),
         faults::tests(),
     ]

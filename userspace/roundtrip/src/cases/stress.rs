@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Everything at once: traffic, sockets that come and go, dumps of one and of all, restores that end
+//! in each way there is, and network namespaces that go with what is left in them.
+//!
+//! Nearly everything may be refused here. What counts is that nothing else happens: a copy only has
+//! what was sent to its original, the kernel does not complain, and nothing is left.
+
+use std::net::{SocketAddrV4, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, bail, ensure};
+use inetcr::{Client, Error, RawAttr, Scope};
+use libc::{SOL_IP, SOL_SOCKET, SOL_UDP};
+
+use super::errqueue::making::Icmp;
+use super::queue::drain;
+use crate::cr::{self, Part, Queued, attr};
+use crate::places::GROUP;
+use crate::runner::Test;
+use crate::sys::{errno_name, namespace, socket, task};
+
+pub fn tests() -> Vec<Test> {
+    vec![Test::new("stress::everything", everything).slow()]
+}
+
+/// How often a socket is checkpointed. What else happens goes on for as long.
+const ROUNDS: u32 = 300;
+
+/// The ports of the originals, and how far those of their copies are from them.
+const PORTS: std::ops::Range<u16> = 7100..7106;
+const BESIDE: u16 = 100;
+
+const UDP_CORK: i32 = 1;
+
+/// What may be refused, as a socket or a descriptor has gone, is in use, or has state that cannot
+/// be told at the moment.
+const REFUSED: &[i32] = &[
+    libc::EBUSY,
+    libc::EBADF,
+    libc::ENOTSOCK,
+    libc::ENOENT,
+    libc::ESTALE,
+    libc::EADDRINUSE,
+    libc::ENOBUFS,
+    libc::EOPNOTSUPP,
+];
+
+/// Sockets that anybody may take away.
+struct Slots(Vec<Mutex<Option<Arc<UdpSocket>>>>);
+
+impl Slots {
+    fn new() -> Self {
+        Self(PORTS.map(|_| Mutex::new(None)).collect())
+    }
+
+    fn get(&self, number: usize) -> Option<Arc<UdpSocket>> {
+        let slot = self.0.get(number % self.0.len())?;
+        slot.lock().ok()?.clone()
+    }
+
+    fn put(&self, number: usize, socket: Option<UdpSocket>) {
+        if let Some(Ok(mut slot)) = self.0.get(number % self.0.len()).map(Mutex::lock) {
+            *slot = socket.map(Arc::new);
+        }
+    }
+}
+
+/// Numbers without an order, the same each time.
+struct Numbers(u32);
+
+impl Numbers {
+    fn next(&mut self) -> usize {
+        // xorshift32
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        usize::try_from(self.0).unwrap_or_default()
+    }
+}
+
+fn port_of(slot: usize) -> u16 {
+    let slots = usize::from(PORTS.end - PORTS.start);
+    PORTS.start + u16::try_from(slot % slots).unwrap_or_default()
+}
+
+fn addr_of(slot: usize) -> SocketAddrV4 {
+    SocketAddrV4::new([127, 0, 0, 1].into(), port_of(slot))
+}
+
+/// A socket with some of the options that matter to what happens.
+fn original(slot: usize, kind: usize) -> Result<UdpSocket> {
+    let socket = socket::udp()?;
+    socket::set_int(&socket, SOL_IP, libc::IP_RECVERR, 1)?;
+    socket::set_int(&socket, SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+    if kind % 3 == 0 {
+        socket::set_int(&socket, SOL_SOCKET, libc::SO_RCVBUF, 3000)?;
+    }
+    socket::bind(&socket, addr_of(slot))?;
+    if kind % 2 == 0 {
+        let mreqn = [GROUP.octets(), [0; 4], 1_i32.to_ne_bytes()].concat();
+        socket::set(&socket, SOL_IP, libc::IP_ADD_MEMBERSHIP, &mreqn)?;
+    }
+    if kind % 5 == 0 {
+        socket::set_int(&socket, SOL_UDP, UDP_CORK, 1)?;
+        socket::send_to(&socket, b"begun", 0, addr_of(slot + 1))?;
+    }
+    Ok(socket)
+}
+
+/// What the test has seen happen.
+#[derive(Default)]
+struct Seen {
+    committed: AtomicU32,
+    given_up: AtomicU32,
+    refused: AtomicU32,
+    namespaces: AtomicU32,
+    many: AtomicU32,
+    datagrams: AtomicU32,
+}
+
+fn count(of: &AtomicU32) {
+    of.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Passes over what may be refused.
+fn unless_refused<T>(seen: &Seen, result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            let kernel = error.chain().find_map(|cause| {
+                let error = cause.downcast_ref::<Error>()?;
+                Some(error.kernel().map_or(0, |kernel| kernel.errno))
+            });
+            match kernel {
+                Some(errno) if REFUSED.contains(&errno) => {
+                    count(&seen.refused);
+                    Ok(None)
+                }
+                Some(errno) => Err(error).context(errno_name(errno)),
+                None => Err(error),
+            }
+        }
+    }
+}
+
+/// Sends to all, and has ICMP tell of what they have sent. The payload says where it goes.
+fn traffic(numbers: &mut Numbers) -> Result<()> {
+    let sender = socket::udp()?;
+    for slot in 0..PORTS.len() {
+        let to = addr_of(slot);
+        let _ = sender.send_to(&to.port().to_be_bytes(), to);
+    }
+    let mut icmp = Icmp::new(3, 1, [0; 4], 20);
+    let from = port_of(numbers.next()).to_be_bytes();
+    icmp.quoted[20..22].copy_from_slice(&from);
+    icmp.send(|_| Ok(()))
+}
+
+/// One socket goes, one comes, and the owner of one reads, and lets go of what is corked.
+fn owners(slots: &Slots, numbers: &mut Numbers) {
+    let slot = numbers.next();
+    slots.put(slot, None);
+    // Its copy, or another holder, may have the port still.
+    slots.put(slot, original(slot, numbers.next()).ok());
+    if let Some(socket) = slots.get(numbers.next()) {
+        let _ = drain(&socket);
+        let _ = socket::set_int(&socket, SOL_UDP, UDP_CORK, 0);
+    }
+}
+
+/// Takes a socket round to a port beside its own, or gives up at some point of that.
+fn checkpoint(
+    client: &mut Client,
+    slots: &Slots,
+    seen: &Seen,
+    at: usize,
+    end: usize,
+) -> Result<()> {
+    let Some(socket) = slots.get(at) else {
+        return Ok(());
+    };
+    let Some(mut queued) = unless_refused(seen, Queued::of(client, &*socket))? else {
+        return Ok(());
+    };
+    drop(socket);
+    let beside = RawAttr::be16(attr::LOCAL_PORT, port_of(at) + BESIDE);
+    queued.dump = queued.dump.with(beside);
+    let mut send = |part: Part, attrs: &[RawAttr]| {
+        unless_refused(seen, part.send(client, attrs).map_err(Into::into))
+    };
+    if send(Part::Begin, &queued.dump.0)?.is_none() {
+        return Ok(());
+    }
+    let queue = match end % 4 {
+        // Half of it.
+        0 => &queued.queue[..queued.queue.len() / 2],
+        _ => &queued.queue[..],
+    };
+    if !queue.is_empty() && send(Part::Queue, queue)?.is_none() {
+        return Ok(());
+    }
+    match end % 4 {
+        // The netlink socket goes with the half-built one.
+        0 => *client = cr::client()?,
+        1 => drop(send(Part::Abort, &[])?),
+        _ => {
+            let commit = Part::commit(client).map_err(Into::into);
+            let Some(copy) = unless_refused(seen, commit)? else {
+                return Ok(());
+            };
+            let copy = UdpSocket::from(copy.fd);
+            for message in drain(&copy)? {
+                let of_icmp = message.flags & libc::MSG_ERRQUEUE != 0;
+                let port = port_of(at).to_be_bytes();
+                ensure!(of_icmp || message.payload == port, "{message:02x?}");
+                count(&seen.datagrams);
+            }
+            count(&seen.committed);
+            return Ok(());
+        }
+    }
+    count(&seen.given_up);
+    Ok(())
+}
+
+/// Dumps all of the namespace, and all of the process.
+fn many(client: &mut Client, seen: &Seen) -> Result<()> {
+    let me = task::pidfd_open(i32::try_from(std::process::id())?)?;
+    for scope in [Scope::Namespace, Scope::Process(me.as_fd())] {
+        let all = client.dump_many(scope).map_err(Into::into);
+        if unless_refused(seen, all)?.is_some() {
+            count(&seen.many);
+        }
+    }
+    Ok(())
+}
+
+/// A network namespace that goes while a transaction of it is open, and an answer half read.
+fn namespace_goes(seen: &Seen) -> Result<()> {
+    namespace::new_network()?;
+    let mut client = cr::client()?;
+    let socket = original(0, 0)?;
+    socket.send_to(&port_of(0).to_be_bytes(), addr_of(0))?;
+    let queued = Queued::of(&mut client, &socket)?;
+    drop(socket);
+    Part::Begin.send(&mut client, &queued.dump.0)?;
+    Part::Queue.send(&mut client, &queued.queue)?;
+    count(&seen.namespaces);
+    Ok(())
+}
+
+fn everything() -> Result<()> {
+    let (slots, seen) = (Slots::new(), Seen::default());
+    let done = AtomicBool::new(false);
+    let failed = Mutex::new(None);
+    let (slots, seen, done, failed) = (&slots, &seen, &done, &failed);
+    let failure = |error: anyhow::Error| {
+        done.store(true, Ordering::Relaxed);
+        if let Ok(mut failed) = failed.lock() {
+            failed.get_or_insert(error);
+        }
+    };
+
+    std::thread::scope(|scope| {
+        let go_on = |seed: u32, mut body: Box<dyn FnMut(&mut Numbers) -> Result<()> + Send>| {
+            scope.spawn(move || {
+                let mut numbers = Numbers(seed);
+                while !done.load(Ordering::Relaxed) {
+                    if let Err(error) = body(&mut numbers) {
+                        failure(error);
+                    }
+                }
+            });
+        };
+        go_on(1, Box::new(traffic));
+        go_on(
+            2,
+            Box::new(|numbers| {
+                owners(slots, numbers);
+                Ok(())
+            }),
+        );
+        go_on(3, Box::new(|_| namespace_goes(seen)));
+        go_on(4, Box::new(|_| many(&mut cr::client()?, seen)));
+        for seed in [5, 6] {
+            scope.spawn(move || {
+                let mut numbers = Numbers(seed);
+                let run = || -> Result<()> {
+                    let mut client = cr::client()?;
+                    for _ in 0..ROUNDS {
+                        let (at, end) = (numbers.next(), numbers.next());
+                        checkpoint(&mut client, slots, seen, at, end)?;
+                    }
+                    Ok(())
+                };
+                let mut run = run;
+                if let Err(error) = run() {
+                    failure(error);
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+        }
+    });
+    if let Ok(mut failed) = failed.lock()
+        && let Some(error) = failed.take()
+    {
+        return Err(error);
+    }
+
+    for (what, number) in [
+        ("restored", &seen.committed),
+        ("given up", &seen.given_up),
+        ("namespaces gone", &seen.namespaces),
+        ("dumps of many", &seen.many),
+        ("datagrams carried", &seen.datagrams),
+    ] {
+        let number = number.load(Ordering::Relaxed);
+        println!("{what}: {number}");
+        if number == 0 {
+            bail!("{what}: none");
+        }
+    }
+    println!("refused: {}", seen.refused.load(Ordering::Relaxed));
+    Ok(())
+}
