@@ -25,7 +25,7 @@ use std::{
 };
 
 /// Packages with programs for the guest.
-const PACKAGES: [&str; 4] = ["demo", "inetcr", "roundtrip", "vminit"];
+const PACKAGES: [&str; 5] = ["demo", "inetcr", "nameserver", "roundtrip", "vminit"];
 
 /// The tests of the tool that need the family, as a program; cargo puts a hash behind its name.
 pub const TOOL_TESTS: &str = "kernel";

@@ -10,6 +10,7 @@ mod lifetime;
 mod lost;
 mod many;
 mod memberships;
+mod name_server;
 mod not_found;
 mod options;
 mod owner;
@@ -55,6 +56,7 @@ pub fn all(random: Random) -> Vec<Test> {
         errqueue::tests(),
         many::tests(),
         recipe::tests(),
+        name_server::tests(),
         refusals::tests(),
         lifetime::tests(),
         stress::tests(),

@@ -39,31 +39,42 @@ const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
 const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 8, 0, 2), PORT);
 
 /// Room for all that is sent in a test.
-const RCVBUF: i32 = 16 << 20;
+pub const RCVBUF: i32 = 16 << 20;
 const PLUG_LIMIT: u32 = 64 << 20;
 
+/// Has a device be ready to be plugged, and let packets pass until then.
+///
+/// Ahead of time: packets are dropped while a device gets another queueing discipline.
+pub fn with_a_plug(device: &str) -> Result<()> {
+    link::add_plug(device, PLUG_LIMIT).context("sch_plug")?;
+    link::plug(device, Plug::ReleaseIndefinite)?;
+    // No answer would come while the device is plugged.
+    let reachable = format!("/proc/sys/net/ipv4/neigh/{device}/base_reachable_time_ms");
+    Ok(std::fs::write(reachable, "3600000")?)
+}
+
 /// A number that processes share.
-struct Shared(File);
+pub struct Shared(File);
 
 impl Shared {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let file = memfd()?;
         file.set_len(4)?;
         Ok(Self(file))
     }
 
-    fn set(&self, number: u32) -> std::io::Result<()> {
+    pub fn set(&self, number: u32) -> std::io::Result<()> {
         self.0.write_all_at(&number.to_ne_bytes(), 0)
     }
 
-    fn get(&self) -> std::io::Result<u32> {
+    pub fn get(&self) -> std::io::Result<u32> {
         let mut number = [0; 4];
         self.0.read_exact_at(&mut number, 0)?;
         Ok(u32::from_ne_bytes(number))
     }
 
     /// Waits until the number has grown by so much.
-    fn grows_by(&self, more: u32) -> Result<()> {
+    pub fn grows_by(&self, more: u32) -> Result<()> {
         let (from, start) = (self.get()?, Instant::now());
         while self.get()? < from + more {
             ensure!(
@@ -201,12 +212,7 @@ impl Scene {
         here.enter()?;
         link::add_veth("client0", "service0", &there)?;
         link::address("client0", CLIENT)?;
-        // Ahead of time: packets are dropped while a device gets another queueing discipline.
-        link::add_plug("client0", PLUG_LIMIT).context("sch_plug")?;
-        link::plug("client0", Plug::ReleaseIndefinite)?;
-        // No answer would come while the device is plugged.
-        let reachable = "/proc/sys/net/ipv4/neigh/client0/base_reachable_time_ms";
-        std::fs::write(reachable, "3600000")?;
+        with_a_plug("client0")?;
 
         there.enter()?;
         link::address("service0", *SERVICE.ip())?;

@@ -20,7 +20,13 @@ impl Cgroup {
 
     /// Moves the calling process there.
     pub fn enter(&self) -> io::Result<()> {
-        fs::write(self.0.join("cgroup.procs"), "0")
+        // That is what 0 means.
+        self.take(0)
+    }
+
+    /// Moves a process there.
+    pub fn take(&self, pid: libc::pid_t) -> io::Result<()> {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string())
     }
 
     /// Freezes the processes, and waits until they do nothing any more.
