@@ -77,6 +77,15 @@ __rust_helper bool rust_helper_task_shares_files(struct task_struct *t)
 	return t != leader && READ_ONCE(t->files) == READ_ONCE(leader->files);
 }
 
+#ifndef CONFIG_SECURITY
+__rust_helper int rust_helper_security_file_fcntl(struct file *file,
+						  unsigned int cmd,
+						  unsigned long arg)
+{
+	return security_file_fcntl(file, cmd, arg);
+}
+#endif
+
 #ifndef CONFIG_SECURITY_NETWORK
 __rust_helper int rust_helper_security_socket_recvmsg(struct socket *sock,
 						      struct msghdr *msg,

@@ -5,7 +5,8 @@
 //! Three types tell who else knows a socket, and what may be done with it accordingly:
 //!
 //! - [`SocketFile`] is a socket that some process has open. The reference to the file keeps it from
-//!   being closed. One may look at it, and [lock](SocketFile::try_lock) it to do so consistently.
+//!   being closed. One may look at it, [lock](SocketFile::try_lock) it to do so consistently, and
+//!   set options as that process could.
 //! - [`LockedSocket`] is such a socket for as long as its lock is held.
 //! - [`Socket`] is a new one that nobody else knows. One may do to it what a process does by system
 //!   calls, with the same checks, and then make it an open file.
@@ -59,6 +60,7 @@ mod find;
 mod lock;
 mod message;
 mod multicast;
+mod option;
 mod owned;
 mod owner;
 mod process;

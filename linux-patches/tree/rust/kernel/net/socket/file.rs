@@ -4,8 +4,14 @@
 
 use crate::{
     bindings,
-    error::from_err_ptr,
-    fs::File,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    fs::{
+        file::flags,
+        File, //
+    },
     prelude::*,
     sync::aref::ARef, //
 };
@@ -196,6 +202,36 @@ impl SocketFile {
     #[inline]
     pub fn file_flags(&self) -> u32 {
         self.file.flags()
+    }
+
+    /// Sets whether calls wait, as `O_NONBLOCK` and `FIONBIO` do.
+    pub fn set_nonblock(&self, on: bool) {
+        let file = self.file.as_ptr();
+
+        // SAFETY: The file is valid, since there is a reference to it. Its flags are written with
+        // its lock held, as `ioctl_fionbio` does, and read without it everywhere.
+        unsafe {
+            bindings::spin_lock(&raw mut (*file).f_lock);
+            let flags = (&raw const (*file).f_flags).read();
+            let flags = match on {
+                true => flags | flags::O_NONBLOCK,
+                false => flags & !flags::O_NONBLOCK,
+            };
+            (&raw mut (*file).f_flags).write_volatile(flags);
+            bindings::spin_unlock(&raw mut (*file).f_lock);
+        }
+    }
+
+    /// Asks the security module whether the calling task may set flags of the file (`F_SETFL`) or
+    /// its owner (`F_SETOWN`), as `fcntl(2)` does.
+    ///
+    /// For what is set otherwise. It is told `cmd`, and the flags as they are.
+    pub fn security_fcntl(&self, cmd: u32) -> Result {
+        // CAST: A wider type.
+        let flags = self.file_flags() as c_ulong;
+
+        // SAFETY: The file is valid, since there is a reference to it.
+        to_result(unsafe { bindings::security_file_fcntl(self.file.as_ptr(), cmd, flags) })
     }
 
     /// Tells whether the socket has `user.*` extended attributes (`fsetxattr(2)`).

@@ -231,7 +231,7 @@ fn program(filter: &[FilterInsn]) -> Result<bindings::sock_fprog_kern> {
     })
 }
 
-impl Socket {
+impl LockedSocket<'_> {
     /// Attaches a classic filter, in place of the one that there may be.
     ///
     /// The program is checked and accounted as by `SO_ATTACH_FILTER`, which takes it from user
@@ -248,10 +248,11 @@ impl Socket {
             return Err(EOPNOTSUPP);
         }
         let program = program(filter)?;
-        let sk = self.lock();
 
-        // SAFETY: The socket is valid and locked. The program has as many instructions as it says.
-        to_result(unsafe { bindings::sk_attach_filter_kern(&raw const program, sk.as_ptr()) })
+        // SAFETY: By the type invariants, the socket is valid and locked, and what `filter()` has
+        // returned is not used any more, as `self` is borrowed mutably. The program has as many
+        // instructions as it says.
+        to_result(unsafe { bindings::sk_attach_filter_kern(&raw const program, self.as_ptr()) })
     }
 
     /// Attaches a classic program that chooses among the sockets which share the port with this
@@ -268,12 +269,33 @@ impl Socket {
     /// is too large, `EPERM` if there is a filter that is locked.
     pub fn attach_reuseport_filter(&mut self, filter: &[FilterInsn]) -> Result {
         let program = program(filter)?;
-        let sk = self.lock();
 
-        // SAFETY: As in `attach_filter`.
+        // SAFETY: By the type invariants, the socket is valid and locked. The program has as many
+        // instructions as it says.
         to_result(unsafe {
-            bindings::sk_reuseport_attach_filter_kern(&raw const program, sk.as_ptr())
+            bindings::sk_reuseport_attach_filter_kern(&raw const program, self.as_ptr())
         })
+    }
+}
+
+impl Socket {
+    /// Attaches a classic filter, as [`LockedSocket::attach_filter`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LockedSocket::attach_filter`].
+    pub fn attach_filter(&mut self, filter: &[FilterInsn]) -> Result {
+        self.lock().attach_filter(filter)
+    }
+
+    /// Attaches a program of the group that shares the port, as
+    /// [`LockedSocket::attach_reuseport_filter`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LockedSocket::attach_reuseport_filter`].
+    pub fn attach_reuseport_filter(&mut self, filter: &[FilterInsn]) -> Result {
+        self.lock().attach_reuseport_filter(filter)
     }
 
     /// Attaches a filter that no packet passes.

@@ -20,7 +20,9 @@ use core::{
 
 use super::{
     LockedSocket,
-    Socket, //
+    Sock,
+    Socket,
+    SocketFile, //
 };
 
 /// A group that a socket is a member of (`struct ip_mc_socklist`).
@@ -156,10 +158,51 @@ impl Socket {
         exclude: bool,
         sources: &[Ipv4Addr],
     ) -> Result {
-        self.inet().ok_or(EOPNOTSUPP)?;
+        let filter = SourceFilter::new(self, group, ifindex, exclude, sources)?;
+
+        filter.set(|| Ok(self.lock()))
+    }
+}
+
+impl SocketFile {
+    /// Sets which sources of a group are heard, as [`Socket::set_source_filter`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Socket::set_source_filter`], and of [`Self::lock_soon`].
+    pub fn set_source_filter(
+        &self,
+        group: Ipv4Addr,
+        ifindex: u32,
+        exclude: bool,
+        sources: &[Ipv4Addr],
+    ) -> Result {
+        let filter = SourceFilter::new(self, group, ifindex, exclude, sources)?;
+
+        filter.set(|| self.lock_soon())
+    }
+}
+
+/// Which sources of a group are heard, as C functions take it.
+struct SourceFilter {
+    /// `struct ip_msfilter`, which consists of numbers of this size.
+    filter: KVec<u32>,
+    ifindex: c_int,
+}
+
+impl SourceFilter {
+    /// Makes one for a socket.
+    fn new(
+        sock: &Sock,
+        group: Ipv4Addr,
+        ifindex: u32,
+        exclude: bool,
+        sources: &[Ipv4Addr],
+    ) -> Result<SourceFilter> {
+        sock.inet().ok_or(EOPNOTSUPP)?;
         let ifindex = c_int::try_from(ifindex).map_err(|_| ENODEV)?;
         let numsrc = u32::try_from(sources.len()).map_err(|_| ENOBUFS)?;
-        let net = self.net().ok_or(EINVAL)?.as_ptr();
+        let net = sock.net().ok_or(EINVAL)?.as_ptr();
 
         // SAFETY: The namespace is valid as long as the socket. The sysctl is a plain integer that
         // may change at any time.
@@ -172,40 +215,50 @@ impl Socket {
             false => bindings::MCAST_INCLUDE,
         };
 
-        // `struct ip_msfilter`, which consists of numbers of this size. The device is named by its
-        // index, and not by the address that could stand here.
+        // The device is named by its index, and not by the address that could stand here.
         let head = [group.to_bits().to_be(), 0, mode, numsrc];
         let mut filter = KVec::with_capacity(head.len() + sources.len(), GFP_KERNEL)?;
         filter.extend_from_slice(&head, GFP_KERNEL)?;
         for source in sources {
             filter.push(source.to_bits().to_be(), GFP_KERNEL)?;
         }
+        Ok(SourceFilter { filter, ifindex })
+    }
 
-        // SAFETY: FFI call. Who has a `Socket` may sleep.
+    /// Sets it, of the socket that the function locks.
+    fn set<'a>(mut self, lock: impl FnOnce() -> Result<LockedSocket<'a>>) -> Result {
+        let [group, _, mode, numsrc] = *self.filter.first_chunk().ok_or(EINVAL)?;
+
+        // SAFETY: FFI call. Who has a socket may sleep.
         unsafe { bindings::rtnl_lock() };
-        let sk = self.lock();
-        let result = if sources.is_empty() && !exclude {
+        let result = lock().and_then(|sk| {
+            if numsrc != 0 || mode != bindings::MCAST_INCLUDE {
+                // SAFETY: The socket is valid and locked, and so is RTNL, in this order; it is an
+                // IP one, as `new()` has checked of it. The filter has as many sources as it says.
+                return to_result(unsafe {
+                    bindings::ip_mc_msfilter(
+                        sk.as_ptr(),
+                        self.filter.as_mut_ptr().cast(),
+                        self.ifindex,
+                    )
+                });
+            }
             let mut none = bindings::ip_mreq_source {
-                imr_multiaddr: group.to_bits().to_be(),
+                imr_multiaddr: group,
                 ..pin_init::zeroed()
             };
             // A source that is not there is not to be heard any more: this cannot be done, but
             // changes which kind of sources are listed before it says so.
-            // SAFETY: The socket is valid, an IP one, and locked, and so is RTNL, in this order.
+            // CAST: A small number.
+            // SAFETY: As above.
             let result = to_result(unsafe {
-                bindings::ip_mc_source(0, mode as c_int, sk.as_ptr(), &raw mut none, ifindex)
+                bindings::ip_mc_source(0, mode as c_int, sk.as_ptr(), &raw mut none, self.ifindex)
             });
             match result {
                 Err(EADDRNOTAVAIL) => Ok(()),
                 result => result,
             }
-        } else {
-            // SAFETY: As above. The filter has as many sources as it says.
-            to_result(unsafe {
-                bindings::ip_mc_msfilter(sk.as_ptr(), filter.as_mut_ptr().cast(), ifindex)
-            })
-        };
-        drop(sk);
+        });
         // SAFETY: RTNL was locked above.
         unsafe { bindings::rtnl_unlock() };
 

@@ -94,43 +94,6 @@ impl Socket {
         unsafe { Sock::from_raw(self.sk.as_ptr()) }
     }
 
-    /// Sets an option as `setsockopt(2)` does.
-    ///
-    /// # Errors
-    ///
-    /// Those of `setsockopt(2)`.
-    pub fn setsockopt(&self, level: i32, optname: i32, value: &[u8]) -> Result {
-        let len = c_int::try_from(value.len()).map_err(|_| EINVAL)?;
-
-        // Nothing writes to the value of an option that is to be set.
-        // SAFETY: This makes a structure of the pointer.
-        let value = unsafe { bindings::KERNEL_SOCKPTR(value.as_ptr().cast_mut().cast()) };
-
-        // SAFETY: By the type invariants, the socket is valid. The value has `len` bytes.
-        to_result(unsafe {
-            bindings::do_sock_setsockopt(self.as_ptr(), false, level, optname, value, len)
-        })
-    }
-
-    /// Sets an option that is an integer, as `setsockopt(2)` does.
-    ///
-    /// # Errors
-    ///
-    /// Those of `setsockopt(2)`.
-    #[inline]
-    pub fn setsockopt_int(&self, level: i32, optname: i32, value: i32) -> Result {
-        self.setsockopt(level, optname, &value.to_ne_bytes())
-    }
-
-    /// Asks the security module whether the calling task may set an option, as `setsockopt(2)`
-    /// does.
-    ///
-    /// For what is set otherwise; [`Self::setsockopt`] asks by itself.
-    pub fn security_setsockopt(&self, level: i32, optname: i32) -> Result {
-        // SAFETY: By the type invariants, the socket is valid.
-        to_result(unsafe { bindings::security_socket_setsockopt(self.as_ptr(), level, optname) })
-    }
-
     /// Binds the socket to a local address as `bind(2)` does.
     ///
     /// # Errors
@@ -161,18 +124,6 @@ impl Socket {
     /// Those of `connect(2)`.
     pub fn disconnect(&self) -> Result {
         self.connect_raw(RawAddress::unspecified())
-    }
-
-    /// Shuts down one or both directions as `shutdown(2)` does; `how` is `SHUT_*` of it.
-    ///
-    /// # Errors
-    ///
-    /// Those of `shutdown(2)`. A datagram socket that is not connected gets shut down all the same
-    /// when this returns `ENOTCONN`.
-    pub fn shutdown(&self, how: i32) -> Result {
-        // SAFETY: By the type invariants, the socket is valid. The function asks the security
-        // module.
-        to_result(unsafe { bindings::__sys_shutdown_sock(self.as_ptr(), how) })
     }
 
     /// Connects the socket.
