@@ -15,6 +15,7 @@ use crate::{
     },
     filter::Filter,
     internals,
+    live::Live,
     refusal::Refusal, //
 };
 
@@ -125,10 +126,7 @@ impl Addresses {
                 }
             },
             source: addr(attr::SOURCE_ADDR)?,
-            locks: match request.attr(attr::BIND_LOCKS) {
-                Some(attr) => Some(attr.as_u32()?),
-                None => None,
-            },
+            locks: parse_locks(request)?,
         };
         addresses.check(state)?;
         Ok(addresses)
@@ -259,7 +257,7 @@ impl Addresses {
             })?;
         }
         if let Some(locks) = self.locks {
-            internals::set_bind_locks(socket, locks);
+            internals::set_bind_locks(&socket.lock(), locks);
         }
         Ok(())
     }
@@ -269,28 +267,80 @@ impl Addresses {
     /// A program of the cgroup may have changed what was bound or connected to, and the source
     /// address is up to the routes of the namespace.
     pub(crate) fn verify(&self, sock: &Sock) -> Result<(), Refusal> {
-        let actual = Addresses::read(sock)?;
-        let other = |reason, attr| Err(Refusal::new(EADDRNOTAVAIL, reason).at(attr));
+        match self.difference(&Addresses::read(sock)?) {
+            None => Ok(()),
+            Some((name, attr)) => Err(Refusal::new(EADDRNOTAVAIL, "became another one")
+                .about(name)
+                .at(attr)),
+        }
+    }
 
-        if actual.local_addr != self.local_addr {
-            return other("the local address became another one", attr::LOCAL_ADDR);
+    /// Refuses a socket that is not in this state with these addresses, but for the locks.
+    pub(crate) fn expect(&self, state: u32, sock: &Sock) -> Result<(), Refusal> {
+        let difference = match u32::from(sock.state()) == state {
+            true => self.difference(&Addresses::read(sock)?),
+            false => Some(("the state", attr::SOCK_STATE)),
+        };
+        match difference {
+            None => Ok(()),
+            Some((name, attr)) => Err(Refusal::new(ESTALE, "of the socket is another one")
+                .about(name)
+                .at(attr)),
         }
-        if actual.local_port != self.local_port {
-            return other("the local port became another one", attr::LOCAL_PORT);
-        }
-        if actual.peer != self.peer {
-            return other("the peer became another one", attr::PEER_ADDR);
-        }
+    }
+
+    /// Returns what of these is another one in `actual`, but for the locks.
+    fn difference(&self, actual: &Addresses) -> Option<(&'static str, u16)> {
         // Only a connected socket always has one.
         let source = |it: &Addresses| match it.peer {
             Some(_) => it.source.or(it.local_addr),
             None => it.source,
         };
-        if source(&actual) != source(self) {
-            return other("the source address became another one", attr::SOURCE_ADDR);
+
+        if actual.local_addr != self.local_addr {
+            Some(("the local address", attr::LOCAL_ADDR))
+        } else if actual.local_port != self.local_port {
+            Some(("the local port", attr::LOCAL_PORT))
+        } else if actual.peer != self.peer {
+            Some(("the peer", attr::PEER_ADDR))
+        } else if source(actual) != source(self) {
+            Some(("the source address", attr::SOURCE_ADDR))
+        } else {
+            None
         }
-        Ok(())
     }
+}
+
+/// Reads which of the local address and port were chosen by the owner, in a message.
+pub(crate) fn parse_locks(request: &Request<'_>) -> Result<Option<u32>> {
+    request
+        .attr(attr::BIND_LOCKS)
+        .map(|attr| attr.as_u32())
+        .transpose()
+}
+
+/// Sets which of the local address and port of a socket in use were chosen by its owner, unless
+/// they are.
+pub(crate) fn amend_locks(locks: u32, live: &Live<'_>) -> Result<(), Refusal> {
+    if internals::bind_locks(live) == locks {
+        return Ok(());
+    }
+    let sock = live.locked().map_err(|errno| {
+        Refusal::new(errno, "cannot be set")
+            .about("a bind lock")
+            .at(attr::BIND_LOCKS)
+    })?;
+    let wanted = Addresses {
+        locks: Some(locks),
+        ..Addresses::read(&sock)?
+    };
+
+    // It may have got other addresses since the message was checked.
+    wanted
+        .check(sock.state().into())
+        .map_err(|refusal| refusal.at(attr::BIND_LOCKS))?;
+    internals::set_bind_locks(&sock, locks);
+    Ok(())
 }
 
 /// Binds a socket to an address and to no port.

@@ -2,8 +2,8 @@
 
 //! Checkpoint and restore of IPv4 sockets.
 //!
-//! A generic netlink family with two commands: one writes the state of a socket into a message, the
-//! other makes an equal socket from such a message. The interface is described by
+//! A generic netlink family: one command writes the state of a socket into a message, another makes
+//! an equal socket from such a message, or applies it to a socket. The interface is described by
 //! [`af_inet_cr.yaml`](srctree/Documentation/netlink/specs/af_inet_cr.yaml), and what it promises
 //! by [`af_inet_cr.rst`](srctree/Documentation/networking/af_inet_cr.rst).
 //!
@@ -20,8 +20,8 @@
 //!   sent.
 //!
 //! What is done with it: `select.rs` finds a socket; `dump.rs`, `many.rs` for many sockets at once,
-//! `queue.rs`, and `restore.rs` with `transaction.rs` are the commands; `refusal.rs` is why they
-//! fail. Only `internals.rs` has unsafe code.
+//! `queue.rs`, `restore.rs` with `transaction.rs`, and `amend.rs` with `live.rs` are the commands;
+//! `refusal.rs` is why they fail. Only `internals.rs` has unsafe code.
 
 use kernel::{
     module::this_module,
@@ -35,6 +35,7 @@ use kernel::{
 };
 
 mod address;
+mod amend;
 mod attr;
 mod buffer;
 mod codec;
@@ -47,6 +48,7 @@ mod errqueue;
 mod file;
 mod filter;
 mod internals;
+mod live;
 mod many;
 mod membership;
 mod options;
@@ -62,10 +64,11 @@ mod transaction;
 mod uncovered;
 
 /// The operations, sorted by command.
-static OPERATIONS: [Operation<transaction::Transaction>; 4] = [
+static OPERATIONS: [Operation<transaction::Transaction>; 5] = [
     Operation::doit::<dump::Dump>(),
     Operation::dumpit::<many::DumpMany>(),
     Operation::doit::<restore::Restore>(),
+    Operation::doit::<amend::Amend>(),
     Operation::dumpit::<queue::Queue>(),
 ];
 

@@ -118,7 +118,7 @@ nest! {
 
 nest! {
     /// The numbers inside `AF_INET_CR_ATTR_REPORT`.
-    report AF_INET_CR_A_REPORT_: ERRNO, MSG
+    report AF_INET_CR_A_REPORT_: ATTR, ERRNO, MSG, NEST, INDEX, BIT
 }
 
 nest! {

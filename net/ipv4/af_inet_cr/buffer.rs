@@ -16,15 +16,13 @@ use crate::{
         SO_BUF_LOCK, //
     },
     internals,
+    live::Settable,
     options::Buffer,
     refusal::Refusal, //
 };
 
 use kernel::{
-    net::{
-        sock::Sock,
-        socket::Socket, //
-    },
+    net::sock::Sock,
     prelude::*,
     uapi, //
 };
@@ -43,7 +41,7 @@ pub(crate) fn is_locked(sock: &Sock, which: Buffer) -> bool {
 }
 
 /// Sets whether the size of a buffer is the owner's choice.
-pub(crate) fn set_locked(which: Buffer, locked: bool, socket: &Socket) -> Result {
+pub(crate) fn set_locked(which: Buffer, locked: bool, socket: &dyn Settable) -> Result {
     let old = u32::from(socket.userlocks()) & (uapi::SOCK_SNDBUF_LOCK | uapi::SOCK_RCVBUF_LOCK);
     let new = match locked {
         true => old | which.lock(),
@@ -52,10 +50,14 @@ pub(crate) fn set_locked(which: Buffer, locked: bool, socket: &Socket) -> Result
     socket.setsockopt(SOL_SOCKET, SO_BUF_LOCK, &new.to_ne_bytes())
 }
 
-/// Gives a buffer of a new socket this size, exactly.
+/// Gives a buffer of a socket this size, exactly.
 ///
 /// Whether the size is the owner's choice stays as it is.
-pub(crate) fn restore(which: Buffer, wanted: u32, socket: &mut Socket) -> Result<(), Refusal> {
+pub(crate) fn restore(
+    which: Buffer,
+    wanted: u32,
+    socket: &mut dyn Settable,
+) -> Result<(), Refusal> {
     let locked = is_locked(socket, which);
     let wanted = c_int::try_from(wanted).map_err(|_| ERANGE)?;
 
@@ -70,8 +72,8 @@ pub(crate) fn restore(which: Buffer, wanted: u32, socket: &mut Socket) -> Result
         set_even(which, wanted & !1, socket)?;
         set_even(which, above, socket)?;
         match which {
-            Buffer::Receive => internals::set_odd_rcvbuf(socket, wanted),
-            Buffer::Send => internals::set_odd_sndbuf(socket, wanted),
+            Buffer::Receive => internals::set_odd_rcvbuf(&socket.lock()?, wanted),
+            Buffer::Send => internals::set_odd_sndbuf(&socket.lock()?, wanted),
         }
     }
     if is_locked(socket, which) != locked {
@@ -81,7 +83,7 @@ pub(crate) fn restore(which: Buffer, wanted: u32, socket: &mut Socket) -> Result
 }
 
 /// Sets a size that `setsockopt()` can set.
-fn set_even(which: Buffer, wanted: c_int, socket: &Socket) -> Result<(), Refusal> {
+fn set_even(which: Buffer, wanted: c_int, socket: &dyn Settable) -> Result<(), Refusal> {
     let (limited, forced) = which.setters();
     let cannot = |errno| Refusal::new(errno, "cannot be set");
 

@@ -21,6 +21,7 @@ use crate::{
     },
     device,
     internals,
+    live::Settable,
     options::{
         Access,
         Nest,
@@ -48,7 +49,6 @@ use kernel::{
             SockFlag,
             Timeout, //
         },
-        socket::Socket,
         Net, //
     },
     prelude::*,
@@ -251,7 +251,7 @@ impl SocketOption {
     }
 
     /// Tells whether a socket has this value.
-    fn is(&self, value: Value<'_>, sock: &Sock) -> Result<bool> {
+    pub(crate) fn is(&self, value: Value<'_>, sock: &Sock) -> Result<bool> {
         match value {
             Value::Bytes(bytes) => Ok(ip_options(sock)?.as_bytes() == bytes),
             value => Ok(self.read(sock) == value),
@@ -312,8 +312,8 @@ impl SocketOption {
     }
 
     /// Says that the option's attribute is to blame for a refusal.
-    fn blame(&self, refusal: Refusal) -> Refusal {
-        self.nest.blame(refusal, self.attr)
+    pub(crate) fn blame(&self, refusal: Refusal) -> Refusal {
+        self.nest.blame(refusal, self.attr).of_bit(self.bit)
     }
 
     /// Refuses a value that the option cannot have.
@@ -453,10 +453,14 @@ impl SocketOption {
         }
     }
 
-    /// Gives a new socket the value, unless it has it.
+    /// Gives a socket the value, unless it has it.
     ///
     /// What a new socket has anyway needs no privilege, and asks nobody.
-    pub(crate) fn restore(&self, value: Value<'_>, socket: &mut Socket) -> Result<(), Refusal> {
+    pub(crate) fn restore(
+        &self,
+        value: Value<'_>,
+        socket: &mut dyn Settable,
+    ) -> Result<(), Refusal> {
         if self.access == Access::Get || self.is(value, socket)? {
             return Ok(());
         }
@@ -469,8 +473,11 @@ impl SocketOption {
             }
             (Shape::SizeLock(which), Value::Int(on)) => buffer::set_locked(which, on != 0, socket),
             (Shape::Field(_, set, _), Value::Int(value)) => {
-                set(socket, value);
-                Ok(())
+                socket.lock().map(|sock| set(&sock, value))
+            }
+            (Shape::Shutdown, Value::Int(how)) if u32::from(Sock::shutdown(socket)) & !how != 0 => {
+                let refusal = Refusal::new(EOPNOTSUPP, "cannot be undone");
+                return Err(self.blame(refusal.about(self.name)));
             }
             (Shape::Shutdown, Value::Int(how)) => shutdown(how, socket),
             (Shape::Timestamp, Value::Int(mode)) => {
@@ -519,8 +526,7 @@ impl SocketOption {
                 }
             }
             (_, Value::Stamp(Some(nanos))) => {
-                internals::set_stamp(socket, nanos);
-                Ok(())
+                socket.lock().map(|sock| internals::set_stamp(&sock, nanos))
             }
             // They cannot be switched off, and are not on in a new socket.
             (_, Value::Txtime(None) | Value::Stamp(None)) => Ok(()),
@@ -611,7 +617,7 @@ fn put_ip_options(ty: u16, sock: &Sock, msg: &AttrWriter) -> Result {
 }
 
 /// Shuts down the directions that a message names.
-fn shutdown(how: u32, socket: &Socket) -> Result {
+fn shutdown(how: u32, socket: &dyn Settable) -> Result {
     const RCV: u32 = uapi::af_inet_cr_shutdown_AF_INET_CR_SHUTDOWN_RCV;
     const SEND: u32 = uapi::af_inet_cr_shutdown_AF_INET_CR_SHUTDOWN_SEND;
 

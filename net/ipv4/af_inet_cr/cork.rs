@@ -344,9 +344,9 @@ impl NewCork {
         let result = self.try_ways(socket, &mut pending);
 
         // If there is a newer one, that stays.
-        internals::set_err(socket, pending);
+        internals::set_err(&socket.lock(), pending);
         // Sending it may have counted, as it did when the original was begun.
-        internals::set_tskey(socket, tskey);
+        internals::set_tskey(&socket.lock(), tskey);
         // One of the ways may have had another MTU.
         internals::forget_local_errors(socket, errors);
         result
@@ -414,7 +414,7 @@ impl NewCork {
             flags |= uapi::MSG_DONTROUTE;
         }
         if self.info.timestamping != 0 {
-            internals::set_tskey(socket, self.info.tskey);
+            internals::set_tskey(&socket.lock(), self.info.tskey);
         }
 
         // As `connect()` needs it, of which a socket may have lost it since.

@@ -15,6 +15,10 @@ use crate::{
     errqueue,
     file,
     filter,
+    live::{
+        self,
+        Patience, //
+    },
     membership,
     protocol::Protocol,
     refusal::{
@@ -91,38 +95,12 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
     Ok(reply.send()?)
 }
 
-/// Whether a socket is waited for that a sender has locked.
-pub(crate) struct Patience(bool);
-
-impl Patience {
-    /// Waits until one has to be waited for in vain, and for no other from then on.
-    pub(crate) const fn some() -> Patience {
-        Patience(true)
-    }
-
-    /// Does not wait.
-    pub(crate) const fn none() -> Patience {
-        Patience(false)
-    }
-}
-
 /// Takes the lock of a socket, but does not wait long for a sender that sleeps with it.
 pub(crate) fn lock<'a>(
     file: &'a SocketFile,
     patience: &mut Patience,
 ) -> Result<LockedSocket<'a>, Refusal> {
-    let sock = match file.try_lock() {
-        Err(EBUSY) if patience.0 => {
-            let sock = file.lock_soon();
-            patience.0 = sock.is_ok();
-            sock
-        }
-        result => result,
-    };
-    let sock = sock.map_err(|errno| match errno {
-        EBUSY => Refusal::new(EBUSY, "a sender keeps the socket locked, freeze its owner"),
-        errno => errno.into(),
-    })?;
+    let sock = patience.lock(file).map_err(live::lock_refused)?;
     match sock.is_dead() {
         true => Err(Refusal::new(ENOENT, "the socket is being closed")),
         false => Ok(sock),

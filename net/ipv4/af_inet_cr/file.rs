@@ -8,6 +8,7 @@
 use crate::{
     attr,
     codec,
+    live::Live,
     refusal::Refusal, //
 };
 
@@ -21,6 +22,7 @@ use kernel::{
         },
         socket::{
             NewOwner,
+            Owner,
             OwnerId,
             OwnerType,
             Socket,
@@ -117,45 +119,98 @@ fn put_owner(file: &SocketFile, pid_ns: &PidNamespace, msg: &AttrWriter) -> Resu
 
 /// What an open file is to be like.
 pub(crate) struct File {
-    /// The flags (`O_*`).
-    flags: u32,
-    /// The owner, if it is to have one.
-    owner: Option<NewOwner>,
+    /// The flags (`O_*`), if they were saved.
+    flags: Option<u32>,
+    /// The owner, if it is to have one, and how it is found on an open file.
+    owner: Option<(NewOwner, Owner)>,
 }
 
 impl File {
     /// Reads what is in a message.
     pub(crate) fn parse(request: &Request<'_>) -> Result<File, Refusal> {
-        let bits = match request.attr(attr::FILE_FLAGS) {
-            Some(attr) => attr.as_u32()?,
-            None => 0,
-        };
+        let bits = request.attr(attr::FILE_FLAGS).map(|attr| attr.as_u32());
         Ok(File {
-            flags: FLAGS
-                .iter()
-                .filter(|(_, bit)| bits & bit != 0)
-                .fold(0, |flags, (flag, _)| flags | flag),
+            flags: bits.transpose()?.map(|bits| {
+                FLAGS
+                    .iter()
+                    .filter(|(_, bit)| bits & bit != 0)
+                    .fold(0, |flags, (flag, _)| flags | flag)
+            }),
             owner: parse_owner(request)?,
         })
     }
 
     /// Makes an open file of a socket, which is to have the descriptor `fd`.
     pub(crate) fn open(&self, socket: Socket, fd: u32) -> Result<SocketFile, Refusal> {
-        let file = socket.into_file(self.flags & flags::O_NONBLOCK)?;
+        let flags = self.flags.unwrap_or(0);
+        let file = socket.into_file(flags & flags::O_NONBLOCK)?;
         let file = SocketFile::from_file(file)?;
 
-        if let Some(owner) = &self.owner {
+        if let Some((owner, _)) = &self.owner {
             file.set_owner(owner)?;
         }
-        if self.flags & flags::O_ASYNC != 0 {
-            file.set_async(fd)?;
+        if flags & flags::O_ASYNC != 0 {
+            file.set_async(fd, true)?;
         }
         Ok(file)
+    }
+
+    /// Gives the open file of a socket in use this owner, unless it has it.
+    pub(crate) fn amend_owner(
+        &self,
+        live: &Live<'_>,
+        pid_ns: &PidNamespace,
+    ) -> Result<(), Refusal> {
+        let Some((owner, wanted)) = &self.owner else {
+            return Ok(());
+        };
+        let file = live.file();
+
+        if file.owner(pid_ns).as_ref() == Some(wanted) {
+            return Ok(());
+        }
+        file.security_fcntl(uapi::F_SETOWN)
+            .and_then(|()| file.set_owner(owner))
+            .map_err(|errno| {
+                Refusal::new(errno, "cannot be set")
+                    .about("F_SETOWN")
+                    .at(attr::OWNER)
+            })
+    }
+
+    /// Gives the open file of a socket in use these flags, unless it has them. Signals tell the
+    /// descriptor `fd`.
+    pub(crate) fn amend_flags(&self, live: &Live<'_>, fd: u32) -> Result<(), Refusal> {
+        let Some(wanted) = self.flags else {
+            return Ok(());
+        };
+        let file = live.file();
+        let changed = |flag| (file.file_flags() ^ wanted) & flag != 0;
+
+        if !changed(flags::O_NONBLOCK | flags::O_ASYNC) {
+            return Ok(());
+        }
+        let set = || {
+            file.security_fcntl(uapi::F_SETFL)?;
+            if changed(flags::O_ASYNC) {
+                live.wait()?;
+                file.set_async(fd, wanted & flags::O_ASYNC != 0)?;
+            }
+            if changed(flags::O_NONBLOCK) {
+                file.set_nonblock(wanted & flags::O_NONBLOCK != 0);
+            }
+            Ok(())
+        };
+        set().map_err(|errno| {
+            Refusal::new(errno, "cannot be set")
+                .about("F_SETFL")
+                .at(attr::FILE_FLAGS)
+        })
     }
 }
 
 /// Reads the owner in a message.
-fn parse_owner(request: &Request<'_>) -> Result<Option<NewOwner>, Refusal> {
+fn parse_owner(request: &Request<'_>) -> Result<Option<(NewOwner, Owner)>, Refusal> {
     let Some(attr) = request.attr(attr::OWNER) else {
         return Ok(None);
     };
@@ -183,5 +238,13 @@ fn parse_owner(request: &Request<'_>) -> Result<Option<NewOwner>, Refusal> {
         EINVAL => wrong(EINVAL, "no such signal", attr::owner::SIGNUM),
         errno => errno.into(),
     })?;
-    Ok(Some(owner))
+    let found = Owner {
+        type_: *type_,
+        id: match id {
+            0 => OwnerId::None,
+            id => OwnerId::Number(id),
+        },
+        signum,
+    };
+    Ok(Some((owner, found)))
 }

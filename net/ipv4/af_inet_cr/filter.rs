@@ -11,6 +11,7 @@ use crate::{
         SO_ATTACH_FILTER, //
     },
     internals,
+    live::Live,
     refusal::Refusal, //
 };
 
@@ -98,11 +99,26 @@ impl Filter {
         socket
             .security_setsockopt(SOL_SOCKET, SO_ATTACH_FILTER)
             .and_then(|()| socket.attach_filter(insns))
-            .map_err(|errno| {
-                Refusal::new(errno, "cannot be set")
-                    .about("SO_ATTACH_FILTER")
-                    .at(attr::SOCKOPT_FILTER)
-            })
+            .map_err(cannot)
+    }
+
+    /// Attaches the filter to a socket in use, unless it has it.
+    pub(crate) fn amend(&self, live: &Live<'_>) -> Result<(), Refusal> {
+        let Some(insns) = &self.0 else {
+            return Ok(());
+        };
+        let mut sock = live.locked().map_err(cannot)?;
+
+        // One that is no classic filter is another one.
+        if let Ok(Some(actual)) = sock.filter() {
+            if actual.as_bytes() == insns.as_bytes() {
+                return Ok(());
+            }
+        }
+        live.file()
+            .security_setsockopt(SOL_SOCKET, SO_ATTACH_FILTER)
+            .and_then(|()| sock.attach_filter(insns))
+            .map_err(cannot)
     }
 
     /// Attaches the filter in the place of the one that keeps everything out.
@@ -114,4 +130,11 @@ impl Filter {
         internals::forget_drops(socket);
         Ok(())
     }
+}
+
+/// The refusal of a filter that cannot be attached.
+fn cannot(errno: Error) -> Refusal {
+    Refusal::new(errno, "cannot be set")
+        .about("SO_ATTACH_FILTER")
+        .at(attr::SOCKOPT_FILTER)
 }

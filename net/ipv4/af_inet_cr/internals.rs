@@ -3,9 +3,16 @@
 //! What only checkpoint and restore may do to a socket.
 //!
 //! This is the only file of the subsystem with `unsafe` code, and with access to the bindings of C.
-//! What writes to a socket takes it as `&mut Socket`: such a socket is new, was not handed out as a
-//! file, and is used by nobody else; and it takes its lock. None of these functions belongs into a
-//! general abstraction, as it would break the socket of somebody who has not all of its state.
+//! What writes to a socket takes it in one of two ways:
+//!
+//! - as a [`LockedSocket`], whose lock the caller holds, where it is right for a socket that others
+//!   use meanwhile: what is written is a number that the C code, too, writes under the lock at the
+//!   most, and any value of it is one that the socket can have;
+//! - as `&mut Socket` where it is not: such a socket is new, was not handed out as a file, and is
+//!   used by nobody else. These functions take its lock.
+//!
+//! None of them belongs into a general abstraction, as it would break the socket of somebody who
+//! has not all of its state.
 
 use kernel::{
     bindings,
@@ -87,10 +94,9 @@ pub(crate) fn bind_locks(sock: &Sock) -> u32 {
 /// Sets which of the local address and port a disconnect keeps, in the bits of the interface.
 ///
 /// `__inet_bind()` sets both for what is named to it; `inet_autobind()` and `connect()` set none.
-/// `__udp_disconnect()` looks at them. They make no difference before that, so that any combination
-/// can be set on a socket that has an address and a port to keep.
-pub(crate) fn set_bind_locks(socket: &mut Socket, locks: u32) {
-    let sock = socket.lock();
+/// `__udp_disconnect()` looks at them, with the lock. They make no difference before that, so that
+/// any combination can be set on a socket that has an address and a port to keep.
+pub(crate) fn set_bind_locks(sock: &LockedSocket<'_>, locks: u32) {
     let sk = sock.as_ptr();
     // CAST: The shift is undone, and the mask has bits of a byte only.
     let locks = ((locks << BIND_LOCK_SHIFT) & u32::from(BIND_LOCKS)) as u8;
@@ -105,8 +111,7 @@ pub(crate) fn set_bind_locks(socket: &mut Socket, locks: u32) {
 /// `__sock_set_rcvbuf()` doubles its argument and cannot make an odd size. Its bounds hold here as
 /// the caller has made it set the even sizes on both sides. Mirrors what it writes, and what
 /// `udp_lib_setsockopt()` writes behind it.
-pub(crate) fn set_odd_rcvbuf(socket: &mut Socket, size: c_int) {
-    let sock = socket.lock();
+pub(crate) fn set_odd_rcvbuf(sock: &LockedSocket<'_>, size: c_int) {
     let sk = sock.as_ptr();
 
     if sock.rcvbuf().abs_diff(size) != 1 {
@@ -126,10 +131,9 @@ pub(crate) fn set_odd_rcvbuf(socket: &mut Socket, size: c_int) {
 
 /// Sets the size of the send buffer by one byte beside what it is.
 ///
-/// As [`set_odd_rcvbuf`]. Mirrors `SO_SNDBUF` of `sk_setsockopt()`. Its `sk_write_space()` has
-/// nobody to wake up.
-pub(crate) fn set_odd_sndbuf(socket: &mut Socket, size: c_int) {
-    let sock = socket.lock();
+/// As [`set_odd_rcvbuf`]. Mirrors `SO_SNDBUF` of `sk_setsockopt()`, which has called
+/// `sk_write_space()` for the even size: one byte more wakes up nobody else.
+pub(crate) fn set_odd_sndbuf(sock: &LockedSocket<'_>, size: c_int) {
     let sk = sock.as_ptr();
 
     if sock.sndbuf().abs_diff(size) != 1 {
@@ -152,22 +156,20 @@ pub(crate) fn forget_drops(socket: &mut Socket) {
 
 /// Sets the number of the next time stamp that is asked for (`SOF_TIMESTAMPING_OPT_ID`).
 ///
-/// `SO_TIMESTAMPING` starts to count at 0 when it gets the flag.
-pub(crate) fn set_tskey(socket: &mut Socket, key: u32) {
-    let sock = socket.lock();
-
+/// `SO_TIMESTAMPING` starts to count at 0 when it gets the flag. What is sent at the same time has
+/// a number from before or from after this, as when it gets the flag.
+pub(crate) fn set_tskey(sock: &LockedSocket<'_>, key: u32) {
     // CAST: The same bits: it is a counter that wraps around.
-    // SAFETY: The pointer is valid as long as `sock`. The counter is atomic, and nothing is sent
-    // yet that would count.
+    // SAFETY: The pointer is valid as long as `sock`. The counter is atomic, and this is how it is
+    // set (`atomic_set`).
     unsafe { (&raw mut (*sock.as_ptr()).sk_tskey.counter).write_volatile(key as c_int) };
 }
 
 /// Sets the number of the next `MSG_ZEROCOPY` send.
 ///
-/// The completions that the error queue reports have these numbers.
-pub(crate) fn set_zckey(socket: &mut Socket, key: u32) {
-    let sock = socket.lock();
-
+/// The completions that the error queue reports have these numbers. `msg_zerocopy_realloc()` joins
+/// a send with the one before by comparing the numbers, and only counts with them.
+pub(crate) fn set_zckey(sock: &LockedSocket<'_>, key: u32) {
     // CAST: The same bits: it is a counter that wraps around.
     // SAFETY: As in `set_tskey`.
     unsafe { (&raw mut (*sock.as_ptr()).sk_zckey.counter).write_volatile(key as c_int) };
@@ -176,11 +178,16 @@ pub(crate) fn set_zckey(socket: &mut Socket, key: u32) {
 /// Sets the pending error, which the next call returns and clears, as an error from the network,
 /// unless that has told of a newer one.
 ///
-/// Mirrors `udp_err()`, but that nobody is there to be told. `errno` is at most `MAX_ERRNO`.
-pub(crate) fn set_err(socket: &mut Socket, errno: u32) {
+/// Mirrors `udp_err()`. Who waits for the socket is told, and there is nobody if it is new. `errno`
+/// is at most `MAX_ERRNO`.
+pub(crate) fn set_err(sock: &LockedSocket<'_>, errno: u32) {
     // CAST: A small number.
-    // It is there already if this fails.
-    let _ = pending_error(&socket.lock()).cmpxchg(0, errno as c_int, Relaxed);
+    let set = pending_error(sock).cmpxchg(0, errno as c_int, Relaxed);
+
+    if set.is_ok() && errno != 0 {
+        // SAFETY: The pointer is valid as long as `sock`. It is called with the lock and without.
+        unsafe { bindings::sk_error_report(sock.as_ptr()) };
+    }
 }
 
 /// Takes the pending error out, as `sock_error()` does: what sends would fail with it.
@@ -198,9 +205,7 @@ fn pending_error<'a>(sock: &'a LockedSocket<'_>) -> &'a Atomic<c_int> {
 }
 
 /// Sets the pending error that is not fatal. As [`set_err`].
-pub(crate) fn set_err_soft(socket: &mut Socket, errno: u32) {
-    let sock = socket.lock();
-
+pub(crate) fn set_err_soft(sock: &LockedSocket<'_>, errno: u32) {
     // CAST: A small number.
     // SAFETY: The pointer is valid as long as `sock`. The field is read and written without the
     // lock everywhere.
@@ -210,8 +215,7 @@ pub(crate) fn set_err_soft(socket: &mut Socket, errno: u32) {
 /// Sets the time stamp of the last datagram, in nanoseconds, and that it is asked for.
 ///
 /// Mirrors `sock_gettstamp()`, which switches time stamps on, and `sock_recv_cmsgs()`.
-pub(crate) fn set_stamp(socket: &mut Socket, nanos: i64) {
-    let sock = socket.lock();
+pub(crate) fn set_stamp(sock: &LockedSocket<'_>, nanos: i64) {
     let sk = sock.as_ptr();
 
     // SAFETY: The pointer is valid as long as `sock`, which holds its lock.

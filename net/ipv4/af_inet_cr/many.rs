@@ -7,10 +7,8 @@
 use crate::{
     attr,
     consts::AF_INET,
-    dump::{
-        Dumpable,
-        Patience, //
-    },
+    dump::Dumpable,
+    live::Patience,
     refusal::{
         self,
         Refusal, //

@@ -14,6 +14,7 @@ use crate::{
         SOL_IP, //
     },
     device,
+    live::Settable,
     policy,
     refusal::Refusal, //
 };
@@ -27,8 +28,7 @@ use kernel::{
         },
         socket::{
             LockedSocket,
-            Membership as SocketMembership,
-            Socket, //
+            Membership as SocketMembership, //
         },
         Net, //
     },
@@ -174,13 +174,8 @@ impl Membership {
         })
     }
 
-    /// Makes a new socket a member of the group.
-    pub(crate) fn restore(&self, socket: &mut Socket) -> Result<(), Refusal> {
-        let cannot = |errno| {
-            Refusal::new(errno, "cannot be set")
-                .about("IP_ADD_MEMBERSHIP")
-                .at(attr::MEMBERSHIP)
-        };
+    /// Makes a socket a member of the group.
+    pub(crate) fn restore(&self, socket: &mut dyn Settable) -> Result<(), Refusal> {
         let mreqn = device::mreqn(self.group, self.address, self.ifindex);
 
         socket
@@ -190,6 +185,41 @@ impl Membership {
         if self.exclude && self.sources.is_empty() {
             return Ok(());
         }
+        self.set_filter(socket)
+    }
+
+    /// Makes a socket in use a member of the group, or gives the member this filter.
+    pub(crate) fn amend(&self, socket: &mut dyn Settable) -> Result<(), Refusal> {
+        let locked = socket.lock().map_err(cannot)?;
+        let found = locked
+            .memberships()
+            .find(|it| (it.group(), it.ifindex()) == (self.group, self.ifindex));
+        let Some(found) = found else {
+            drop(locked);
+            return self.restore(socket);
+        };
+        let (same_address, same_filter) = (
+            found.address() == self.address,
+            found.is_exclude() == self.exclude && found.sources().eq(self.sources.iter().copied()),
+        );
+        drop(locked);
+
+        if !same_filter {
+            self.set_filter(socket)?;
+        }
+        // Only who leaves the group could change it.
+        match same_address {
+            true => Ok(()),
+            false => Err(
+                Refusal::new(EADDRINUSE, "was made by another address of the device")
+                    .about("a multicast membership")
+                    .at(attr::MEMBERSHIP),
+            ),
+        }
+    }
+
+    /// Gives a member of the group this filter.
+    fn set_filter(&self, socket: &mut dyn Settable) -> Result<(), Refusal> {
         // The option itself has another structure in each ABI.
         socket
             .security_setsockopt(SOL_IP, MCAST_MSFILTER)
@@ -198,4 +228,11 @@ impl Membership {
             })
             .map_err(|errno| cannot(errno).about("MCAST_MSFILTER"))
     }
+}
+
+/// The refusal of a membership that cannot be had.
+fn cannot(errno: Error) -> Refusal {
+    Refusal::new(errno, "cannot be set")
+        .about("IP_ADD_MEMBERSHIP")
+        .at(attr::MEMBERSHIP)
 }

@@ -34,7 +34,7 @@ use kernel::{
             UdpFlag,
             UdpSock, //
         },
-        socket::Socket, //
+        socket::LockedSocket, //
     },
     prelude::*,
     uapi, //
@@ -133,7 +133,7 @@ pub(crate) enum Shape {
     /// An unsigned `long` that the function reads.
     Long(fn(&Sock) -> usize),
     /// A number that the first function reads, and that no option but the second function sets.
-    Field(fn(&Sock) -> u32, fn(&mut Socket, u32), u32),
+    Field(fn(&Sock) -> u32, fn(&LockedSocket<'_>, u32), u32),
     /// A time in jiffies that the function reads.
     Time(fn(&Sock) -> Timeout),
     /// `struct linger`.

@@ -9,11 +9,9 @@ use crate::{
     attr,
     cork::Corked,
     datagram,
-    dump::{
-        self,
-        Patience, //
-    },
+    dump,
     errqueue,
+    live::Patience,
     protocol::Protocol,
     refusal::{
         self,

@@ -34,6 +34,8 @@ pub(crate) struct Refusal {
     blame: Blame,
     /// Which of the attributes of that type, where there may be several.
     nth: Option<usize>,
+    /// Which bit of the attribute, where each of them is an option; or 0.
+    bit: u32,
 }
 
 /// Which attribute is to blame for a refusal.
@@ -59,6 +61,7 @@ impl Refusal {
             reason,
             blame: Blame::Nothing,
             nth: None,
+            bit: 0,
         }
     }
 
@@ -70,6 +73,7 @@ impl Refusal {
             reason,
             blame: Blame::Missing(attr),
             nth: None,
+            bit: 0,
         }
     }
 
@@ -108,6 +112,12 @@ impl Refusal {
         self
     }
 
+    /// Says which bit of the attribute it is about.
+    pub(crate) const fn of_bit(mut self, bit: u32) -> Refusal {
+        self.bit = bit;
+        self
+    }
+
     /// Returns the error number.
     pub(crate) const fn errno(&self) -> Error {
         self.errno
@@ -122,11 +132,56 @@ impl Refusal {
 
     /// Writes it into a message, as what is inside `AF_INET_CR_ATTR_REPORT`.
     pub(crate) fn put(&self, msg: &AttrWriter) -> Result {
-        msg.put_u32(attr::report::ERRNO, self.errno.to_errno().unsigned_abs())?;
+        self.put_errno(msg)?;
         if !self.reason.is_empty() {
             msg.put_string(attr::report::MSG, &CString::try_from_fmt(fmt!("{self}"))?)?;
         }
         Ok(())
+    }
+
+    /// How much room in a message [`Self::report`] takes at the most.
+    pub(crate) const ROOM: usize = 160;
+
+    /// Writes it into a message, with the attribute that it is about, as an
+    /// `AF_INET_CR_ATTR_REPORT`.
+    ///
+    /// Where there is no memory for the words, it has none.
+    pub(crate) fn report(&self, msg: &AttrWriter) -> Result {
+        let place = |nest: &AttrWriter| {
+            match self.blame {
+                Blame::Nothing => {}
+                Blame::Attribute(attr) | Blame::Missing(attr) => {
+                    nest.put_u32(attr::report::ATTR, attr.into())?;
+                }
+                Blame::Inside(outer, attr, _) | Blame::MissingInside(outer, attr) => {
+                    nest.put_u32(attr::report::ATTR, attr.into())?;
+                    nest.put_u32(attr::report::NEST, outer.into())?;
+                }
+            }
+            if let Some(nth) = self.nth {
+                nest.put_u32(attr::report::INDEX, nth.try_into().map_err(|_| EOVERFLOW)?)?;
+            }
+            match self.bit {
+                0 => Ok(()),
+                bit => nest.put_u32(attr::report::BIT, bit),
+            }
+        };
+        let with_words = msg.nest(attr::REPORT, |nest| {
+            place(nest)?;
+            self.put(nest)
+        });
+        match with_words {
+            Err(ENOMEM) => msg.nest(attr::REPORT, |nest| {
+                place(nest)?;
+                self.put_errno(nest)
+            }),
+            result => result,
+        }
+    }
+
+    /// Writes the error number into a message.
+    fn put_errno(&self, msg: &AttrWriter) -> Result {
+        msg.put_u32(attr::report::ERRNO, self.errno.to_errno().unsigned_abs())
     }
 
     /// Tells the requester, and returns the error number for the reply.

@@ -71,7 +71,7 @@ use kernel::{
 };
 
 /// The highest number of an attribute that a request may have.
-const LAST: usize = {
+pub(crate) const LAST: usize = {
     let last = policy::last(Nest::None);
     let others = [
         attr::FILE_FLAGS,

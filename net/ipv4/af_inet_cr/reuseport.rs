@@ -15,6 +15,7 @@ use crate::{
         SO_ATTACH_REUSEPORT_CBPF, //
     },
     filter,
+    live::Live,
     refusal::Refusal, //
 };
 
@@ -93,11 +94,25 @@ impl Program {
         socket
             .security_setsockopt(SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF)
             .and_then(|()| socket.attach_reuseport_filter(insns))
-            .map_err(|errno| {
-                Refusal::new(errno, "cannot be set")
-                    .about(NAME)
-                    .at(attr::REUSEPORT_FILTER)
-            })
+            .map_err(cannot)
+    }
+
+    /// Attaches the program to the group of a socket in use, unless it has it. Any socket of the
+    /// group may do so.
+    pub(crate) fn amend(&self, live: &Live<'_>) -> Result<(), Refusal> {
+        let Some(insns) = &self.0 else {
+            return Ok(());
+        };
+        let mut sock = live.locked().map_err(cannot)?;
+
+        // One that is no classic program is another one.
+        if Program::of(&sock).is_ok_and(|actual| actual.bytes() == self.bytes()) {
+            return Ok(());
+        }
+        live.file()
+            .security_setsockopt(SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF)
+            .and_then(|()| sock.attach_reuseport_filter(insns))
+            .map_err(cannot)
     }
 
     /// Refuses a socket that has come into a group with another program.
@@ -111,4 +126,11 @@ impl Program {
         }
         Ok(())
     }
+}
+
+/// The refusal of a program that cannot be attached.
+fn cannot(errno: Error) -> Refusal {
+    Refusal::new(errno, "cannot be set")
+        .about(NAME)
+        .at(attr::REUSEPORT_FILTER)
 }

@@ -20,6 +20,12 @@ attributes! {
         2 errno "errno" State: u32;
         /// What went wrong, in words.
         3 msg "msg" Place: String;
+        /// Number of the attribute that `attr` is in. Absent if it is in none.
+        4 nest "nest" Place: u32;
+        /// Which of those that may come several times it is, from 0.
+        5 index "index" Place: u32;
+        /// Bit of the attribute, where each bit is an option.
+        6 bit "bit" Place: u32 as hex;
     }
     kept {}
 }
@@ -73,7 +79,9 @@ impl Record {
         let socket = State::from_attrs(&rest)?;
         let error = match reports.as_slice() {
             [] => return Ok(Self::Dumped(socket)),
-            [report] => refusal(report),
+            [report] => {
+                Report::decode(&report.payload).and_then(|report| refusal(Command::Dump, &report))
+            }
             [..] => Err("comes twice".to_owned()),
         };
         let error =
@@ -82,17 +90,17 @@ impl Record {
     }
 }
 
-/// The refusal that is in a report.
-fn refusal(report: &RawAttr) -> Result<KernelError, String> {
-    let Report { attr, errno, msg } = Report::decode(&report.payload)?;
-    let errno = errno.and_then(|errno| i32::try_from(errno).ok());
+/// The refusal that a report tells of.
+pub(crate) fn refusal(command: Command, report: &Report) -> Result<KernelError, String> {
+    let errno = report.errno.and_then(|errno| i32::try_from(errno).ok());
     let errno = errno.filter(|errno| *errno > 0);
     let errno = errno.ok_or_else(|| "has no error number".to_owned())?;
-    let mut error = KernelError::new(Command::Dump.name(), errno);
-    error.message = msg;
-    error.attribute = attr
-        .and_then(|number| u16::try_from(number).ok())
-        .map(|number| AttributePath::new(&[number]));
+    let mut error = KernelError::new(command.name(), errno);
+    error.message.clone_from(&report.msg);
+    let path: Vec<_> = report.nest.into_iter().chain(report.attr).collect();
+    let path: Result<Vec<_>, _> = path.into_iter().map(u16::try_from).collect();
+    let path = path.map_err(|_| "names no attribute".to_owned())?;
+    error.attribute = (!path.is_empty()).then(|| AttributePath::new(&path));
     Ok(error)
 }
 
@@ -152,7 +160,11 @@ mod tests {
             (vec![errno(0)], "has no error number"),
             (vec![errno(u32::MAX)], "has no error number"),
             (vec![errno(1), errno(1)], "comes twice"),
-            (vec![errno(1), RawAttr::u32(4, 1)], "is not carried"),
+            (vec![errno(1), RawAttr::u32(40, 1)], "is not carried"),
+            (
+                vec![errno(1), RawAttr::u32(1, 1 << 16)],
+                "names no attribute",
+            ),
             (vec![errno(1), RawAttr::new(3, [0xff, 0])], "is no text"),
         ] {
             let error = Record::from_attrs(message(&report)).unwrap_err();

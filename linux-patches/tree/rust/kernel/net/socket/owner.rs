@@ -166,14 +166,14 @@ impl SocketFile {
         })
     }
 
-    /// Asks for signals, as `O_ASYNC` does. They will tell the descriptor.
+    /// Asks for signals, or for no more, as `O_ASYNC` does. They will tell the descriptor.
     ///
     /// May sleep: this takes the socket lock.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub fn set_async(&self, fd: u32) -> Result {
+    pub fn set_async(&self, fd: u32, on: bool) -> Result {
         let file = self.file().as_ptr();
         // CAST: Descriptors are not negative as a `c_int`. It is told, and not used.
         let fd = fd as c_int;
@@ -181,11 +181,11 @@ impl SocketFile {
         // SAFETY: The file is valid, and so are its operations. Those of sockets have this one.
         let fasync = unsafe { (*(*file).f_op).fasync }.ok_or(EOPNOTSUPP)?;
         // SAFETY: This is how `setfl()` calls it, without a lock.
-        to_result(unsafe { fasync(fd, file, 1) })?;
+        to_result(unsafe { fasync(fd, file, on.into()) })?;
 
         // It does not tell that there was no memory.
         match self.file_flags() & flags::O_ASYNC {
-            0 => Err(ENOMEM),
+            0 if on => Err(ENOMEM),
             _ => Ok(()),
         }
     }
