@@ -5,6 +5,7 @@
     reason = "these comments are the help, which is no Markdown"
 )]
 
+mod amend;
 mod dump;
 mod files;
 mod netns;
@@ -33,6 +34,7 @@ enum Command {
     Dump(dump::Args),
     Show(show::Args),
     Restore(restore::Args),
+    Amend(amend::Args),
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed or refused by the kernel, 2 wrong usage.";
@@ -52,6 +54,8 @@ Examples:
   Move all sockets of a process to another program, which gets them as descriptors 3, 4, ...:
       inetcr dump --pid 1234 -o sockets.json
       inetcr restore sockets.json -- ./server
+  Complete a socket that another tool has restored (descriptor 5 of process 1234):
+      inetcr amend socket.json --pid 1234 --fd 5
 
 Exit status: 0 done, 1 failed or refused by the kernel, 2 wrong usage.";
 
@@ -61,6 +65,7 @@ impl Cli {
             Command::Dump(args) => args.run(),
             Command::Show(args) => args.run(),
             Command::Restore(args) => args.run(),
+            Command::Amend(args) => args.run(),
         }
     }
 }
@@ -123,5 +128,21 @@ mod tests {
         assert!(!parse("--all --cookie 5"));
         assert!(!parse("--all --port 65536"));
         assert!(!parse("--netns blue"));
+    }
+
+    #[test]
+    fn what_is_amended_is_named_by_a_descriptor() {
+        let parse = |args: &str| {
+            let args = ["inetcr", "amend"]
+                .into_iter()
+                .chain(args.split_whitespace());
+            Cli::try_parse_from(args).is_ok()
+        };
+        assert!(parse("file --fd 3"));
+        assert!(parse("- --pid 1 --fd 3 --cookie 5 --netns blue --json"));
+        assert!(!parse("file"));
+        assert!(!parse("--fd 3"));
+        assert!(!parse("file --pid 1"));
+        assert!(!parse("file --inode 77"));
     }
 }

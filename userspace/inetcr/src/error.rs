@@ -185,6 +185,12 @@ impl KernelError {
         }
     }
 
+    /// What the kernel says in words, or what the error number means.
+    pub fn reason(&self) -> &str {
+        let desc = Errno::from_raw(self.errno).desc();
+        self.message.as_deref().unwrap_or(desc)
+    }
+
     /// Name of the error number, as in `errno.h`.
     pub fn errno_name(&self) -> String {
         match Errno::from_raw(self.errno) {
@@ -196,11 +202,8 @@ impl KernelError {
 
 impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: ", self.command, self.errno_name())?;
-        match &self.message {
-            Some(message) => f.write_str(message)?,
-            None => f.write_str(Errno::from_raw(self.errno).desc())?,
-        }
+        let (errno, reason) = (self.errno_name(), self.reason());
+        write!(f, "{}: {errno}: {reason}", self.command)?;
         let mut notes = Vec::new();
         match (&self.attribute, self.offset) {
             (Some(attribute), _) => notes.push(format!("attribute {attribute}")),

@@ -4,7 +4,8 @@
 //! [`Client::snapshot`] asks the kernel for the [`State`] of a socket, the [`Datagram`]s that wait
 //! in it and the one that is corked, [`Client::restore_snapshot`] has it make an equal socket from
 //! such a [`Snapshot`]. An [`Image`] keeps them in a file. [`Client::snapshot_many`] is about all
-//! sockets of a process or of a network namespace.
+//! sockets of a process or of a network namespace. [`Client::amend`] applies a state to a socket that
+//! exists.
 //!
 //! ```no_run
 //! use inetcr::{Client, Image, Selector};
@@ -38,6 +39,7 @@
 //!   families of mainline, without ours. Its socket receives 8 KiB and no more, and its readers
 //!   skip attributes that they do not know, which have to be refused here.
 
+mod amend;
 mod answer;
 mod attr;
 mod attributes;
@@ -62,6 +64,7 @@ mod transport;
 mod types;
 mod value;
 
+pub use amend::{Amended, Failure};
 pub use attr::{NLA_F_NESTED, RawAttr};
 pub use attributes::Described;
 pub use client::{Client, Restored, Selector, Target};

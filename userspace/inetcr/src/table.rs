@@ -99,7 +99,7 @@ pub enum Command {
     Dump = 1,
     /// Make a socket from a dump.
     Restore = 2,
-    /// Apply a dump to a socket; reserved.
+    /// Apply a dump to a socket.
     Amend = 3,
     /// Dump the datagrams that wait in a socket.
     Queue = 4,
@@ -155,17 +155,27 @@ impl AttributePath {
 
     /// Name of the attribute itself, without the nests around it.
     pub fn name(&self) -> Option<&'static str> {
+        self.row().map(|row| row.name)
+    }
+
+    /// Type of the attribute's payload.
+    pub fn kind(&self) -> Option<Kind> {
+        self.row().map(|row| row.kind)
+    }
+
+    /// The row of the attribute itself, if the tables have one.
+    fn row(&self) -> Option<&'static AttributeInfo> {
         let mut table = SOCKET;
-        let mut name = None;
+        let mut last = None;
         for &number in &self.0 {
             let row = lookup(table, number);
-            name = row.map(|row| row.name);
+            last = row;
             table = match row.map(|row| row.kind) {
                 Some(Kind::Nest(_, children)) => children,
                 _ => &[],
             };
         }
-        name
+        last
     }
 }
 

@@ -201,7 +201,7 @@ fn without_queue(state: State) -> Snapshot {
     Snapshot::new(state, Vec::new(), None)
 }
 
-fn open_process(pid: i32) -> anyhow::Result<OwnedFd> {
+pub(super) fn open_process(pid: i32) -> anyhow::Result<OwnedFd> {
     let pid_type = Pid::from_raw(pid).with_context(|| format!("{pid} is no process"))?;
     pidfd_open(pid_type, PidfdFlags::empty()).with_context(|| format!("process {pid}"))
 }

@@ -276,7 +276,7 @@ fn the_library_sends_anything() {
             .is_err()
     );
     assert!(client.raw_bytes(dump, &[1, 2, 3]).is_err());
-    assert_eq!(errno(client.raw(Request::Amend.number(), &[])), Some(95));
+    assert_eq!(errno(client.raw(Request::Amend.number(), &[])), Some(22));
     assert_eq!(errno(client.raw(200, &[])), Some(95));
     let state = client.dump(Selector::Fd(socket.as_raw_fd())).unwrap();
     drop(socket);
@@ -286,4 +286,67 @@ fn the_library_sends_anything() {
     let selector = Selector::Fd(copy.as_raw_fd()).with_cookie(restored.cookie);
     let again = client.dump(selector).unwrap();
     assert_eq!(again.without_identity(), state.without_identity());
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn an_image_is_applied_to_a_socket_that_exists() {
+    let donor = socket();
+    let address = donor.local_addr().unwrap();
+    let image = printed(&["dump", "--inode", &inode(donor.as_raw_fd()), "--json"]);
+    drop(donor);
+    let image = File::new("amend.json", &image);
+    let target = UdpSocket::bind(address).unwrap();
+    let pid = std::process::id().to_string();
+    let fd = target.as_raw_fd().to_string();
+    let amend = ["amend", image.path(), "--pid", &pid, "--fd", &fd];
+    let said = printed(&amend);
+    let ino = inode(target.as_raw_fd());
+    assert!(said.starts_with(&format!("ino:{ino} cookie:")), "{said}");
+    assert!(said.ends_with(" amended\n"), "{said}");
+    assert!(target.broadcast().unwrap());
+    assert_eq!(rustix::net::sockopt::ip_tos(&target).unwrap(), 0x10);
+
+    // What cannot be applied is named, and the rest is applied.
+    let mut client = Client::new().unwrap();
+    let selector = || Selector::Fd(target.as_raw_fd());
+    let mut state = client.dump(selector()).unwrap();
+    state.queue_len = Some(1);
+    state.sockopt_broadcast = Some(false);
+    let amended = client.amend(selector(), &state).unwrap();
+    let failed: Vec<_> = amended.failed.iter().map(|one| one.place()).collect();
+    assert_eq!(
+        (failed, target.broadcast().unwrap()),
+        (vec!["queue-len".to_owned()], false)
+    );
+    let image = Image::new([state]).to_json().unwrap();
+    let image = File::new("amend-in-part.json", &image);
+    for json in [false, true] {
+        target.set_broadcast(true).unwrap();
+        let mut args = vec!["amend", image.path(), "--pid", &pid, "--fd", &fd];
+        args.extend(json.then_some("--json"));
+        let output = tool::inetcr(&args);
+        assert_eq!(output.status.code(), Some(1));
+        let errors = text(&output.stderr);
+        assert_eq!(errors, "inetcr: 1 part of the image was not applied\n");
+        let said = text(&output.stdout);
+        if json {
+            let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+            assert_eq!(said["failed"][0]["what"], "queue-len", "{said}");
+            assert_eq!(said["failed"][0]["error"], "EOPNOTSUPP", "{said}");
+        } else {
+            let first = "not applied: queue-len: EOPNOTSUPP: ";
+            assert!(said.starts_with(first), "{said}");
+        }
+        assert!(!target.broadcast().unwrap());
+    }
+
+    // Another socket is refused as a whole.
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let fd = other.as_raw_fd().to_string();
+    let said = refused(&["amend", image.path(), "--fd", &fd, "--pid", &pid]);
+    assert!(
+        said.contains("ESTALE") && said.contains("local-port"),
+        "{said}"
+    );
 }

@@ -178,6 +178,25 @@ fn a_state_carries_all_that_the_commands_exchange() {
     }
 }
 
+/// What a dump gives, an amendment takes, but for the number of another socket. The rest of a
+/// restore is not for it.
+#[test]
+fn an_amendment_takes_what_a_dump_gives() {
+    let spec = spec();
+    let names = |command| exchange(&spec, command);
+    let restore = &names("restore").request.attributes;
+    let parts = ["inode", "transaction", "datagram", "payload", "cork"];
+    let mut expected: Vec<_> = restore.clone();
+    expected.retain(|name| !parts.contains(&name.as_str()));
+    let at = expected.iter().position(|name| name == "sock-fd").unwrap();
+    expected.insert(at + 1, "pidfd".to_owned());
+    assert_eq!(names("amend").request.attributes, expected);
+    assert_eq!(
+        names("amend").reply.attributes,
+        ["inode", "cookie", "report"]
+    );
+}
+
 /// A dump of many sockets says of each what a dump of it says, or why there is none.
 #[test]
 fn a_dump_of_many_is_one_of_each() {

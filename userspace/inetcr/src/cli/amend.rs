@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `inetcr amend`.
+
+use std::fmt::Write as _;
+use std::os::fd::{AsFd as _, RawFd};
+use std::path::PathBuf;
+
+use anyhow::bail;
+use inetcr::{Amended, Client, Failure, Selector, Target};
+use serde_json::json;
+
+use super::{dump, files, netns, pass_on_warning, text};
+
+/// Apply an image to a socket that exists.
+///
+/// The socket has to be of the same kind, with the same addresses, as the one in the image. All
+/// else that the image has is applied to it, option by option, unless the socket has it already:
+/// what another tool has not restored comes back. What the image does not have stays as it is.
+///
+/// Datagrams that wait are not put into a socket that exists, nor is a corked one (`inetcr dump
+/// --no-queue` leaves them out of the image).
+///
+/// This is not atomic, and the owner of the socket should be frozen. What cannot be applied is
+/// named, and the exit status is 1; everything else was applied. If the image is refused as a
+/// whole, nothing was.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Image of one socket that `inetcr dump` wrote, `-` for the standard input.
+    #[arg(value_name = "FILE")]
+    image: PathBuf,
+
+    /// Process that --fd belongs to. Without it, --fd is a descriptor that the shell passes on:
+    /// `inetcr amend socket.json --fd 3 3<&5`.
+    #[arg(long, value_name = "PID")]
+    pid: Option<i32>,
+
+    /// File descriptor of the socket.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    fd: RawFd,
+
+    /// Cookie (SO_COOKIE) that the socket must have, so that no other is amended by mistake.
+    #[arg(long)]
+    cookie: Option<u64>,
+
+    /// Network namespace of the socket: a name that `ip netns` knows, or a path such as
+    /// /proc/PID/ns/net.
+    #[arg(long, value_name = "NAME|PATH")]
+    netns: Option<PathBuf>,
+
+    /// Print what could not be applied as JSON instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let image = files::read(&self.image)?;
+        let [socket] = image.sockets.as_slice() else {
+            let count = image.sockets.len();
+            bail!("the image has {count} sockets, and one is needed");
+        };
+        let pidfd = self.pid.map(dump::open_process).transpose()?;
+        if let Some(name) = &self.netns {
+            netns::enter(name)?;
+        }
+        let selector = match &pidfd {
+            Some(pidfd) => Selector::Pidfd {
+                pidfd: pidfd.as_fd(),
+                fd: self.fd,
+            },
+            None => Selector::Fd(self.fd),
+        };
+        let mut client = Client::new()?;
+        let target = Target {
+            selector,
+            cookie: self.cookie,
+        };
+        let amended = client.amend(target, socket)?;
+        pass_on_warning(&client);
+        if self.json {
+            text::print(&report_json(&amended)?)?;
+        } else {
+            text::print(&report(&amended))?;
+        }
+        match amended.failed.len() {
+            0 => Ok(()),
+            1 => bail!("1 part of the image was not applied"),
+            count => bail!("{count} parts of the image were not applied"),
+        }
+    }
+}
+
+fn report(amended: &Amended) -> String {
+    let mut report = String::new();
+    for failure in &amended.failed {
+        // Writing to a string does not fail.
+        let _ = writeln!(report, "not applied: {failure}");
+    }
+    let but = if amended.failed.is_empty() {
+        ""
+    } else {
+        ", but for that"
+    };
+    let Amended { inode, cookie, .. } = amended;
+    report + &format!("ino:{inode} cookie:{cookie} amended{but}\n")
+}
+
+fn report_json(amended: &Amended) -> anyhow::Result<String> {
+    let failure = |failure: &Failure| {
+        json!({
+            "what": failure.place(),
+            "errno": failure.error.errno,
+            "error": failure.error.errno_name(),
+            "msg": failure.error.reason(),
+        })
+    };
+    let failed: Vec<_> = amended.failed.iter().map(failure).collect();
+    let report = json!({
+        "inode": amended.inode,
+        "cookie": amended.cookie,
+        "failed": failed,
+    });
+    Ok(serde_json::to_string_pretty(&report)? + "\n")
+}
