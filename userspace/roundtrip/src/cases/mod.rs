@@ -3,6 +3,7 @@
 //! The tests.
 
 mod addresses;
+mod amend;
 mod cork;
 mod errqueue;
 mod faults;
@@ -57,6 +58,7 @@ pub fn all(random: Random) -> Vec<Test> {
         many::tests(),
         recipe::tests(),
         name_server::tests(),
+        amend::tests(),
         refusals::tests(),
         lifetime::tests(),
         stress::tests(),

@@ -81,7 +81,7 @@ fn all_agree(name: &str) -> Result<()> {
 }
 
 /// A child with a socket, which tells its descriptor and then waits.
-fn child_with(
+pub fn child_with(
     socket: impl FnOnce() -> Result<UdpSocket>,
     prepare: impl FnOnce() -> Result<()>,
 ) -> Result<(task::Child, i32, u64)> {

@@ -25,6 +25,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("tools::ynl", ynl).slow(),
         Test::new("tools::ynl_queue", ynl_queue).slow(),
+        Test::new("tools::ynl_amend", ynl_amend).slow(),
         Test::new("tools::inetcr", inetcr).slow(),
     ]
 }
@@ -203,6 +204,46 @@ print(json.dumps([[payload.hex(), address] for payload, address in received]))
     let from = json!([PEER.ip().to_string(), PEER.port()]);
     let expected = ["6f6e65", "", large.as_str()].map(|payload| json!([payload, from]));
     ensure!(received == json!(expected), "received {received}");
+    Ok(())
+}
+
+/// What the kernel's client dumped it applies to another socket, and it understands the reports.
+fn ynl_amend() -> Result<()> {
+    const AMEND: &str = "
+import json, socket, sys
+sys.path.append(sys.argv[1])
+from lib import YnlFamily
+family = YnlFamily(sys.argv[2], '')
+make = lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+donor, target = make(), make()
+donor.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 9)
+state = family.do('dump', {'sock-fd': donor.fileno()})
+for identity in 'inode', 'cookie':
+    del state[identity]
+state['queue-len'] = 1
+state['udp']['flags'] = state['udp']['flags-mask'] = {'cork'}
+answer = family.do('amend', {**state, 'sock-fd': target.fileno()})
+ttl = target.getsockopt(socket.IPPROTO_IP, socket.IP_TTL)
+print(json.dumps([answer, ttl, target.getsockopt(17, 1)]))
+";
+    let (Ok(python), Ok(client), Ok(spec)) = (
+        env::var("YNL_PYTHON"),
+        env::var("YNL"),
+        env::var("YNL_SPEC"),
+    ) else {
+        return skip("YNL client in the environment (YNL_PYTHON, YNL, YNL_SPEC)");
+    };
+    let mut command = Command::new(&python);
+    let printed: Value =
+        serde_json::from_str(&output(command.args(["-c", AMEND, &client, &spec]))?)?;
+    ensure!(printed[1] == 9 && printed[2] == 1, "amended to {printed}");
+    let reports = &printed[0]["report"];
+    ensure!(
+        reports.as_array().is_some_and(|reports| reports.len() == 1)
+            && reports[0]["attr"] == 70
+            && reports[0]["errno"] == libc::EOPNOTSUPP,
+        "reported {printed}"
+    );
     Ok(())
 }
 

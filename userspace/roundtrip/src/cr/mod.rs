@@ -22,6 +22,7 @@ pub use refusal::{Expected, dump_refused, refused, restore_refused};
 
 pub const DUMP: u8 = 1;
 pub const RESTORE: u8 = 2;
+pub const AMEND: u8 = 3;
 pub const QUEUE: u8 = 4;
 
 /// Numbers of attributes.

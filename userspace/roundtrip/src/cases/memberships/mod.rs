@@ -16,7 +16,7 @@ use crate::groups::{By, Member, ON_LOOPBACK, SOURCES, member};
 use crate::places::PLACES;
 use crate::runner::Test;
 use crate::sys::{link, multicast, socket};
-use table::CASES;
+pub use table::CASES;
 
 /// Address of the dummy device.
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
@@ -46,7 +46,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// A device besides the loopback, by which groups are reached.
-fn dummy() -> Result<()> {
+pub fn dummy() -> Result<()> {
     link::add_dummy("dummy0")?;
     link::address("dummy0", HERE)?;
     link::default_route(GATEWAY)?;
@@ -54,7 +54,7 @@ fn dummy() -> Result<()> {
 }
 
 /// A socket that is a member.
-fn socket_in(members: &[Member]) -> Result<UdpSocket> {
+pub fn socket_in(members: &[Member]) -> Result<UdpSocket> {
     let socket = socket::udp()?;
     for member in members {
         let group = member.group;
@@ -77,7 +77,7 @@ fn check_dump(dump: &Dump, members: &[Member]) -> Result<()> {
 }
 
 /// Fails unless the calls that joined the groups see them with their filters.
-fn check_filters(socket: &UdpSocket, members: &[Member]) -> Result<()> {
+pub fn check_filters(socket: &UdpSocket, members: &[Member]) -> Result<()> {
     for member in members {
         let (group, expected) = (member.group, member.filter());
         for device in [member.named()?, multicast::Device::of(member.device)?] {

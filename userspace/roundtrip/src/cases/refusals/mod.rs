@@ -6,7 +6,7 @@ pub(super) mod attributes;
 mod content;
 mod messages;
 pub(super) mod privileges;
-mod ranges;
+pub(super) mod ranges;
 mod resources;
 mod states;
 

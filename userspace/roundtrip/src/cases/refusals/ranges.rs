@@ -22,12 +22,12 @@ pub fn tests() -> Vec<Test> {
 
 /// Numbers that no socket has: name, path of the attribute, value and bytes of
 /// it, errors.
-type Range = (&'static str, &'static [u16], (i128, usize), &'static [i32]);
+pub type Range = (&'static str, &'static [u16], (i128, usize), &'static [i32]);
 
 const RANGE: &[i32] = &[libc::ERANGE];
 const INVALID: &[i32] = &[libc::EINVAL, libc::ERANGE];
 
-const RANGES: &[Range] = &[
+pub const RANGES: &[Range] = &[
     ("sock_state", &[attr::SOCK_STATE], (0, 4), INVALID),
     ("sock_state", &[attr::SOCK_STATE], (2, 4), INVALID),
     ("sock_state", &[attr::SOCK_STATE], (8, 4), INVALID),

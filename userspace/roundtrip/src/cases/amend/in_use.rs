@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A socket that others use while it is amended.
+
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use inetcr::{RawAttr, Selector};
+
+use super::{HERE, amend, amend_all, bound, donor_of_all, is_amended, refused, request};
+use crate::cr::{self, Expected, attr};
+use crate::groups::{SOURCES, member};
+use crate::observe::{observe, same};
+use crate::places::{GROUP, PEER};
+use crate::runner::Test;
+use crate::sys::filter::{self, Instruction};
+use crate::sys::{link, multicast, socket};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("amend::in_use::by_all", by_all).slow(),
+        Test::new("amend::in_use::moved", moved).slow(),
+        Test::new("amend::in_use::locked_by_a_sender", locked_by_a_sender),
+        Test::new("amend::in_use::keeps_what_waits", keeps_what_waits),
+    ]
+}
+
+/// What others do to the socket meanwhile, each in a thread of its own.
+const DOINGS: &[fn(&UdpSocket)] = &[
+    |fd| {
+        let _ = fd.send_to(b"datagram", HERE);
+        let _ = fd.send_to(b"refused", PEER);
+    },
+    |fd| {
+        let _ = socket::receive(fd, libc::MSG_DONTWAIT);
+        let _ = socket::receive(fd, libc::MSG_DONTWAIT | libc::MSG_ERRQUEUE);
+    },
+    |fd| {
+        for on in [1, 0] {
+            let _ = socket::set_int(fd, libc::SOL_SOCKET, libc::SO_BROADCAST, on);
+            let _ = socket::set_int(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, 5000 << on);
+            let _ = socket::set_int(fd, libc::SOL_IP, libc::IP_RECVERR, on);
+            let _ = socket::set_int(fd, libc::SOL_UDP, 1, on);
+        }
+    },
+    |fd| {
+        let _ = multicast::join(fd, GROUP, multicast::LOOPBACK);
+        let _ = multicast::leave(fd, GROUP, multicast::LOOPBACK);
+    },
+    |fd| {
+        let _ = filter::attach(fd, libc::SO_ATTACH_FILTER, &[Instruction::taking(9)]);
+        let _ = socket::set_int(fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0);
+    },
+    |fd| {
+        let _ = socket::send_to(fd, b"more", libc::MSG_MORE | libc::MSG_DONTWAIT, HERE);
+        let _ = socket::send_to(fd, b"all", libc::MSG_DONTWAIT, HERE);
+    },
+];
+
+/// Does all of that to a socket while a body runs.
+fn while_used<R>(fd: &UdpSocket, doings: &[fn(&UdpSocket)], body: impl FnOnce() -> R) -> Result<R> {
+    let stop = AtomicBool::new(false);
+    let rounds: Vec<_> = doings.iter().map(|_| AtomicU32::new(0)).collect();
+    let result = std::thread::scope(|scope| {
+        for (doing, rounds) in doings.iter().zip(&rounds) {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    doing(fd);
+                    rounds.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let result = body();
+        stop.store(true, Ordering::Relaxed);
+        result
+    });
+    let idle = rounds
+        .iter()
+        .position(|one| one.load(Ordering::Relaxed) == 0);
+    ensure!(idle.is_none(), "nobody did {idle:?}");
+    Ok(result)
+}
+
+/// Whatever is reported meanwhile: the socket and the kernel are whole, and the next request, when
+/// nobody else uses the socket, has its way.
+fn by_all() -> Result<()> {
+    let mut client = cr::client()?;
+    let donor = donor_of_all()?;
+    // Not locked, so that others attach filters all the time.
+    socket::bind(&donor, HERE)?;
+    let dump = cr::dump(&mut client, &donor)?;
+    let dump = dump
+        .with(RawAttr::u32(35, 0x3bf & dump_flags(&mut client, &donor)?))
+        .without(attr::SHUTDOWN);
+    drop(donor);
+    let plain = bound()?;
+    let (mut applied, mut reports) = (0, 0);
+    while_used(&plain, DOINGS, || -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(4);
+        while Instant::now() < end {
+            match amend(&mut client, &dump, &plain) {
+                Ok(amended) => {
+                    applied += 1;
+                    reports += amended.failed.len();
+                }
+                Err(error) => {
+                    let errno = error.errno();
+                    ensure!(errno == Some(libc::EBUSY), "{error}");
+                }
+            }
+        }
+        Ok(())
+    })??;
+    println!("{applied} requests, {reports} reports");
+    ensure!(applied > 0, "none was applied");
+
+    // Nothing of the others is left over that a request does not change.
+    let _ = socket::set_int(&plain, libc::SOL_UDP, 1, 0);
+    while socket::receive(&plain, libc::MSG_DONTWAIT).is_ok() {}
+    amend_all(&mut client, &dump, &plain)?;
+    let again = cr::dump(&mut client, &plain)?;
+    for number in [
+        attr::FILTER,
+        attr::MEMBERSHIP,
+        attr::IP,
+        attr::RCVBUF,
+        attr::BIND_LOCKS,
+    ] {
+        ensure!(
+            again.all(number) == dump.all(number) || number == attr::MEMBERSHIP,
+            "{number}: {:02x?}",
+            again.all(number)
+        );
+    }
+    // It still works.
+    socket::set_int(&plain, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0)?;
+    Ok(())
+}
+
+/// The flags of level `SOL_SOCKET` in a dump.
+fn dump_flags(client: &mut inetcr::Client, fd: &UdpSocket) -> Result<u32> {
+    cr::dump(client, fd)?.u32(35).context("no flags")
+}
+
+/// A socket that moves is refused, or amended where it is: its locks are never those of a place
+/// that it has left.
+fn moved() -> Result<()> {
+    let mut client = cr::client()?;
+    let donor = socket::udp()?;
+    socket::connect(&donor, PEER)?;
+    let dump = cr::dump(&mut client, &donor)?;
+    let target = socket::udp()?;
+    drop(donor);
+    let moves: &[fn(&UdpSocket)] = &[|fd| {
+        let _ = socket::connect(fd, PEER);
+        let _ = socket::disconnect(fd);
+    }];
+    let locks = cr::Dump(vec![RawAttr::u32(attr::BIND_LOCKS, 2)]);
+    let (mut good, mut bad) = (0, 0);
+    while_used(&target, moves, || -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < end {
+            for dump in [&dump, &locks] {
+                match amend(&mut client, dump, &target) {
+                    Ok(amended) if amended.failed.is_empty() => good += 1,
+                    Ok(amended) => {
+                        let place = amended.failed[0].place();
+                        ensure!(place == "bind-locks", "{:?}", amended.failed);
+                        bad += 1;
+                    }
+                    Err(error) => {
+                        let errno = error.errno().unwrap_or_default();
+                        let expected = [libc::ESTALE, libc::EBUSY, libc::EINVAL];
+                        ensure!(expected.contains(&errno), "{error}");
+                        bad += 1;
+                    }
+                }
+                // What a lock may be about is there.
+                let now = cr::dump(&mut client, &target);
+                if let Ok(now) = now {
+                    let locked = now.u32(attr::BIND_LOCKS).unwrap_or_default() & 2 != 0;
+                    ensure!(
+                        !locked || now.get(attr::LOCAL_PORT).is_some(),
+                        "no port to lock"
+                    );
+                }
+            }
+        }
+        Ok(())
+    })??;
+    println!("{good} applied, {bad} not");
+    ensure!(good > 0 && bad > 0, "{good} applied, {bad} not");
+    Ok(())
+}
+
+/// A sender that waits for room in the buffer while it keeps the socket locked: nothing is done,
+/// and the answer does not wait until the sender is done.
+fn locked_by_a_sender() -> Result<()> {
+    link::add_dummy("silent0")?;
+    link::use_arp("silent0")?;
+    link::address("silent0", [10, 7, 0, 1].into())?;
+    let mut client = cr::client()?;
+    let target = socket::udp()?;
+    socket::connect(&target, "10.7.0.2:9".parse()?)?;
+    socket::set_int(&target, libc::SOL_SOCKET, libc::SO_SNDBUF, 4096)?;
+    let dump = cr::dump(&mut client, &target)?.with(RawAttr::u32(6, 1));
+    while socket::send(&target, &[0; 1000], libc::MSG_DONTWAIT).is_ok() {}
+    let result = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| socket::send(&target, &[0; 1000], libc::MSG_MORE));
+        let start = Instant::now();
+        let mut last = Ok(());
+        // Until the sender sleeps, a dump shows it.
+        while start.elapsed() < Duration::from_secs(2) {
+            let result = cr::dump_by(&mut client, Selector::Fd(target.as_raw_fd()).into());
+            last = cr::refused(result, Expected::errno(&[libc::EBUSY])).map(drop);
+            if last.is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let last = last.context("no sender sleeps").and_then(|()| {
+            let expected = Expected::errno(&[libc::EBUSY]).word("freeze");
+            cr::refused(client.raw(cr::AMEND, &request(&dump, &target).0), expected)
+        });
+        link::remove("silent0")?;
+        let _ = sender.join();
+        last
+    });
+    result?;
+    let broadcast = socket::get_int(&target, libc::SOL_SOCKET, libc::SO_BROADCAST)?;
+    ensure!(broadcast == 0, "it was amended");
+    Ok(())
+}
+
+/// What waits in the socket stays, in front of what comes later: datagrams, errors and a corked
+/// datagram.
+fn keeps_what_waits() -> Result<()> {
+    let mut client = cr::client()?;
+    let donor = bound()?;
+    member(GROUP).only(SOURCES).join(&donor)?;
+    filter::attach(&donor, libc::SO_ATTACH_FILTER, &[Instruction::taking(11)])?;
+    socket::set_int(&donor, libc::SOL_SOCKET, libc::SO_RCVBUF, 100_000)?;
+    socket::set_int(&donor, libc::SOL_IP, libc::IP_RECVERR, 1)?;
+    let donor = cr::checkpoint(&mut client, donor)?;
+
+    let target = bound()?;
+    let peer = UdpSocket::bind(("127.0.0.1", 0))?;
+    peer.send_to(b"before", HERE)?;
+    socket::send_to(&target, b"corked, ", libc::MSG_MORE, socket::name(&peer)?)?;
+    amend_all(&mut client, &donor.dump, &target)?;
+    peer.send_to(b"behind", HERE)?;
+    socket::send_to(&target, b"sent", 0, socket::name(&peer)?)?;
+
+    let (first, _) = socket::receive(&target, libc::MSG_DONTWAIT)?;
+    let (second, _) = socket::receive(&target, libc::MSG_DONTWAIT)?;
+    ensure!(
+        first == b"before" && second == b"beh",
+        "{first:?}, {second:?}"
+    );
+    let (sent, _) = socket::receive(&peer, libc::MSG_DONTWAIT)?;
+    ensure!(sent == b"corked, sent", "{sent:?}");
+    is_amended(&mut client, &donor, &target)?;
+
+    // One that is refused leaves all of it, too.
+    let before = observe(&target);
+    let stale = request(&donor.dump, &target).with(RawAttr::u32(attr::SOCK_TYPE, 1));
+    refused(
+        &mut client,
+        &stale,
+        &target,
+        Expected::errno(&[libc::ESTALE]),
+    )?;
+    same("the refusal changed it", &before, &observe(&target))
+}
