@@ -374,3 +374,36 @@ impl<'a> Amendment<'a> {
         self.each(report, |option, value| option.verify(value, &sock))
     }
 }
+
+#[cfg(CONFIG_AF_INET_CR_KUNIT_TEST)]
+#[kernel::macros::kunit_tests(af_inet_cr_amend)]
+mod tests {
+    use super::*;
+    use crate::options::Buffer;
+
+    /// How much a report takes beside the words: its header, five numbers, the header of the words,
+    /// the NUL behind them, and what they are padded with.
+    const WITHOUT_WORDS: usize = 4 + 5 * 8 + 4 + 1 + 3;
+
+    #[test]
+    fn a_report_has_room() {
+        let reasons = [
+            Buffer::Receive.limit(),
+            Buffer::Send.limit(),
+            "is below the minimum of this kernel",
+            "would keep the other filter",
+            "was made by another address of the device",
+        ];
+
+        for option in OPTIONS {
+            for reason in reasons {
+                let words = option.name.len() + 1 + reason.len();
+
+                assert!(WITHOUT_WORDS + words <= Refusal::ROOM);
+            }
+        }
+        for (_, reason) in LENGTHS {
+            assert!(WITHOUT_WORDS + reason.len() <= Refusal::ROOM);
+        }
+    }
+}

@@ -57,15 +57,13 @@ impl Failure {
         let Some(attribute) = &self.error.attribute else {
             return "the socket".to_owned();
         };
-        let mut place = attribute.to_string();
-        if let Some(index) = self.index {
-            place.push_str(&format!("[{index}]"));
-        }
-        if let Some(bit) = self.bit {
-            let name = flag_name(attribute, bit);
-            place.push_str(&name.map_or(format!(".{bit:#x}"), |name| format!(".{name}")));
-        }
-        place
+        let index = self.index.map(|index| format!("[{index}]"));
+        let bit = self.bit.map(|bit| match flag_name(attribute, bit) {
+            Some(name) => format!(".{name}"),
+            None => format!(".{bit:#x}"),
+        });
+        let (index, bit) = (index.unwrap_or_default(), bit.unwrap_or_default());
+        format!("{attribute}{index}{bit}")
     }
 
     /// Reads a report.

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use inetcr::table::Command as Request;
-use inetcr::{Client, Error, Image, RawAttr, Selector, SockState, State, Time};
+use inetcr::{Client, Error, Failure, Image, RawAttr, Selector, SockState, State, Time};
 
 use tool::{File, inode, printed, refused, socket, text};
 
@@ -314,7 +314,7 @@ fn an_image_is_applied_to_a_socket_that_exists() {
     state.queue_len = Some(1);
     state.sockopt_broadcast = Some(false);
     let amended = client.amend(selector(), &state).unwrap();
-    let failed: Vec<_> = amended.failed.iter().map(|one| one.place()).collect();
+    let failed: Vec<_> = amended.failed.iter().map(Failure::place).collect();
     assert_eq!(
         (failed, target.broadcast().unwrap()),
         (vec!["queue-len".to_owned()], false)

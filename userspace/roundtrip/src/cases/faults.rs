@@ -256,7 +256,7 @@ fn bound() -> Result<UdpSocket> {
 
 /// Makes a socket a member of groups with filters: without one, that a device had no room for the
 /// group is kept secret by the kernel.
-fn join_groups(socket: &UdpSocket) -> Result<()> {
+pub fn join_groups(socket: &UdpSocket) -> Result<()> {
     for member in ON_LOOPBACK.iter().filter(|one| !one.sources.is_empty()) {
         member.join(socket)?;
     }

@@ -509,6 +509,61 @@ mod cases {
     }
 
     #[test]
+    fn test_open_socket() -> Result {
+        let file = SocketFile::from_file(udp_socket()?.into_file(0)?)?;
+
+        file.security_setsockopt(SOL_SOCKET, bindings::SO_PRIORITY as i32)?;
+        file.setsockopt(
+            SOL_SOCKET,
+            bindings::SO_PRIORITY as i32,
+            &3i32.to_ne_bytes(),
+        )?;
+        assert_eq!(file.priority(), 3);
+        assert_eq!(
+            file.setsockopt(SOL_SOCKET, bindings::SO_PRIORITY as i32, &[1]),
+            Err(EINVAL)
+        );
+        assert_eq!(
+            file.set_source_filter(Ipv4Addr::new(224, 9, 8, 7), 1, true, &[]),
+            Err(EINVAL)
+        );
+
+        file.security_fcntl(bindings::F_SETFL)?;
+        for on in [true, true, false, false] {
+            let expected = match on {
+                true => flags::O_NONBLOCK | flags::O_ASYNC,
+                false => 0,
+            };
+            file.set_nonblock(on);
+            file.set_async(3, on)?;
+            assert_eq!(
+                file.file_flags() & (flags::O_NONBLOCK | flags::O_ASYNC),
+                expected
+            );
+        }
+
+        let mut locked = file.try_lock()?;
+        locked.attach_filter(&[FilterInsn::ret(1)])?;
+        locked.attach_filter(&[FilterInsn::ret(2)])?;
+        let same = locked
+            .filter()?
+            .is_some_and(|back| back.as_bytes() == [FilterInsn::ret(2)].as_bytes());
+        assert!(same);
+        // It does not share its port.
+        assert_eq!(
+            locked.attach_reuseport_filter(&[FilterInsn::ret(0)]),
+            Err(EINVAL)
+        );
+        drop(locked);
+
+        // It is not connected, but this is done.
+        assert_eq!(file.shutdown(1), Err(ENOTCONN));
+        // `SEND_SHUTDOWN`
+        assert_eq!(file.sock().shutdown(), 2);
+        Ok(())
+    }
+
+    #[test]
     fn test_filter() -> Result {
         let mut socket = udp_socket()?;
 
