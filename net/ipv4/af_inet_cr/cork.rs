@@ -297,9 +297,14 @@ impl NewCork {
             },
             ifindex: match fields.nest.get(cork::IFNAME) {
                 None => None,
-                Some(name) => Some(net.device_index(name.as_str()?).ok_or_else(|| {
-                    fields.wrong(ENODEV, cork::IFNAME, "no device has this name")
-                })?),
+                Some(name) => {
+                    let name = name
+                        .as_str()
+                        .map_err(|errno| fields.wrong(errno, cork::IFNAME, device::NOT_A_NAME))?;
+                    Some(net.device_index(name).ok_or_else(|| {
+                        fields.wrong(ENODEV, cork::IFNAME, "no device has this name")
+                    })?)
+                }
             },
             gateway: fields.saved(cork::GATEWAY)?.map(|gateway| gateway != 0),
             fragsize: fields.saved(cork::FRAGSIZE)?,

@@ -11,6 +11,7 @@ use crate::{
         datagram, //
     },
     codec,
+    device,
     errqueue,
     policy,
     refusal::Refusal, //
@@ -307,7 +308,10 @@ impl<'a> Fields<'a> {
                 Err(_) => Err(self.wrong(ERANGE, datagram::PKTINFO_IFINDEX, "is out of range")),
             };
         };
-        net.device_index(name.as_str()?)
+        let name = name
+            .as_str()
+            .map_err(|errno| self.wrong(errno, datagram::PKTINFO_IFNAME, device::NOT_A_NAME))?;
+        net.device_index(name)
             .ok_or_else(|| self.wrong(ENODEV, datagram::PKTINFO_IFNAME, "no device has this name"))
     }
 }

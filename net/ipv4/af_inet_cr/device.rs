@@ -25,6 +25,9 @@ use kernel::{
 
 use core::net::Ipv4Addr;
 
+/// What is said of a name with something behind its end, which the policies let pass.
+pub(crate) const NOT_A_NAME: &str = "not the name of a device";
+
 /// Returns the index of the device for unicast packets, 0 if any.
 pub(crate) fn unicast(sock: &Sock) -> u32 {
     sock.inet().map_or(0, |inet| inet.uc_index().unsigned_abs())
@@ -88,7 +91,10 @@ pub(crate) fn parse(levels: &Levels<'_>, nest: Nest, ty: u16) -> Result<Option<u
     let Some(name) = levels.get(nest, ty) else {
         return Ok(None);
     };
-    match name.as_str()? {
+    let name = name
+        .as_str()
+        .map_err(|errno| nest.blame(Refusal::new(errno, NOT_A_NAME), ty))?;
+    match name {
         name if name.is_empty() => Ok(Some(0)),
         name => match levels.net().device_index(name) {
             Some(ifindex) => Ok(Some(ifindex)),

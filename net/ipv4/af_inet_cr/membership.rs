@@ -148,7 +148,11 @@ impl Membership {
             return Err(wrong(refusal, attr::membership::GROUP));
         }
         let name = required(attr::membership::IFNAME)?;
-        let ifindex = net.device_index(name.as_str()?).ok_or_else(|| {
+        let name = name.as_str().map_err(|errno| {
+            let refusal = Refusal::new(errno, device::NOT_A_NAME);
+            wrong(refusal, attr::membership::IFNAME)
+        })?;
+        let ifindex = net.device_index(name).ok_or_else(|| {
             let refusal = Refusal::new(ENODEV, "no device has this name");
             wrong(refusal, attr::membership::IFNAME)
         })?;
