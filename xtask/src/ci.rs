@@ -65,9 +65,11 @@ const STEPS: &[Step] = &[
     always("cargo make demo"),
     always("cargo make vm-test"),
     always("cargo xtask selftest"),
+    always("cargo xtask fuzz --messages 50000 --seed 1"),
     always("cargo xtask vm-test --flavour debug"),
     always("cargo xtask lint kernel"),
     full("cargo xtask vm-test --repeat 5"),
+    full("cargo xtask fuzz --flavour debug --messages 10000000 --seed 1"),
     full("cargo xtask series --check --build-each"),
 ];
 

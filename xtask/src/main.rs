@@ -14,6 +14,7 @@ mod doctor;
 mod exec;
 mod fetch;
 mod files;
+mod fuzz;
 mod kunit;
 mod lint;
 mod lock;
@@ -77,6 +78,8 @@ enum Command {
     Demo(demo::Args),
     /// Build the kernel, boot it in a VM and run the tests in it.
     VmTest(vm_test::Args),
+    /// Build the kernel, boot it in a VM and send it hostile messages.
+    Fuzz(fuzz::Args),
     /// Make the series of patches for netdev out of the manifest, and check it.
     Series(series::Args),
     /// A shell in a VM that runs the kernel, with the programs of this repository on PATH.
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
             Command::Build(args) => build::run(&ctx, &args),
             Command::Demo(args) => demo::run(&ctx, &args),
             Command::VmTest(args) => vm_test::run(&ctx, &args),
+            Command::Fuzz(args) => fuzz::run(&ctx, &args),
             Command::Series(args) => series::run(&ctx, &args),
             Command::Shell(args) => shell::run(&ctx, &args),
             Command::Selftest(args) => selftest::run(&ctx, &args),

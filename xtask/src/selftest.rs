@@ -13,6 +13,7 @@ use crate::{
         Times, //
     },
     ui,
+    userspace::Programs,
     verdict::{
         self,
         InKernel,
@@ -97,7 +98,14 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let folder = Folder::new(ctx, "selftest", None, false)?;
     let mut ready = VecDeque::new();
     for case in CASES.iter().filter(|case| case.name.contains(&args.filter)) {
-        ready.push_back(prepare(ctx, case, &machine, deadlines, &folder.path)?);
+        ready.push_back(prepare(
+            ctx,
+            case,
+            &machine,
+            &programs,
+            deadlines,
+            &folder.path,
+        )?);
     }
     let from = Instant::now();
     let all = ready.len();
@@ -117,6 +125,7 @@ fn prepare(
     ctx: &Ctx,
     case: &'static Case,
     machine: &Machine,
+    programs: &Programs,
     deadlines: Deadlines,
     results: &Path,
 ) -> Result<Ready> {
@@ -124,7 +133,7 @@ fn prepare(
     fs::create_dir_all(&folder)?;
     let mut machine = machine.clone();
     let mut deadlines = deadlines;
-    let job = match case.guest {
+    let mut job = match case.guest {
         Guest::Runs(script) => Job::new(Path::new("/bin/sh"), ["-c", script]),
         Guest::Starts(program) => Job::new(Path::new(program), Vec::<String>::new()),
         Guest::HasInit(init) => {
@@ -133,6 +142,7 @@ fn prepare(
             Job::new(Path::new("/bin/true"), Vec::<String>::new())
         }
     };
+    job.environment = vec![("PATH".to_owned(), programs.path())];
     let file = folder.join("job");
     job.write(&file)?;
     let line = machine.line(ctx, &file)?;

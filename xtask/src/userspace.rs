@@ -25,7 +25,14 @@ use std::{
 };
 
 /// Packages with programs for the guest.
-const PACKAGES: [&str; 5] = ["demo", "inetcr", "nameserver", "roundtrip", "vminit"];
+const PACKAGES: [&str; 6] = [
+    "crfuzz",
+    "demo",
+    "inetcr",
+    "nameserver",
+    "roundtrip",
+    "vminit",
+];
 
 /// The tests of the tool that need the family, as a program; cargo puts a hash behind its name.
 pub const TOOL_TESTS: &str = "kernel";

@@ -1,6 +1,6 @@
 //! `vm-test`: the tests, in a guest that runs the kernel.
 
-mod screen;
+pub mod screen;
 
 use crate::{
     ctx::{

@@ -88,6 +88,12 @@ pub const CASES: &[Case] = &[
         says: "no test output",
     },
     Case {
+        name: "loses answers while it is fuzzed",
+        guest: Runs("exec crfuzz --messages 3000 --seed 1 --sabotage 20"),
+        outcome: Outcome::Failed,
+        says: "root (seed 1000)",
+    },
+    Case {
         name: "runs fewer tests than planned",
         guest: Runs("echo KTAP version 1; echo 1..3; echo ok 1 a; echo ok 2 b"),
         outcome: Outcome::Failed,

@@ -1,0 +1,235 @@
+//! `fuzz`: hostile messages, in a guest that runs the kernel.
+
+use crate::{
+    ctx::{
+        Ctx,
+        Flavour, //
+    },
+    report::{
+        self,
+        Folder,
+        Log,
+        Times, //
+    },
+    ui,
+    userspace::Programs,
+    verdict::{
+        self,
+        InKernel, //
+    },
+    vm::{
+        self, Job, Machine,
+        accel::{
+            self,
+            Accel, //
+        },
+        deadlines::Deadlines,
+        guest::{
+            self,
+            Way, //
+        },
+    },
+    vm_test::screen::Screen,
+};
+use anyhow::{
+    Context,
+    Result, //
+};
+use fs_err as fs;
+use std::{
+    io::Write as _,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::ExitCode,
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+/// The cases that every run begins with, in the repository.
+const CORPUS: &str = "userspace/crfuzz/corpus.jsonl";
+
+/// How many messages there are if nothing else is said.
+const MESSAGES: u64 = 200_000;
+
+/// How long a guest may live. It is the fuzzer that says when it ends, and that it still lives.
+const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which configuration of the kernel: `debug` finds more, and has KCOV.
+    #[arg(long, default_value_t, value_enum)]
+    flavour: Flavour,
+    /// How many messages [default: 200000, or without an end if --time is given].
+    #[arg(long, value_name = "N")]
+    messages: Option<u64>,
+    /// How long at most: 90, 90s, 10m, 2h.
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// What the messages are made from, to have the same again; by the clock, if it is not given.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How many send at once as root, and as root of a user namespace.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: u64,
+    /// Cases to begin with besides those in the repository (`corpus.jsonl` of an earlier run).
+    #[arg(long, value_name = "FILE")]
+    corpus: Option<PathBuf>,
+    /// Add the cases that reach something new to those in the repository.
+    #[arg(long)]
+    keep_corpus: bool,
+    /// Send the cases in a file (`repro.jsonl` of an earlier run), show the answers, and stop.
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// Take the kernel and the programs as the last build left them.
+    #[arg(long)]
+    no_build: bool,
+    /// Put the results here and not below target/results.
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// More arguments for the program (see `crfuzz --help`).
+    #[arg(last = true)]
+    extra: Vec<String>,
+}
+
+pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    let mut times = Times::default();
+    let from = Instant::now();
+    let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
+    times.add("build", from.elapsed());
+
+    let accel = accel::choose(ctx, &kernel.image, false)?;
+    let what = format!("fuzz-{}", args.flavour);
+    let folder = Folder::new(ctx, &what, args.results.as_deref(), false)?;
+    let mut deadlines = Deadlines::new(accel, args.flavour);
+    deadlines.run = LIFE;
+    let mut machine = Machine::new(&kernel.image, programs.get("vminit")?, args.flavour, accel);
+    machine.parameters.push("kunit.enable=0".to_owned());
+    let job_file = folder.file("job");
+    job(args, &programs, &deadlines)?.write(&job_file)?;
+    let line = machine.line(ctx, &job_file)?;
+    fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
+    fs::copy(&kernel.config, folder.file("config"))?;
+
+    let mut found = Found::new(&folder, args.flavour, accel)?;
+    let record = guest::run(line, deadlines, &mut |way, line| found.take(way, line))?;
+    found.screen.end();
+    times.add("boot", record.boot);
+    times.add("fuzzing", record.job);
+    times.add(
+        "checks",
+        record
+            .total
+            .saturating_sub(record.boot)
+            .saturating_sub(record.job),
+    );
+    if args.keep_corpus {
+        keep(&ctx.repo(CORPUS), &found.kept)?;
+    }
+
+    let verdict = verdict::judge(
+        &record,
+        Some(found.screen.parser.finish()),
+        InKernel::Without,
+    );
+    folder.finish(&verdict, &record, &times)?;
+    println!();
+    print!(
+        "{}",
+        report::summary(&verdict, &record, &times, &folder.path)
+    );
+    if found.wrong {
+        ui::note(&format!(
+            "to see it again: cargo xtask fuzz --flavour {} --replay {}",
+            args.flavour,
+            folder.file("repro.jsonl").display()
+        ));
+    }
+    println!("{}", verdict.totals);
+    Ok(verdict.outcome.into())
+}
+
+fn job(args: &Args, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
+    let mut arguments = Vec::new();
+    let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    match (args.messages, &args.time) {
+        (Some(messages), _) => add("--messages", messages.to_string()),
+        (None, None) => add("--messages", MESSAGES.to_string()),
+        (None, Some(_)) => {}
+    }
+    if let Some(time) = &args.time {
+        add("--time", time.clone());
+    }
+    if let Some(seed) = args.seed {
+        add("--seed", seed.to_string());
+    }
+    add("--workers", args.workers.to_string());
+    for (name, file) in [("--corpus", &args.corpus), ("--replay", &args.replay)] {
+        if let Some(file) = file {
+            // The guest has the host's root, read-only.
+            let file = fs::canonicalize(file)?;
+            let file = file.to_str().context("a path that is not UTF-8")?;
+            add(name, file.to_owned());
+        }
+    }
+    arguments.extend(args.extra.iter().cloned());
+    let mut job = Job::new(programs.get("crfuzz")?, arguments);
+    let set = |name: &str, value: String| (name.to_owned(), value);
+    job.environment = vec![
+        set("PATH", programs.path()),
+        set("FUZZ_TIME_SCALE", deadlines.factor.to_string()),
+        set("RUST_BACKTRACE", "1".to_owned()),
+    ];
+    job.kmemleak = args.flavour == Flavour::Debug;
+    Ok(job)
+}
+
+/// What comes out of the guest.
+struct Found {
+    screen: Screen,
+    /// Cases that reach something new.
+    corpus: Log,
+    kept: Vec<String>,
+    /// Cases that led to something that is wrong.
+    repro: Log,
+    wrong: bool,
+}
+
+impl Found {
+    fn new(folder: &Folder, flavour: Flavour, accel: Accel) -> Result<Self> {
+        Ok(Self {
+            screen: Screen::new(folder, flavour, accel)?,
+            corpus: folder.log("corpus.jsonl")?,
+            kept: Vec::new(),
+            repro: folder.log("repro.jsonl")?,
+            wrong: false,
+        })
+    }
+
+    fn take(&mut self, way: Way, line: &str) {
+        if way != Way::Output {
+            self.screen.take(way, line);
+        } else if let Some(case) = line.strip_prefix("# corpus ") {
+            self.corpus.line(case);
+            self.kept.push(case.to_owned());
+        } else if let Some(case) = line.strip_prefix("# repro ") {
+            self.repro.line(case);
+            self.wrong = true;
+        } else {
+            self.screen.take(way, line);
+        }
+    }
+}
+
+/// Adds cases to a corpus.
+fn keep(path: &Path, cases: &[String]) -> Result<()> {
+    let mut file = fs::OpenOptions::new().append(true).open(path)?;
+    for case in cases {
+        writeln!(file, "{case}")?;
+    }
+    ui::note(&format!("{} cases more in {CORPUS}", cases.len()));
+    Ok(())
+}
