@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("refusals::message::linger", linger),
         Test::new("refusals::message::options_of_ip", options_of_ip),
         Test::new("refusals::message::device_of_ip", device_of_ip),
+        Test::new("refusals::message::device_goes_on", device_goes_on),
         Test::new("refusals::message::timestamping", timestamping),
         Test::new("refusals::message::txtime", txtime),
         Test::new("refusals::message::filter", bad_filter),
@@ -101,6 +102,23 @@ fn device_of_ip() -> Result<()> {
             .with_at(&[attr::IP], RawAttr::string(number, c"nothing0"));
         let paths = [&[attr::IP, number][..]];
         let expected = Expected::errno(&[libc::ENODEV]).paths(&paths);
+        cr::restore_refused(&mut client, &bad, expected)?;
+    }
+    Ok(())
+}
+
+/// Names with something behind their end, which the policies let pass.
+fn device_goes_on() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = good(&mut client)?;
+    let name = |number| RawAttr::new(number, *b"lo\0x\0");
+    let expected = Expected::errno(&[libc::EINVAL]).attribute(attr::BINDTODEVICE);
+    let bad = dump.clone().with(name(attr::BINDTODEVICE));
+    cr::restore_refused(&mut client, &bad, expected)?;
+    for number in [9, 11] {
+        let bad = dump.clone().with_at(&[attr::IP], name(number));
+        let paths = [&[attr::IP, number][..]];
+        let expected = Expected::errno(&[libc::EINVAL]).paths(&paths);
         cr::restore_refused(&mut client, &bad, expected)?;
     }
     Ok(())
