@@ -271,6 +271,19 @@ pub fn without(bytes: &[u8], numbers: &[u16]) -> Vec<u8> {
         .collect()
 }
 
+/// Removes some attributes of a message, from one to before another.
+pub fn without_range(bytes: &[u8], begin: usize, end: usize) -> Vec<u8> {
+    let mut walk = all(bytes);
+    let mut kept = Vec::with_capacity(bytes.len());
+    for (nth, found) in walk.by_ref().enumerate() {
+        if !(begin..end).contains(&nth) {
+            kept.extend_from_slice(whole(bytes, found));
+        }
+    }
+    kept.extend_from_slice(bytes.get(walk.place()..).unwrap_or_default());
+    kept
+}
+
 /// The attribute of a message with this number, if there is one.
 pub fn get(bytes: &[u8], number: u16) -> Option<Found> {
     all(bytes).find(|found| found.number() == number)
@@ -324,6 +337,21 @@ mod tests {
         append(&mut bytes, &nest, &[4, 0, 1, 0]);
         let lens: Vec<_> = all(&bytes).map(|found| found.len).collect();
         assert_eq!(lens, [4, 12, 8]);
+    }
+
+    #[test]
+    fn some_are_taken_out() {
+        let grammar = Grammar::load().unwrap();
+        let mut bytes = sample(&grammar);
+        bytes.extend([1, 2]);
+        let kinds = |bytes: &[u8]| all(bytes).map(|one| one.len).collect::<Vec<_>>();
+        let less = without_range(&bytes, 1, 2);
+        assert_eq!(kinds(&less), [4, 8]);
+        assert!(less.ends_with(&[1, 2]));
+        assert!(kinds(&without_range(&bytes, 0, 9)).is_empty());
+        assert_eq!(without_range(&bytes, 1, 1), bytes);
+        let cookie = grammar.number(MESSAGE, "cookie").unwrap();
+        assert_eq!(kinds(&without(&bytes, &[cookie])), [4, 20]);
     }
 
     #[test]

@@ -226,6 +226,9 @@ impl<'g, W: Wire> Judge<'g, W> {
     fn step(&mut self, step: &Step, zoo: Option<&Zoo>) -> Result<(), Wrong> {
         let via = step.via;
         self.encode(step, zoo);
+        if self.out.is_empty() {
+            return Ok(());
+        }
         self.expect(via);
         self.counts.messages += u64::try_from(step.requests.len()).unwrap_or_default();
         let ends_in_transaction = step.requests.iter().any(|request| {

@@ -252,10 +252,10 @@ impl Fuzzer {
                 good &= self.look_at(at)?;
             }
             if self.said.elapsed() >= PROGRESS {
-                self.say()?;
+                self.say();
             }
         }
-        self.say()?;
+        self.say();
         let (user, system) = sys::times_of_children();
         let line = format!(
             "processor time: {} s in the fuzzer, {} s in the kernel",
@@ -305,7 +305,7 @@ impl Fuzzer {
     }
 
     /// How far it is.
-    fn say(&mut self) -> Result<()> {
+    fn say(&mut self) {
         let sum = |word| {
             self.workers
                 .iter()
@@ -327,10 +327,9 @@ impl Fuzzer {
             sum(Word::NotCompared),
             sum(Word::Overruns),
         );
-        self.writer.diagnostic(&line)?;
+        worker::say(&line);
         self.said = Instant::now();
         self.messages = messages;
-        Ok(())
     }
 }
 

@@ -225,10 +225,15 @@ pub fn fork(child: impl FnOnce() -> c_int) -> io::Result<u32> {
     Ok(u32::try_from(pid).unwrap_or_default())
 }
 
-/// Waits for a child without end.
-pub fn pause() -> ! {
+/// Has the kernel end this process with its parent.
+pub fn end_with_parent() {
     // SAFETY: Takes numbers only.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// Waits until the parent ends.
+pub fn pause() -> ! {
+    end_with_parent();
     loop {
         // SAFETY: Takes nothing.
         unsafe { libc::pause() };

@@ -3,7 +3,6 @@
 //! A process that sends cases until it has sent enough, as somebody with certain rights.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -52,7 +51,7 @@ const LOOK_AT_FDS: u64 = 64;
 const LOOK_AT_COUNTERS: u64 = 8192;
 
 /// How often a case is sent again to find out what of it is needed.
-const TRIALS: usize = 48;
+const TRIALS: usize = 100;
 
 /// Cases that reach something new are kept up to this number; then each takes the place of one
 /// that was found by chance, not of one from the repository.
@@ -128,6 +127,7 @@ pub struct Worker<'g> {
 impl<'g> Worker<'g> {
     /// Becomes who it is to be, in namespaces of its own. `init` is a pidfd of the first process.
     pub fn new(grammar: &'g Grammar, role: Role, init: Option<OwnedFd>) -> Result<Self> {
+        sys::end_with_parent();
         sys::ignore_signals();
         // Before the rights to open it are gone.
         let cover = Cover::open().ok();
@@ -300,14 +300,19 @@ impl<'g> Worker<'g> {
         }
         for step in 0..case.0.len() {
             for request in 0..case.0[step].requests.len() {
-                let count = attrs::all(&case.0[step].requests[request].attrs).count();
-                for nth in (0..count).rev() {
-                    let mut less = case.clone();
-                    let attrs = &mut less.0[step].requests[request].attrs;
-                    if let Some(found) = attrs::all(attrs).nth(nth) {
-                        attrs::remove(attrs, &attrs::Place::top(found));
+                // Many at once, then fewer.
+                let mut part = attrs::all(&case.0[step].requests[request].attrs).count() / 2;
+                while part > 0 {
+                    let mut end = attrs::all(&case.0[step].requests[request].attrs).count();
+                    while end > 0 {
+                        let begin = end.saturating_sub(part);
+                        let mut less = case.clone();
+                        let attrs = &mut less.0[step].requests[request].attrs;
+                        *attrs = attrs::without_range(attrs, begin, end);
                         self.try_less(&mut case, less, places, &mut trials)?;
+                        end = begin;
                     }
+                    part /= 2;
                 }
             }
         }
@@ -386,20 +391,24 @@ impl<'g> Worker<'g> {
 
     /// Prints what led to something that is wrong, the last of it at the end.
     fn confess(&self, wrong: &str, number: u64, recent: &VecDeque<Case>) {
-        let mut out = String::new();
         for line in wrong.lines() {
-            let _ = writeln!(out, "# wrong ({}, case {number}): {line}", self.role.name());
+            say(&format!(
+                "wrong ({}, case {number}): {line}",
+                self.role.name()
+            ));
         }
         for case in recent {
-            let _ = writeln!(out, "# repro {}", text::write(self.grammar, case));
+            say(&format!("repro {}", text::write(self.grammar, case)));
         }
-        let _ = io::stdout().write_all(out.as_bytes());
     }
 }
 
-/// Prints a line at once, so that it stays one beside those of others.
-fn say(line: &str) {
+/// Prints a line while no other process does: a long one leaves the guest in pieces.
+pub fn say(line: &str) {
+    // Whatever file; who opens it anew has a lock of its own.
+    let turn = fs::File::open("/dev/null").and_then(|file| file.lock().map(|()| file));
     let _ = io::stdout().write_all(format!("# {line}\n").as_bytes());
+    drop(turn);
 }
 
 /// The sockets of the namespace, by protocol.
