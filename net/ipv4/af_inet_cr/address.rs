@@ -16,6 +16,7 @@ use crate::{
     filter::Filter,
     internals,
     live::Live,
+    map::Destination,
     refusal::Refusal, //
 };
 
@@ -106,11 +107,15 @@ impl Addresses {
     }
 
     /// Reads the addresses in a message.
-    pub(crate) fn parse(request: &Request<'_>, state: u32) -> Result<Addresses, Refusal> {
+    pub(crate) fn parse(
+        request: &Request<'_>,
+        there: &Destination<'_>,
+        state: u32,
+    ) -> Result<Addresses, Refusal> {
         let port = |ty| -> Result<_, Refusal> {
             Ok(request.attr(ty).map(|attr| attr.as_be16()).transpose()?)
         };
-        let addr = |ty| request.attr(ty).map(|attr| parse_addr(&attr)).transpose();
+        let addr = |ty| request.attr(ty).map(|attr| there.addr(&attr)).transpose();
 
         let addresses = Addresses {
             local_addr: addr(attr::LOCAL_ADDR)?.and_then(specified),
@@ -237,11 +242,22 @@ impl Addresses {
             (Some(_), None) => bind_no_port(socket, addr),
         };
         result.map_err(|errno| {
-            let attr = match errno {
-                EADDRNOTAVAIL => attr::LOCAL_ADDR,
-                _ => attr::LOCAL_PORT,
+            let (reason, attr) = match errno {
+                EADDRNOTAVAIL => (
+                    "the local address is not one of this place",
+                    attr::LOCAL_ADDR,
+                ),
+                EADDRINUSE => ("another socket has the local port", attr::LOCAL_PORT),
+                EACCES => (
+                    "may not bind there: low ports need CAP_NET_BIND_SERVICE",
+                    attr::LOCAL_PORT,
+                ),
+                _ => (
+                    "cannot bind to the local address and port",
+                    attr::LOCAL_PORT,
+                ),
             };
-            Refusal::new(errno, "cannot bind to the local address and port").at(attr)
+            Refusal::new(errno, reason).at(attr)
         })?;
 
         if let Some(peer) = self.peer {
@@ -386,14 +402,6 @@ fn connect(socket: &Socket, peer: &SocketAddr) -> Result {
 /// Returns an address unless it is the wildcard.
 fn specified(addr: IpAddr) -> Option<IpAddr> {
     (!addr.is_unspecified()).then_some(addr)
-}
-
-/// Reads an address in a message.
-fn parse_addr(attr: &Attribute<'_>) -> Result<IpAddr, Refusal> {
-    match parse_v4(attr) {
-        Ok(addr) => Ok(addr.into()),
-        Err(refusal) => Err(refusal.at(attr.type_())),
-    }
 }
 
 /// Reads an IPv4 address in an attribute.

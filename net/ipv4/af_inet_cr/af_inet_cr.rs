@@ -18,6 +18,7 @@
 //!   carried.
 //! - `datagram.rs`, the datagrams that wait to be received; `cork.rs`, the one that waits to be
 //!   sent.
+//! - `map.rs`, the devices and addresses that have others in their places where it is restored.
 //!
 //! What is done with it: `select.rs` finds a socket; `dump.rs`, `many.rs` for many sockets at once,
 //! `queue.rs`, `restore.rs` with `transaction.rs`, and `amend.rs` with `live.rs` are the commands;
@@ -50,6 +51,7 @@ mod filter;
 mod internals;
 mod live;
 mod many;
+mod map;
 mod membership;
 mod options;
 mod policy;

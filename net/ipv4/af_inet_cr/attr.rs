@@ -56,6 +56,7 @@ attributes! {
     CORK,
     TRANSACTION,
     REPORT,
+    MAP,
     QUEUE_LEN,
     FILTER_INODE,
     ERROR_QUEUE_LEN,
@@ -119,6 +120,11 @@ nest! {
 nest! {
     /// The numbers inside `AF_INET_CR_ATTR_REPORT`.
     report AF_INET_CR_A_REPORT_: ATTR, ERRNO, MSG, NEST, INDEX, BIT
+}
+
+nest! {
+    /// The numbers inside `AF_INET_CR_ATTR_MAP`.
+    map AF_INET_CR_A_MAP_: DEVICE, TO_DEVICE, ADDR, TO_ADDR
 }
 
 nest! {

@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    address,
     attr,
     buffer,
     consts::{
@@ -22,6 +21,7 @@ use crate::{
     device,
     internals,
     live::Settable,
+    map::Destination,
     options::{
         Access,
         Nest,
@@ -93,6 +93,8 @@ pub(crate) enum Value<'a> {
 /// The attributes of a request, level by level.
 pub(crate) struct Levels<'a> {
     request: &'a Request<'a>,
+    /// Where the socket is restored.
+    there: Destination<'a>,
     /// Those of the nests, by their number. They are looked for many times.
     ip: Table<'a>,
     udp: Table<'a>,
@@ -103,9 +105,13 @@ type Table<'a> = [Option<Attribute<'a>>; policy::NEST_LEN];
 
 impl<'a> Levels<'a> {
     /// Opens the nests of a request.
-    pub(crate) fn open(request: &'a Request<'a>) -> Result<Levels<'a>, Refusal> {
+    pub(crate) fn open(
+        request: &'a Request<'a>,
+        there: Destination<'a>,
+    ) -> Result<Levels<'a>, Refusal> {
         Ok(Levels {
             request,
+            there,
             ip: Self::table(request, Nest::Ip)?,
             udp: Self::table(request, Nest::Udp)?,
         })
@@ -135,9 +141,9 @@ impl<'a> Levels<'a> {
         }
     }
 
-    /// Returns the network namespace of the request.
-    pub(crate) fn net(&self) -> &'a Net {
-        self.request.net()
+    /// Returns where the socket is restored.
+    pub(crate) fn there(&self) -> &Destination<'a> {
+        &self.there
     }
 }
 
@@ -428,7 +434,7 @@ impl SocketOption {
         let ifindex = device::parse(levels, self.nest, self.attr)?;
         let addr = levels.get(self.nest, attr::ip::MULTICAST_ADDR);
         let addr = match addr {
-            Some(addr) => match address::parse_v4(&addr) {
+            Some(addr) => match levels.there().v4(&addr) {
                 Ok(addr) => Some(addr),
                 Err(refusal) => {
                     return Err(self.nest.blame(refusal, attr::ip::MULTICAST_ADDR));

@@ -32,6 +32,7 @@ use crate::{
     },
     device,
     internals,
+    map::Destination,
     policy,
     refusal::Refusal, //
 };
@@ -243,9 +244,10 @@ const SUBJECT: &str = "the corked datagram";
 
 impl NewCork {
     /// Reads what is to be known of a corked datagram.
-    pub(crate) fn parse(attr: &Attribute<'_>, net: &Net) -> Result<NewCork, Refusal> {
+    pub(crate) fn parse(attr: &Attribute<'_>, there: &Destination<'_>) -> Result<NewCork, Refusal> {
         let fields = Fields {
             attr,
+            there,
             nest: codec::open_nest(attr, &POLICY, &[])?,
         };
         let options = match fields.nest.get(cork::OPTIONS) {
@@ -297,14 +299,11 @@ impl NewCork {
             },
             ifindex: match fields.nest.get(cork::IFNAME) {
                 None => None,
-                Some(name) => {
-                    let name = name
-                        .as_str()
-                        .map_err(|errno| fields.wrong(errno, cork::IFNAME, device::NOT_A_NAME))?;
-                    Some(net.device_index(name).ok_or_else(|| {
-                        fields.wrong(ENODEV, cork::IFNAME, "no device has this name")
-                    })?)
-                }
+                Some(name) => Some(
+                    there
+                        .device_of(&name)
+                        .map_err(|refusal| refusal.inside(attr::CORK, cork::IFNAME, &POLICY))?,
+                ),
             },
             gateway: fields.saved(cork::GATEWAY)?.map(|gateway| gateway != 0),
             fragsize: fields.saved(cork::FRAGSIZE)?,
@@ -558,6 +557,8 @@ fn is_connected_to(sock: &Sock, peer: SocketAddrV4) -> bool {
 struct Fields<'a> {
     /// The attribute that holds them.
     attr: &'a Attribute<'a>,
+    /// Where the datagram is restored.
+    there: &'a Destination<'a>,
     /// They.
     nest: Attributes<'a>,
 }
@@ -578,7 +579,8 @@ impl<'a> Fields<'a> {
 
     /// Reads an address.
     fn addr(&self, ty: u16) -> Result<Ipv4Addr, Refusal> {
-        address::parse_v4(&self.required(ty)?)
+        self.there
+            .v4(&self.required(ty)?)
             .map_err(|refusal| refusal.inside(attr::CORK, ty, &POLICY))
     }
 

@@ -5,14 +5,13 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    address,
     attr::{
         self,
         datagram, //
     },
     codec,
-    device,
     errqueue,
+    map::Destination,
     policy,
     refusal::Refusal, //
 };
@@ -171,9 +170,10 @@ pub(crate) fn put_numbers(nest: &AttrWriter, numbers: &[(u16, u32)]) -> Result {
 }
 
 /// Reads what a socket is to know of a datagram.
-pub(crate) fn parse(attr: &Attribute<'_>, net: &Net) -> Result<Item, Refusal> {
+pub(crate) fn parse(attr: &Attribute<'_>, there: &Destination<'_>) -> Result<Item, Refusal> {
     let fields = Fields {
         attr,
+        there,
         nest: codec::open_nest(attr, &POLICY, &[])?,
     };
     let error = errqueue::parse(&fields)?;
@@ -209,7 +209,7 @@ pub(crate) fn parse(attr: &Attribute<'_>, net: &Net) -> Result<Item, Refusal> {
         ttl: fields.number(datagram::TTL)? as u8,
         tos: fields.number(datagram::TOS)? as u8,
         options: IpOptions::from_bytes(options).ok_or(EINVAL)?,
-        ifindex: fields.device(net)?,
+        ifindex: fields.device()?,
         spec_dst: fields.addr(datagram::PKTINFO_ADDR)?,
         tstamp: fields.time(datagram::TSTAMP)?,
         hwtstamp: fields.time(datagram::HWTSTAMP)?,
@@ -237,6 +237,8 @@ pub(crate) fn parse(attr: &Attribute<'_>, net: &Net) -> Result<Item, Refusal> {
 pub(crate) struct Fields<'a> {
     /// The attribute that holds them.
     attr: &'a Attribute<'a>,
+    /// Where the datagram is restored.
+    there: &'a Destination<'a>,
     /// They.
     nest: Attributes<'a>,
 }
@@ -265,7 +267,9 @@ impl<'a> Fields<'a> {
     /// Reads an address that is that of nobody if it is not there.
     fn addr(&self, ty: u16) -> Result<Ipv4Addr, Refusal> {
         match self.nest.get(ty) {
-            Some(attr) => address::parse_v4(&attr)
+            Some(attr) => self
+                .there
+                .v4(&attr)
                 .map_err(|refusal| refusal.inside(attr::DATAGRAM, ty, &POLICY)),
             None => Ok(Ipv4Addr::UNSPECIFIED),
         }
@@ -300,7 +304,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads which device `IP_PKTINFO` is to report.
-    fn device(&self, net: &Net) -> Result<u32, Refusal> {
+    fn device(&self) -> Result<u32, Refusal> {
         let Some(name) = self.nest.get(datagram::PKTINFO_IFNAME) else {
             let ifindex = self.number(datagram::PKTINFO_IFINDEX)?;
             return match c_int::try_from(ifindex) {
@@ -308,10 +312,8 @@ impl<'a> Fields<'a> {
                 Err(_) => Err(self.wrong(ERANGE, datagram::PKTINFO_IFINDEX, "is out of range")),
             };
         };
-        let name = name
-            .as_str()
-            .map_err(|errno| self.wrong(errno, datagram::PKTINFO_IFNAME, device::NOT_A_NAME))?;
-        net.device_index(name)
-            .ok_or_else(|| self.wrong(ENODEV, datagram::PKTINFO_IFNAME, "no device has this name"))
+        self.there
+            .device_of(&name)
+            .map_err(|refusal| refusal.inside(attr::DATAGRAM, datagram::PKTINFO_IFNAME, &POLICY))
     }
 }

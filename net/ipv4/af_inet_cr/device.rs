@@ -16,7 +16,10 @@ use crate::{
 
 use kernel::{
     net::{
-        netlink::AttrWriter,
+        netlink::{
+            AttrWriter,
+            Attribute, //
+        },
         sock::Sock,
         Net, //
     },
@@ -24,9 +27,6 @@ use kernel::{
 };
 
 use core::net::Ipv4Addr;
-
-/// What is said of a name with something behind its end, which the policies let pass.
-pub(crate) const NOT_A_NAME: &str = "not the name of a device";
 
 /// Returns the index of the device for unicast packets, 0 if any.
 pub(crate) fn unicast(sock: &Sock) -> u32 {
@@ -88,19 +88,23 @@ fn put_name(ty: u16, ifindex: u32, net: &Net, msg: &AttrWriter) -> Result {
 
 /// Reads the name of a device, as an index, which is 0 where there is none.
 pub(crate) fn parse(levels: &Levels<'_>, nest: Nest, ty: u16) -> Result<Option<u32>, Refusal> {
-    let Some(name) = levels.get(nest, ty) else {
+    let Some(attr) = levels.get(nest, ty) else {
         return Ok(None);
     };
-    let name = name
-        .as_str()
-        .map_err(|errno| nest.blame(Refusal::new(errno, NOT_A_NAME), ty))?;
-    match name {
-        name if name.is_empty() => Ok(Some(0)),
-        name => match levels.net().device_index(name) {
-            Some(ifindex) => Ok(Some(ifindex)),
-            None => Err(nest.blame(Refusal::new(ENODEV, "no device has this name"), ty)),
-        },
-    }
+    name(&attr)
+        .and_then(|name| match name.is_empty() {
+            true => Ok(Some(0)),
+            false => levels.there().device(name).map(Some),
+        })
+        .map_err(|refusal| nest.blame(refusal, ty))
+}
+
+/// Reads the name of a device in an attribute.
+///
+/// The policies let pass a name with something behind its end.
+pub(crate) fn name<'a>(attr: &Attribute<'a>) -> Result<&'a CStr, Refusal> {
+    attr.as_str()
+        .map_err(|errno| Refusal::new(errno, "not the name of a device"))
 }
 
 /// Reads the device that a socket is to be bound to, as an index.
@@ -119,7 +123,7 @@ pub(crate) fn parse_bound(levels: &Levels<'_>) -> Result<Option<u32>, Refusal> {
         return refuse(ERANGE, "no device can have this index");
     }
     // It would be bound to something else than it was.
-    if levels.net().device_name(index).is_ok() {
+    if levels.there().net().device_name(index).is_ok() {
         return refuse(EEXIST, "a device has the index of the one that has gone");
     }
     Ok(Some(index))

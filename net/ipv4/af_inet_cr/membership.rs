@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    address,
     attr,
     codec,
     consts::{
@@ -15,6 +14,7 @@ use crate::{
     },
     device,
     live::Settable,
+    map::Destination,
     policy,
     refusal::Refusal, //
 };
@@ -116,7 +116,10 @@ pub(crate) struct Membership {
 
 impl Membership {
     /// Reads the memberships in a message.
-    pub(crate) fn parse_all(request: &Request<'_>) -> Result<KVec<Membership>, Refusal> {
+    pub(crate) fn parse_all(
+        request: &Request<'_>,
+        there: &Destination<'_>,
+    ) -> Result<KVec<Membership>, Refusal> {
         let mut memberships = KVec::new();
 
         let all = request
@@ -124,14 +127,14 @@ impl Membership {
             .filter(|attr| attr.type_() == attr::MEMBERSHIP);
         for (nth, attr) in all.enumerate() {
             let membership =
-                Membership::parse(request.net(), &attr).map_err(|refusal| refusal.of_list(nth))?;
+                Membership::parse(there, &attr).map_err(|refusal| refusal.of_list(nth))?;
             memberships.push(membership, GFP_KERNEL)?;
         }
         Ok(memberships)
     }
 
     /// Reads a membership.
-    fn parse(net: &Net, attr: &Attribute<'_>) -> Result<Membership, Refusal> {
+    fn parse(there: &Destination<'_>, attr: &Attribute<'_>) -> Result<Membership, Refusal> {
         const WHOLE: &str = "a membership is a group, a device and a mode";
 
         let nest = codec::open_nest(attr, &policy::MEMBERSHIP, &[attr::membership::SOURCE])?;
@@ -139,7 +142,9 @@ impl Membership {
         let wrong =
             |refusal: Refusal, ty| refusal.inside(attr::MEMBERSHIP, ty, &policy::MEMBERSHIP);
         let addr = |attr: &Attribute<'_>| {
-            address::parse_v4(attr).map_err(|refusal| wrong(refusal, attr.type_()))
+            there
+                .v4(attr)
+                .map_err(|refusal| wrong(refusal, attr.type_()))
         };
 
         let group = addr(&required(attr::membership::GROUP)?)?;
@@ -148,14 +153,9 @@ impl Membership {
             return Err(wrong(refusal, attr::membership::GROUP));
         }
         let name = required(attr::membership::IFNAME)?;
-        let name = name.as_str().map_err(|errno| {
-            let refusal = Refusal::new(errno, device::NOT_A_NAME);
-            wrong(refusal, attr::membership::IFNAME)
-        })?;
-        let ifindex = net.device_index(name).ok_or_else(|| {
-            let refusal = Refusal::new(ENODEV, "no device has this name");
-            wrong(refusal, attr::membership::IFNAME)
-        })?;
+        let ifindex = there
+            .device_of(&name)
+            .map_err(|refusal| wrong(refusal, attr::membership::IFNAME))?;
         let exclude = required(attr::membership::EXCLUDE)?.as_u32()? != 0;
         let address = match nest.get(attr::membership::ADDRESS) {
             Some(attr) => addr(&attr)?,

@@ -242,11 +242,12 @@ impl From<AllocError> for Refusal {
 }
 
 /// The attributes that a request may have several times.
-const LISTS: [u16; 4] = [
+const LISTS: [u16; 5] = [
     attr::MEMBERSHIP,
     attr::DATAGRAM,
     attr::PAYLOAD,
     attr::FILTER_INODE,
+    attr::MAP,
 ];
 
 /// Refuses a request that has an attribute more than once.

@@ -27,6 +27,11 @@ use crate::{
         self,
         Filter, //
     },
+    map::{
+        self,
+        Destination,
+        Maps, //
+    },
     membership::Membership,
     options::{
         Nest,
@@ -118,6 +123,7 @@ pub(crate) static POLICY: [Policy; LAST + 1] = {
     table[attr::DATAGRAM as usize] = Policy::nested(&datagram::POLICY);
     table[attr::PAYLOAD as usize] = Policy::binary_max(uapi::AF_INET_CR_PAYLOAD_MAX as u16);
     table[attr::CORK as usize] = Policy::nested(&cork::POLICY);
+    table[attr::MAP as usize] = Policy::nested(&map::POLICY);
     table[attr::TRANSACTION as usize] = transaction::policy();
     table[attr::QUEUE_LEN as usize] = Policy::u32();
     table[attr::ERROR_QUEUE_LEN as usize] = Policy::u32();
@@ -164,16 +170,16 @@ fn restore(request: &DoRequest<'_, Transaction>) -> Result<(), Refusal> {
                         .at(attr::CORK_LEN),
                 );
             }
-            make(request, false)?.hand_out(request)
+            make(request, &Maps::parse(request)?, false)?.hand_out(request)
         }
     }
 }
 
-/// Makes the socket of a request.
+/// Makes the socket of a request, which has these maps.
 ///
 /// If it shall be `closed`, packets are kept out until it is handed out.
-pub(crate) fn make(request: &Request<'_>, closed: bool) -> Result<Restored, Refusal> {
-    let image = Image::parse(request)?;
+pub(crate) fn make(request: &Request<'_>, maps: &Maps, closed: bool) -> Result<Restored, Refusal> {
+    let image = Image::parse(request, Destination::new(request, maps))?;
 
     if !request.is_last() && image.takes_long() {
         return Err(Refusal::new(
@@ -267,7 +273,7 @@ impl<'a> Image<'a> {
     ///
     /// It needs more of the stack than what comes after it.
     #[inline(never)]
-    fn parse(request: &'a Request<'a>) -> Result<Image<'a>, Refusal> {
+    fn parse(request: &'a Request<'a>, there: Destination<'a>) -> Result<Image<'a>, Refusal> {
         for ty in [attr::DATAGRAM, attr::PAYLOAD, attr::CORK] {
             if request.attr(ty).is_some() {
                 return Err(Refusal::new(EINVAL, "does not belong to this request").at(ty));
@@ -289,7 +295,7 @@ impl<'a> Image<'a> {
             return Err(Refusal::new(EINVAL, "no socket is in this state").at(attr::SOCK_STATE));
         }
 
-        let levels = Levels::open(request)?;
+        let levels = Levels::open(request, there)?;
         let mut values = KVec::with_capacity(COUNT, GFP_KERNEL)?;
         for option in OPTIONS {
             values.push(option.parse(&levels)?, GFP_KERNEL)?;
@@ -298,10 +304,10 @@ impl<'a> Image<'a> {
         Ok(Image {
             protocol,
             file: File::parse(request)?,
-            addresses: Addresses::parse(request, state)?,
+            addresses: Addresses::parse(request, &there, state)?,
             filter: Filter::parse(request)?,
             reuseport: Program::parse(request)?,
-            memberships: Membership::parse_all(request)?,
+            memberships: Membership::parse_all(request, &there)?,
             values,
         })
     }

@@ -19,6 +19,10 @@ use crate::{
         Item, //
     },
     internals,
+    map::{
+        Destination,
+        Maps, //
+    },
     refusal::Refusal,
     restore::{
         self,
@@ -91,6 +95,8 @@ impl SockPriv for Transaction {
 struct HalfBuilt {
     /// The socket.
     restored: Restored,
+    /// The maps of the first part, which hold for all.
+    maps: Maps,
     /// The datagram that does not have all of its payload yet.
     datagram: Option<Pending>,
     /// How many errors the socket has been given.
@@ -195,13 +201,15 @@ fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
         Some(len) => Some(len.as_u32()?),
         None => None,
     };
-    let restored = restore::make(request, true)?;
+    let maps = Maps::parse(request)?;
+    let restored = restore::make(request, &maps, true)?;
 
     let reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
     restored.put_identity(&reply)?;
     reply.send()?;
     Ok(HalfBuilt {
         restored,
+        maps,
         datagram: None,
         errors: 0,
         cork: None,
@@ -225,7 +233,7 @@ impl HalfBuilt {
                 attr::CORK => &mut corks,
                 _ => continue,
             };
-            self.take(&attr, request.net())
+            self.take(&attr, request)
                 .map_err(|refusal| refusal.of_list(*nth))?;
             *nth += 1;
         }
@@ -233,9 +241,9 @@ impl HalfBuilt {
     }
 
     /// Takes the beginning of a datagram, or a piece of its payload.
-    fn take(&mut self, attr: &Attribute<'_>, net: &Net) -> Result<(), Refusal> {
+    fn take(&mut self, attr: &Attribute<'_>, request: &Request<'_>) -> Result<(), Refusal> {
         if attr.type_() == attr::CORK || self.cork.is_some() {
-            return self.take_cork(attr, net);
+            return self.take_cork(attr, request);
         }
         let pending = self.datagram.take();
         let wrong = |reason| Err(Refusal::new(EINVAL, reason).at(attr.type_()));
@@ -243,8 +251,8 @@ impl HalfBuilt {
         let new = match (attr.type_(), pending) {
             (attr::DATAGRAM, Some(_)) => return wrong("the one before is not complete"),
             (attr::DATAGRAM, None) => {
-                let item = datagram::parse(attr, net)?;
-                Pending::new(&item, net).map_err(|errno| match errno {
+                let item = datagram::parse(attr, &Destination::new(request, &self.maps))?;
+                Pending::new(&item, request.net()).map_err(|errno| match errno {
                     EMSGSIZE => Refusal::new(ERANGE, "longer than a datagram can be").inside(
                         attr::DATAGRAM,
                         attr::datagram::LEN,
@@ -275,7 +283,7 @@ impl HalfBuilt {
     }
 
     /// Takes the corked datagram, or a piece of its payload.
-    fn take_cork(&mut self, attr: &Attribute<'_>, net: &Net) -> Result<(), Refusal> {
+    fn take_cork(&mut self, attr: &Attribute<'_>, request: &Request<'_>) -> Result<(), Refusal> {
         let wrong = |reason| Err(Refusal::new(EINVAL, reason).at(attr.type_()));
 
         match (attr.type_(), &mut self.cork) {
@@ -284,7 +292,8 @@ impl HalfBuilt {
                 wrong("the one before is not complete")
             }
             (attr::CORK, None) => {
-                let cork = NewCork::parse(attr, net)?;
+                let there = Destination::new(request, &self.maps);
+                let cork = NewCork::parse(attr, &there)?;
                 if self.cork_len.is_some_and(|len| len != cork.len()) {
                     return Err(
                         Refusal::new(EINVAL, "not as long as the first part says").inside(

@@ -11,6 +11,7 @@
 #define AF_INET_CR_FAMILY_VERSION	1
 
 #define AF_INET_CR_PAYLOAD_MAX	16384
+#define AF_INET_CR_MAPS_MAX	64
 
 /**
  * enum af_inet_cr_sock_state - State of a socket, sk_state in the kernel.
