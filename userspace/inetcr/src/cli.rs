@@ -56,6 +56,8 @@ Examples:
       inetcr restore sockets.json -- ./server
   Complete a socket that another tool has restored (descriptor 5 of process 1234):
       inetcr amend socket.json --pid 1234 --fd 5
+  Restore where the device and the address are others:
+      inetcr restore socket.json --map-device eth0=veth7 --map-address 10.0.0.1=10.1.0.1
 
 Exit status: 0 done, 1 failed or refused by the kernel, 2 wrong usage.";
 

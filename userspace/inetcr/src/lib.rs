@@ -54,6 +54,7 @@ mod flags;
 mod human;
 mod image;
 mod many;
+mod map;
 mod nests;
 mod queue;
 mod record;
@@ -74,6 +75,7 @@ pub use diff::Difference;
 pub use error::{DecodeError, Error, KernelError, Policy};
 pub use image::{Image, ImageError};
 pub use many::{Scope, Selection};
+pub use map::{MAP, MAPS_MAX, Map, MapError, Maps};
 pub use nests::{
     IP, Ip, LINGER, Linger, MEMBERSHIP, Membership, OWNER, Owner, TIMESTAMPING, TXTIME,
     Timestamping, Txtime, UDP, Udp,

@@ -6,6 +6,7 @@ use crate::client::{Client, Restored, Target, restored};
 use crate::cork::{Cork, CorkHeader};
 use crate::datagram::{Datagram, DatagramHeader, missing};
 use crate::error::{DecodeError, Error};
+use crate::map::Maps;
 use crate::snapshot::Snapshot;
 use crate::state::{CORK, DATAGRAM, PAYLOAD, TRANSACTION};
 use crate::table::{Command, SOCKET};
@@ -56,10 +57,20 @@ impl Client {
     /// Makes a new socket of a dumped one, with the datagrams that waited in it, and the one that
     /// was corked.
     pub fn restore_snapshot(&mut self, snapshot: &Snapshot) -> Result<Restored, Error> {
+        self.restore_snapshot_with(snapshot, &Maps::default())
+    }
+
+    /// The same in another place, see [`Maps`].
+    pub fn restore_snapshot_with(
+        &mut self,
+        snapshot: &Snapshot,
+        maps: &Maps,
+    ) -> Result<Restored, Error> {
+        let attrs = [snapshot.state.to_attrs(), maps.to_attrs()].concat();
         if snapshot.queue.is_empty() && snapshot.corked.is_none() {
-            return self.restore(&snapshot.state);
+            return self.restore_attrs(&attrs);
         }
-        let result = self.transact(snapshot);
+        let result = self.transact(snapshot, attrs);
         if result.is_err() {
             // Most errors end it, but not one of the way to the kernel. If there is none any more,
             // that is what is wanted.
@@ -68,8 +79,8 @@ impl Client {
         result
     }
 
-    fn transact(&mut self, snapshot: &Snapshot) -> Result<Restored, Error> {
-        self.part(Transaction::Begin, snapshot.state.to_attrs())?;
+    fn transact(&mut self, snapshot: &Snapshot, begin: Vec<RawAttr>) -> Result<Restored, Error> {
+        self.part(Transaction::Begin, begin)?;
         let warning = self.warning.take();
         for attrs in messages(&snapshot.queue, snapshot.corked.as_ref()) {
             self.part(Transaction::Queue, attrs)?;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::attributes::attributes;
 use crate::cork::CORK as CORK_SET;
 use crate::datagram::DATAGRAM as DATAGRAM_SET;
+use crate::map::MAP as MAP_SET;
 use crate::nests::{Ip, Linger, Membership, Owner, Timestamping, Txtime, Udp};
 use crate::record::REPORT as REPORT_SET;
 use crate::table::Kind;
@@ -169,7 +170,7 @@ attributes! {
         65 "allow-lost" Kind::Flags("loss");
         66 "transaction" Kind::Enum("transaction");
         67 "report" Kind::Nest("report", REPORT_SET);
-        68 "map" Kind::Nest("map", &[]);
+        68 "map" Kind::Nest("map", MAP_SET);
         71 "filter-inode" Kind::Uint;
     }
 }
@@ -184,6 +185,7 @@ pub(crate) const PAYLOAD: u16 = 62;
 pub(crate) const CORK: u16 = 63;
 pub(crate) const TRANSACTION: u16 = 66;
 pub(crate) const REPORT: u16 = 67;
+pub(crate) const MAP: u16 = 68;
 pub(crate) const FILTER_INODE: u16 = 71;
 
 impl State {

@@ -57,6 +57,32 @@ fn a_wrong_image_is_refused() {
 }
 
 #[test]
+fn maps_that_the_kernel_would_refuse_are_refused_before_it_is_asked() {
+    for (args, words) in [
+        (
+            ["--map-device==a", "--map-device=b=c"],
+            "--map-device: an empty name is no device",
+        ),
+        (
+            ["--map-device=a=b", "--map-device=a=c"],
+            "--map-device: a has a map already",
+        ),
+        (
+            [
+                "--map-address=10.0.0.1=10.0.0.2",
+                "--map-address=10.0.0.3=224.0.0.1",
+            ],
+            "--map-address: 224.0.0.1 is not an IPv4 address that a host can have",
+        ),
+    ] {
+        let refused = inetcr(&[&["restore", "-"][..], &args].concat(), IMAGE);
+        assert_eq!(refused.status.code(), Some(1));
+        let text = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(text, format!("inetcr: {words}\n"));
+    }
+}
+
+#[test]
 fn wrong_usage_is_status_2() {
     assert_eq!(status(&[]), Some(2));
     assert_eq!(status(&["dump"]), Some(2));
@@ -67,6 +93,13 @@ fn wrong_usage_is_status_2() {
         status(&["restore", "-", "--name", "a:b", "--", "true"]),
         Some(2)
     );
+    for wrong in [
+        "--map-device=eth0",
+        "--map-address=1.2.3.4=x",
+        "--map-device=sixteencharacter=a",
+    ] {
+        assert_eq!(status(&["restore", "-", wrong]), Some(2), "{wrong}");
+    }
     assert_eq!(status(&["--help"]), Some(0));
     assert_eq!(status(&["show", "/nonexistent"]), Some(1));
 }

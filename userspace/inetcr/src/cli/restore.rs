@@ -3,14 +3,16 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::str::FromStr;
 
 use anyhow::{Context as _, anyhow, bail};
 use command_fds::{CommandFdExt as _, FdMapping};
-use inetcr::{Client, Contents, Image, Restored, Selector, Snapshot, State};
+use inetcr::{Client, Contents, DeviceName, Image, Maps, Restored, Selector, Snapshot, State};
 use serde_json::json;
 
 use super::{files, pass_on_warning, text};
@@ -28,6 +30,10 @@ const LISTEN_FDS_START: RawFd = 3;
 /// All sockets of the image are restored, or none. They are in the order of the image, which is
 /// that of the descriptors if it is of a process. A socket that the process had open twice is
 /// restored once, and is open twice again.
+///
+/// Where a device or an address of the image is not the one of this place, --map-device and
+/// --map-address say which one takes its place. Without them, a device or an address that is not
+/// here is an error.
 ///
 /// Without COMMAND, prints what was restored and closes it again: a test whether an image can be
 /// restored here.
@@ -50,6 +56,16 @@ pub(crate) struct Args {
     #[arg(long, default_value = "inetcr", conflicts_with = "fd", value_parser = listen_name)]
     name: String,
 
+    /// Device NEW in the place of device OLD of the image, wherever a socket has it. Several can
+    /// change places; one that no socket has is no error.
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair::<DeviceName>)]
+    map_device: Vec<(DeviceName, DeviceName)>,
+
+    /// Address NEW in the place of address OLD of the image, wherever a socket has it: as its own
+    /// or its peer's, of a membership, and of what waits in it.
+    #[arg(long, value_name = "OLD=NEW", value_parser = pair::<IpAddr>)]
+    map_address: Vec<(IpAddr, IpAddr)>,
+
     /// Print what was restored as JSON instead of a table.
     #[arg(long, conflicts_with = "command")]
     json: bool,
@@ -67,6 +83,13 @@ fn listen_name(name: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
+/// What stands on both sides of `=`.
+fn pair<T: FromStr<Err: ToString>>(text: &str) -> Result<(T, T), String> {
+    let (old, new) = text.split_once('=').ok_or("it is not OLD=NEW")?;
+    let one = |text: &str| text.parse().map_err(|error: T::Err| error.to_string());
+    Ok((one(old)?, one(new)?))
+}
+
 /// A restored socket and what a dump of it says.
 struct RestoredCopy {
     socket: Restored,
@@ -75,13 +98,26 @@ struct RestoredCopy {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let maps = self.maps()?;
         let image = files::read(&self.image)?;
-        let copies = restore(&image)?;
+        let copies = restore(&image, &maps)?;
         match self.command.split_first() {
             Some((program, arguments)) => self.exec(program, arguments, copies),
             None if self.json => text::print(&report_json(&copies)?),
             None => text::print(&report(&copies)),
         }
+    }
+
+    /// What is called otherwise here.
+    fn maps(&self) -> anyhow::Result<Maps> {
+        let mut maps = Maps::default();
+        for (old, new) in &self.map_device {
+            maps.add_device(*old, *new).context("--map-device")?;
+        }
+        for (old, new) in &self.map_address {
+            maps.add_address(*old, *new).context("--map-address")?;
+        }
+        Ok(maps)
     }
 
     /// Becomes the command. Returns only if that fails.
@@ -118,7 +154,7 @@ impl Args {
 
 /// Restores all sockets or none: those that were made are closed on an error. A descriptor for what
 /// another one stands for, too, becomes such a descriptor again.
-fn restore(image: &Image) -> anyhow::Result<Vec<RestoredCopy>> {
+fn restore(image: &Image, maps: &Maps) -> anyhow::Result<Vec<RestoredCopy>> {
     if image.sockets.is_empty() {
         bail!("the image has no socket");
     }
@@ -130,9 +166,10 @@ fn restore(image: &Image) -> anyhow::Result<Vec<RestoredCopy>> {
         let earlier = in_process(snapshot).and_then(|which| places.insert(which, place));
         let copy = match earlier.and_then(|earlier| copies.get(earlier)) {
             Some(earlier) => again(&earlier.socket),
-            None => make(&mut client, snapshot),
+            None => make(&mut client, snapshot, maps),
         };
-        let copy = copy.and_then(|socket| compare(&mut client, snapshot, socket));
+        let here = maps.applied_to(snapshot);
+        let copy = copy.and_then(|socket| compare(&mut client, &here, socket));
         let number = place + 1;
         copies.push(copy.with_context(|| format!("socket {number} of {count}"))?);
     }
@@ -145,8 +182,8 @@ fn in_process(state: &State) -> Option<(u64, u64)> {
     state.inode.zip(state.cookie)
 }
 
-fn make(client: &mut Client, snapshot: &Snapshot) -> anyhow::Result<Restored> {
-    let socket = client.restore_snapshot(snapshot)?;
+fn make(client: &mut Client, snapshot: &Snapshot, maps: &Maps) -> anyhow::Result<Restored> {
+    let socket = client.restore_snapshot_with(snapshot, maps)?;
     pass_on_warning(client);
     Ok(socket)
 }

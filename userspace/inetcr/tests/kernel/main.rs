@@ -193,6 +193,43 @@ fn what_waits_in_a_socket_comes_back_unless_it_is_left_out() {
 
 #[test]
 #[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn another_address_takes_the_place_of_one() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let here = socket.local_addr().unwrap();
+    socket.send_to(b"waits", here).unwrap();
+    let fd = socket.as_raw_fd();
+    let image = File::new(
+        "mapped",
+        &printed(&["dump", "--inode", &inode(fd), "--json"]),
+    );
+    drop(socket);
+    let there = format!("127.0.0.9:{}", here.port());
+    let maps = ["--map-address=127.0.0.1=127.0.0.9", "--map-device=eth7=lo"];
+    let restore = [&["restore", image.path()][..], &maps].concat();
+    let report = printed(&restore);
+    assert!(report.contains(&there), "{report}");
+    // It is compared with what the image has in this place.
+    assert!(
+        report.ends_with("1 socket restored, equal to the image\n"),
+        "{report}"
+    );
+
+    let nowhere = ["restore", image.path(), "--map-device=eth7=nobody0"];
+    let error = refused(&nowhere);
+    assert!(
+        error.contains("ENODEV: no device has this name (attribute map.to-device)"),
+        "{error}"
+    );
+    let elsewhere = ["restore", image.path(), "--map-address=127.0.0.1=192.0.2.1"];
+    let error = refused(&elsewhere);
+    assert!(
+        error.contains("EADDRNOTAVAIL: the local address"),
+        "{error}"
+    );
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
 fn refusals_name_the_attribute() {
     let state = r#""sock-family": 2, "sock-type": 2, "sock-protocol": 17, "sock-state": "close""#;
     let restore = |name: &str, more: &str| {

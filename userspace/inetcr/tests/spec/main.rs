@@ -7,9 +7,9 @@ use std::os::fd::AsFd as _;
 
 use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, Role, SOCKET, lookup};
 use inetcr::{
-    BindLocks, CORK, DATAGRAM, ErrorOrigin, FileFlags, IP, IpFlags, LINGER, MEMBERSHIP, OWNER,
-    OwnerType, REPORT, Scope, Selection, Shutdown, SockState, SockoptFlags, TIMESTAMPING, TXTIME,
-    Timestamp, Transaction, UDP, UdpFlags,
+    BindLocks, CORK, DATAGRAM, ErrorOrigin, FileFlags, IP, IpFlags, LINGER, MAP, MAPS_MAX,
+    MEMBERSHIP, OWNER, OwnerType, REPORT, Scope, Selection, Shutdown, SockState, SockoptFlags,
+    TIMESTAMPING, TXTIME, Timestamp, Transaction, UDP, UdpFlags,
 };
 
 use schema::{Exchange, Spec, header, kind_of, spec};
@@ -46,6 +46,7 @@ fn the_tables_have_the_rows_of_the_specification() {
     compare("datagram", DATAGRAM);
     compare("report", REPORT);
     compare("cork", CORK);
+    compare("map", MAP);
 }
 
 /// Values and names of flags.
@@ -160,7 +161,7 @@ fn a_state_carries_all_that_the_commands_exchange() {
     let exchange = |command| exchange(&spec, command);
     let queue = &of_many(&spec, "queue").reply.attributes;
     assert_eq!(queue, &["datagram", "payload", "cork"]);
-    let in_a_part = |name: &String| name == "transaction" || queue.contains(name);
+    let in_a_part = |name: &String| name == "transaction" || name == "map" || queue.contains(name);
     let dump = &exchange("dump").reply.attributes;
     let restore = &exchange("restore").request.attributes;
     let answer = &exchange("restore").reply.attributes;
@@ -251,4 +252,5 @@ fn the_header_has_the_numbers_of_the_specification() {
         assert_eq!(constant("cmd", command.name()), u32::from(command.number()));
     }
     assert_eq!(constant("family", "version"), u32::from(FAMILY_VERSION));
+    assert_eq!(constant("maps", "max"), u32::try_from(MAPS_MAX).unwrap());
 }
