@@ -10,6 +10,7 @@ mod faults;
 mod lifetime;
 mod lost;
 mod many;
+mod maps;
 mod memberships;
 mod name_server;
 mod not_found;
@@ -56,6 +57,7 @@ pub fn all(random: Random) -> Vec<Test> {
         cork::tests(),
         errqueue::tests(),
         many::tests(),
+        maps::tests(),
         recipe::tests(),
         name_server::tests(),
         amend::tests(),

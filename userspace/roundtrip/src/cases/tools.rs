@@ -153,14 +153,14 @@ import json, socket, sys
 sys.path.append(sys.argv[1])
 from lib import YnlFamily
 family = YnlFamily(sys.argv[2], '')
-state, queue = json.loads(sys.argv[3])
-family.do('restore', {**state, 'transaction': 'begin'})
+state, queue, maps = json.loads(sys.argv[3])
+family.do('restore', {**state, 'map': maps, 'transaction': 'begin'})
 for part in queue:
     family.do('restore', {**part, 'transaction': 'queue'})
 copy = socket.socket(fileno=family.do('restore', {'transaction': 'commit'})['sock-fd'])
 copy.settimeout(2)
 received = [copy.recvfrom(65536) for _ in range(state['queue-len'])]
-print(json.dumps([[payload.hex(), address] for payload, address in received]))
+print(json.dumps([copy.getsockname(), *([payload.hex(), address] for payload, address in received)]))
 ";
     let (Ok(python), Ok(client), Ok(spec)) = (
         env::var("YNL_PYTHON"),
@@ -200,10 +200,18 @@ print(json.dumps([[payload.hex(), address] for payload, address in received]))
         "reported {report:?}"
     );
     drop(original);
-    let received = run(RESTORE, &json!([one, queue]).to_string()).context("restore")?;
-    let from = json!([PEER.ip().to_string(), PEER.port()]);
+    // In another place: the address is no longer this one.
+    let (here, there) = (PEER.ip().to_string(), "127.0.0.9");
+    let maps = json!([
+        { "addr": here, "to-addr": there },
+        { "device": "no such", "to-device": "lo" },
+    ]);
+    let received = run(RESTORE, &json!([one, queue, maps]).to_string()).context("restore")?;
+    let from = json!([there, PEER.port()]);
     let expected = ["6f6e65", "", large.as_str()].map(|payload| json!([payload, from]));
-    ensure!(received == json!(expected), "received {received}");
+    let [one, two, three] = expected;
+    let expected = json!([[there, PORT], one, two, three]);
+    ensure!(received == expected, "received {received}");
     Ok(())
 }
 

@@ -64,6 +64,7 @@ pub mod attr {
     pub const CORK: u16 = 63;
     pub const TRANSACTION: u16 = 66;
     pub const REPORT: u16 = 67;
+    pub const MAP: u16 = 68;
     pub const QUEUE_LEN: u16 = 70;
     pub const FILTER_INODE: u16 = 71;
     pub const ERROR_QUEUE_LEN: u16 = 72;

@@ -48,6 +48,14 @@ fn change_flags(name: &str, change: fn(i32) -> i32) -> io::Result<()> {
     ioctl(libc::SIOCSIFFLAGS, &mut request)
 }
 
+/// Gives a device another name.
+pub fn rename(name: &str, new: &str) -> io::Result<()> {
+    let to = request(new)?;
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_newname = to.ifr_name;
+    ioctl(libc::SIOCSIFNAME, &mut request)
+}
+
 /// Sets the largest packet of a device.
 pub fn set_mtu(name: &str, mtu: i32) -> io::Result<()> {
     let mut request = request(name)?;
