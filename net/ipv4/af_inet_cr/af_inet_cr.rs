@@ -15,7 +15,7 @@
 //! - `address.rs`, the addresses; `file.rs`, the open file; `filter.rs`, the classic filter;
 //!   `reuseport.rs`, that of a group of sockets; `membership.rs`, the multicast groups.
 //! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not
-//!   carried.
+//!   carried; `loss.rs`, what of that may be left out.
 //! - `datagram.rs`, the datagrams that wait to be received; `cork.rs`, the one that waits to be
 //!   sent.
 //! - `map.rs`, the devices and addresses that have others in their places where it is restored.
@@ -50,6 +50,7 @@ mod file;
 mod filter;
 mod internals;
 mod live;
+mod loss;
 mod many;
 mod map;
 mod membership;

@@ -54,6 +54,8 @@ attributes! {
     DATAGRAM,
     PAYLOAD,
     CORK,
+    LOST,
+    ALLOW_LOST,
     TRANSACTION,
     REPORT,
     MAP,

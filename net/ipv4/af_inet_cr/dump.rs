@@ -19,6 +19,10 @@ use crate::{
         self,
         Patience, //
     },
+    loss::{
+        self,
+        Losses, //
+    },
     membership,
     protocol::Protocol,
     refusal::{
@@ -53,6 +57,19 @@ use kernel::{
     uapi, //
 };
 
+/// The policy.
+static POLICY: [Policy; attr::ALLOW_LOST as usize + 1] = {
+    let mut table = [Policy::rejected(); attr::ALLOW_LOST as usize + 1];
+    let mut i = 0;
+
+    while i < select::POLICY.len() {
+        table[i] = select::POLICY[i];
+        i += 1;
+    }
+    table[attr::ALLOW_LOST as usize] = loss::policy();
+    table
+};
+
 /// The operation.
 pub(crate) struct Dump;
 
@@ -60,7 +77,7 @@ impl DoOperation for Dump {
     // CAST: A small number.
     const CMD: u8 = uapi::AF_INET_CR_CMD_DUMP as u8;
     const FLAGS: OpFlags = OpFlags::UNS_ADMIN_PERM;
-    const POLICY: &'static [Policy] = &select::POLICY;
+    const POLICY: &'static [Policy] = &POLICY;
 
     type SockPriv = Transaction;
 
@@ -78,7 +95,7 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
         true => Patience::some(),
         false => Patience::none(),
     };
-    let socket = Dumpable::find(&file, &mut patience)?;
+    let socket = Dumpable::find(&file, &mut patience, Losses::allowed_by(request)?)?;
 
     if !request.is_last() && membership::are_many(&socket.sock) {
         return Err(Refusal::new(
@@ -112,36 +129,40 @@ pub(crate) struct Dumpable<'a> {
     file: &'a SocketFile,
     sock: LockedSocket<'a>,
     reuseport: Program,
+    losses: Losses,
 }
 
 impl<'a> Dumpable<'a> {
     /// How much room in a message a socket may take without a program or a membership.
     pub(crate) const PLAIN: usize = 1024;
 
-    /// Locks a socket, or refuses it for what it is or has.
+    /// Locks a socket, or refuses it for what it is, or has and must not lose.
     pub(crate) fn find(
         file: &'a SocketFile,
         patience: &mut Patience,
+        mut losses: Losses,
     ) -> Result<Dumpable<'a>, Refusal> {
         let protocol = Protocol::of(file)?;
         let sock = lock(file, patience)?;
 
         permit(protocol, &sock)?;
         for level in protocol.uncovered {
-            level.check(file, &sock)?;
+            level.check(file, &sock, &mut losses)?;
         }
-        let reuseport = Program::of(&sock)?;
+        filter::check(&sock, &mut losses)?;
+        let reuseport = Program::of(&sock, &mut losses)?;
         Ok(Dumpable {
             file,
             sock,
             reuseport,
+            losses,
         })
     }
 
     /// Returns how much room in a message the socket takes beside what every socket has, which is
     /// [`Self::PLAIN`] at the most.
     pub(crate) fn more_room(&self) -> Result<usize, Refusal> {
-        Ok(filter::room(&self.sock)?
+        Ok(filter::room(&self.sock)
             .saturating_add(self.reuseport.room())
             .saturating_add(membership::room(&self.sock)))
     }
@@ -160,12 +181,14 @@ impl<'a> Dumpable<'a> {
             file,
             sock,
             reuseport,
+            losses,
         } = self;
+        let mut losses = *losses;
 
         msg.put_uint(attr::INODE, sock.ino())?;
         msg.put_uint(attr::COOKIE, sock.cookie())?;
         msg.put_u32(attr::SOCK_STATE, sock.state().into())?;
-        file::put(file, pid_ns, msg)?;
+        file::put(file, pid_ns, &mut losses, msg)?;
         Addresses::read(sock)?.put(msg)?;
         filter::put(sock, msg)?;
         reuseport.put(msg)?;
@@ -182,7 +205,8 @@ impl<'a> Dumpable<'a> {
         if let Some(cork) = Corked::read(sock, net)? {
             msg.put_u32(attr::CORK_LEN, cork.len())?;
         }
-        codec::put_options(sock, net, msg)
+        codec::put_options(sock, net, msg)?;
+        Ok(losses.put(msg)?)
     }
 }
 

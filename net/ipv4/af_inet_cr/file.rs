@@ -9,6 +9,10 @@ use crate::{
     attr,
     codec,
     live::Live,
+    loss::{
+        self,
+        Losses, //
+    },
     refusal::Refusal, //
 };
 
@@ -81,6 +85,7 @@ pub(crate) static OWNER: [Policy; attr::owner::SIGNUM as usize + 1] = {
 pub(crate) fn put(
     file: &SocketFile,
     pid_ns: &PidNamespace,
+    losses: &mut Losses,
     msg: &AttrWriter,
 ) -> Result<(), Refusal> {
     let flags = file.file_flags();
@@ -90,11 +95,16 @@ pub(crate) fn put(
         .fold(0, |bits, (_, bit)| bits | bit);
 
     msg.put_u32(attr::FILE_FLAGS, bits)?;
-    put_owner(file, pid_ns, msg)
+    put_owner(file, pid_ns, losses, msg)
 }
 
 /// Writes the owner of an open socket into a message, if it has ever had one.
-fn put_owner(file: &SocketFile, pid_ns: &PidNamespace, msg: &AttrWriter) -> Result<(), Refusal> {
+fn put_owner(
+    file: &SocketFile,
+    pid_ns: &PidNamespace,
+    losses: &mut Losses,
+    msg: &AttrWriter,
+) -> Result<(), Refusal> {
     let Some(owner) = file.owner(pid_ns) else {
         return Ok(());
     };
@@ -102,9 +112,7 @@ fn put_owner(file: &SocketFile, pid_ns: &PidNamespace, msg: &AttrWriter) -> Resu
         OwnerId::None => 0,
         OwnerId::Number(id) => id,
         OwnerId::Hidden => {
-            return Err(
-                Refusal::new(EOPNOTSUPP, "is a process that has no number here").about("F_SETOWN"),
-            );
+            return losses.lose(&loss::OWNER, "a process of F_SETOWN without a number here");
         }
     };
     let type_ = TYPES.iter().find(|(type_, _)| *type_ == owner.type_);

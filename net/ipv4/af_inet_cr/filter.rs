@@ -12,6 +12,10 @@ use crate::{
     },
     internals,
     live::Live,
+    loss::{
+        self,
+        Losses, //
+    },
     refusal::Refusal, //
 };
 
@@ -62,25 +66,31 @@ pub(crate) fn parse_insns(attr: &Attribute<'_>) -> Result<KVec<FilterInsn>, Refu
 /// The filter of a socket, if it has one.
 pub(crate) struct Filter(Option<KVec<FilterInsn>>);
 
-/// Returns the filter of a socket, or refuses the socket for the kind of its filter.
-fn of<'a>(sock: &'a LockedSocket<'_>) -> Result<Option<&'a [FilterInsn]>, Refusal> {
-    sock.filter().map_err(|errno| match errno {
-        EACCES => Refusal::new(EOPNOTSUPP, "is set and not carried").about("an eBPF filter"),
-        errno => errno.into(),
-    })
+/// Refuses a socket for the kind of its filter, unless that may be lost.
+pub(crate) fn check(sock: &LockedSocket<'_>, losses: &mut Losses) -> Result<(), Refusal> {
+    match sock.filter() {
+        Ok(_) => Ok(()),
+        Err(EACCES) => losses.lose(&loss::EBPF_FILTER, "an eBPF filter"),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Returns the bytes of the classic filter of a socket, if it has one.
+fn of<'a>(sock: &'a LockedSocket<'_>) -> Option<&'a [u8]> {
+    Some(sock.filter().ok()??.as_bytes())
 }
 
 /// Returns how much room in a message the filter of a socket takes.
-pub(crate) fn room(sock: &LockedSocket<'_>) -> Result<usize, Refusal> {
-    Ok(of(sock)?.map_or(0, |insns| insns.as_bytes().len()))
+pub(crate) fn room(sock: &LockedSocket<'_>) -> usize {
+    of(sock).map_or(0, <[u8]>::len)
 }
 
-/// Writes the filter of a socket into a message.
-pub(crate) fn put(sock: &LockedSocket<'_>, msg: &AttrWriter) -> Result<(), Refusal> {
-    if let Some(insns) = of(sock)? {
-        msg.put_bytes(attr::SOCKOPT_FILTER, insns.as_bytes())?;
+/// Writes the filter of a socket, which has passed [`check`], into a message.
+pub(crate) fn put(sock: &LockedSocket<'_>, msg: &AttrWriter) -> Result {
+    match of(sock) {
+        Some(insns) => msg.put_bytes(attr::SOCKOPT_FILTER, insns),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl Filter {

@@ -9,6 +9,10 @@ use crate::{
     consts::AF_INET,
     dump::Dumpable,
     live::Patience,
+    loss::{
+        self,
+        Losses, //
+    },
     refusal::{
         self,
         Refusal, //
@@ -48,6 +52,7 @@ static POLICY: [Policy; attr::FILTER_INODE as usize + 1] = {
     let mut table = [Policy::rejected(); attr::FILTER_INODE as usize + 1];
     table[attr::PIDFD as usize] = Policy::u32();
     table[attr::LOCAL_PORT as usize] = Policy::be16();
+    table[attr::ALLOW_LOST as usize] = loss::policy();
     table[attr::FILTER_INODE as usize] = Policy::uint();
     table
 };
@@ -63,6 +68,8 @@ const ROOM_MAX: usize = 128 << 10;
 pub(crate) struct State {
     wanted: Wanted,
     place: Place,
+    /// What of a socket may be lost.
+    losses: Losses,
     /// Where the requester numbers processes.
     pid_ns: ARef<PidNamespace>,
     /// How much room was asked for.
@@ -101,6 +108,7 @@ impl DumpOperation for DumpMany {
         let net = batch.net();
         let mut writer = Writer {
             batch,
+            losses: state.losses,
             pid_ns: &state.pid_ns,
             // Each batch waits for one socket in vain at the most.
             patience: Patience::some(),
@@ -166,6 +174,7 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
     };
     Ok(State {
         wanted: Wanted::parse(request)?,
+        losses: Losses::allowed_by(request)?,
         place,
         pid_ns: current!().active_pid_ns().ok_or(ESRCH)?.into(),
         reserved: 0,
@@ -213,6 +222,7 @@ impl Wanted {
 /// Where the messages are put.
 struct Writer<'a, 'b> {
     batch: &'a mut Batch<'b>,
+    losses: Losses,
     pid_ns: &'a PidNamespace,
     patience: Patience,
     reserved: &'a mut usize,
@@ -243,7 +253,7 @@ impl Writer<'_, '_> {
         let net = self.batch.net();
         let mut room = 0;
 
-        let state = find(file, net, &mut self.patience).and_then(|socket| {
+        let state = find(file, net, &mut self.patience, self.losses).and_then(|socket| {
             room = Dumpable::PLAIN.saturating_add(socket.more_room()?);
             self.batch.put(|msg| {
                 put_fd(fd, msg)?;
@@ -285,9 +295,10 @@ fn find<'a>(
     file: &'a SocketFile,
     net: &Net,
     patience: &mut Patience,
+    losses: Losses,
 ) -> Result<Dumpable<'a>, Refusal> {
     select::permit(file, net)?;
-    Dumpable::find(file, patience)
+    Dumpable::find(file, patience, losses)
 }
 
 /// Writes the descriptor of a socket in its process into a message.

@@ -27,6 +27,7 @@ use crate::{
         self,
         Filter, //
     },
+    loss,
     map::{
         self,
         Destination,
@@ -123,6 +124,8 @@ pub(crate) static POLICY: [Policy; LAST + 1] = {
     table[attr::DATAGRAM as usize] = Policy::nested(&datagram::POLICY);
     table[attr::PAYLOAD as usize] = Policy::binary_max(uapi::AF_INET_CR_PAYLOAD_MAX as u16);
     table[attr::CORK as usize] = Policy::nested(&cork::POLICY);
+    table[attr::LOST as usize] = loss::policy();
+    table[attr::ALLOW_LOST as usize] = loss::policy();
     table[attr::MAP as usize] = Policy::nested(&map::POLICY);
     table[attr::TRANSACTION as usize] = transaction::policy();
     table[attr::QUEUE_LEN as usize] = Policy::u32();
@@ -279,6 +282,8 @@ impl<'a> Image<'a> {
                 return Err(Refusal::new(EINVAL, "does not belong to this request").at(ty));
             }
         }
+
+        loss::check(request)?;
 
         let required = |ty, reason| -> Result<u32, Refusal> {
             let attr = request.attr(ty).ok_or(Refusal::missing(ty, reason))?;

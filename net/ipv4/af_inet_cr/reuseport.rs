@@ -16,6 +16,10 @@ use crate::{
     },
     filter,
     live::Live,
+    loss::{
+        self,
+        Losses, //
+    },
     refusal::Refusal, //
 };
 
@@ -43,15 +47,18 @@ const NAME: &str = "SO_ATTACH_REUSEPORT_CBPF";
 pub(crate) struct Program(Option<KVec<FilterInsn>>);
 
 impl Program {
-    /// Returns the program of the group of a socket, or refuses the socket for its kind.
-    pub(crate) fn of(sock: &Sock) -> Result<Program, Refusal> {
-        let program = sock.reuseport_filter().map_err(|errno| match errno {
-            EACCES => Refusal::new(EOPNOTSUPP, "is set and not carried")
-                .about("an eBPF SO_REUSEPORT program"),
-            EBUSY => Refusal::new(EBUSY, "is being replaced").about(NAME),
-            errno => errno.into(),
-        })?;
-        Ok(Program(program))
+    /// Returns the program of the group of a socket, or refuses the socket for its kind, unless
+    /// that may be lost.
+    pub(crate) fn of(sock: &Sock, losses: &mut Losses) -> Result<Program, Refusal> {
+        match sock.reuseport_filter() {
+            Ok(program) => Ok(Program(program)),
+            Err(EACCES) => {
+                losses.lose(&loss::EBPF_REUSEPORT, "an eBPF SO_REUSEPORT program")?;
+                Ok(Program(None))
+            }
+            Err(EBUSY) => Err(Refusal::new(EBUSY, "is being replaced").about(NAME)),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Returns how much room in a message the program takes.
@@ -117,7 +124,7 @@ impl Program {
 
     /// Refuses a socket that has come into a group with another program.
     pub(crate) fn verify(&self, sock: &LockedSocket<'_>) -> Result<(), Refusal> {
-        if self.0.is_some() && Program::of(sock)?.bytes() != self.bytes() {
+        if self.0.is_some() && Program::of(sock, &mut Losses::none())?.bytes() != self.bytes() {
             return Err(
                 Refusal::new(EADDRINUSE, "of the group on this port is another one")
                     .about(NAME)

@@ -3,8 +3,9 @@
 //! What a socket can have, and a dump does not carry yet.
 //!
 //! A dump is never in part: a socket with any of this is refused, and told by name. A piece of
-//! state that becomes carried loses its row here, and gets one in the option table. (What of the
-//! error queue is not carried is known by `errqueue.rs`.)
+//! state that becomes carried loses its row here, and gets one in the option table. What may be
+//! lost is left out if the requester allows it. (What of the error queue is not carried is known
+//! by `errqueue.rs`.)
 //!
 //! Traces of the past that traffic leaves, and that nobody set, are no reason to refuse a socket:
 //! the number of dropped datagrams, the queue that the last one came from, the identification of
@@ -21,6 +22,11 @@ use crate::{
         SOL_UDP,
         SO_TYPE,
         UDP_CORK, //
+    },
+    loss::{
+        self,
+        Loss,
+        Losses, //
     },
     options::ENCAPS,
     refusal::Refusal, //
@@ -44,16 +50,22 @@ use kernel::{
     prelude::*, //
 };
 
+/// Why a socket with state that must not be lost is refused.
+const NOT_CARRIED: &str = "is set and not carried";
+
 /// What is not carried of the options of one level, and of the state that belongs there.
 pub(crate) struct Level {
     /// The level.
     level: c_int,
     /// The option by which the security module is asked for the whole level.
     probe: c_int,
-    /// The pieces of state, by name, and whether a socket has them. Options are there if they are
-    /// not as on a new socket.
-    rows: &'static [(&'static str, Check)],
+    /// The pieces of state, by name, whether a socket has them, and whether it may lose them.
+    /// Options are there if they are not as on a new socket.
+    rows: &'static [(&'static str, Check, MayLose)],
 }
+
+/// The loss that a piece of state is, if it may be lost.
+type MayLose = Option<&'static Loss>;
 
 /// Whether a socket has a piece of state.
 enum Check {
@@ -77,16 +89,17 @@ pub(crate) static SOCKET: Level = Level {
     level: SOL_SOCKET,
     probe: SO_TYPE,
     rows: &[
-        ("SO_RESERVE_MEM", Check::Sock(|sock| sock.reserved_mem() != 0)),
+        ("SO_RESERVE_MEM", Check::Sock(|sock| sock.reserved_mem() != 0), Some(&loss::RESERVE_MEM)),
         ("a file flag other than O_NONBLOCK and O_ASYNC", Check::File(|file| {
             file.file_flags() & (flags::O_APPEND | flags::O_DIRECT | flags::O_NOATIME) != 0
-        })),
-        ("a user.* extended attribute", Check::File(SocketFile::has_user_xattr)),
-        ("an XFRM policy", Check::Sock(Sock::has_xfrm_policy)),
-        ("a BPF map or another user in the kernel", Check::Sock(Sock::has_user_data)),
-        ("BPF storage", Check::Sock(Sock::has_bpf_storage)),
-        ("no_check_rx", Check::Sock(Sock::no_check_rx)),
-        ("SOCK_MEMALLOC", Check::SockFlag(SockFlag::MEMALLOC)),
+        }), None),
+        ("a user.* extended attribute", Check::File(SocketFile::has_user_xattr),
+            Some(&loss::XATTR)),
+        ("an XFRM policy", Check::Sock(Sock::has_xfrm_policy), Some(&loss::XFRM_POLICY)),
+        ("a BPF map or another user in the kernel", Check::Sock(Sock::has_user_data), None),
+        ("BPF storage", Check::Sock(Sock::has_bpf_storage), Some(&loss::BPF_STORAGE)),
+        ("no_check_rx", Check::Sock(Sock::no_check_rx), None),
+        ("SOCK_MEMALLOC", Check::SockFlag(SockFlag::MEMALLOC), None),
     ],
 };
 
@@ -96,9 +109,9 @@ pub(crate) static IP: Level = Level {
     level: SOL_IP,
     probe: IP_TOS,
     rows: &[
-        ("IP_HDRINCL", Check::InetFlag(InetFlag::HDRINCL)),
-        ("IP_NODEFRAG", Check::InetFlag(InetFlag::NODEFRAG)),
-        ("IP_ROUTER_ALERT", Check::InetFlag(InetFlag::RTALERT)),
+        ("IP_HDRINCL", Check::InetFlag(InetFlag::HDRINCL), None),
+        ("IP_NODEFRAG", Check::InetFlag(InetFlag::NODEFRAG), None),
+        ("IP_ROUTER_ALERT", Check::InetFlag(InetFlag::RTALERT), None),
     ],
 };
 
@@ -108,11 +121,11 @@ pub(crate) static UDP: Level = Level {
     level: SOL_UDP,
     probe: UDP_CORK,
     rows: &[
-        ("a BPF sockmap", Check::Udp(|udp| !udp.is_plain())),
+        ("a BPF sockmap", Check::Udp(|udp| !udp.is_plain()), None),
         ("UDP_ENCAP of the kernel", Check::Udp(|udp| {
             !ENCAPS.contains(&udp.encap_type().into()) || udp.has_encap()
-        })),
-        ("UDP_FLAGS_ACCEPT_FRAGLIST", Check::UdpFlag(UdpFlag::ACCEPT_FRAGLIST)),
+        }), None),
+        ("UDP_FLAGS_ACCEPT_FRAGLIST", Check::UdpFlag(UdpFlag::ACCEPT_FRAGLIST), None),
     ],
 };
 
@@ -125,11 +138,16 @@ impl Level {
             .map_err(|errno| Refusal::new(errno, "the security module refuses the options"))
     }
 
-    /// Refuses a socket with state that is not carried.
-    pub(crate) fn check(&self, file: &SocketFile, sock: &LockedSocket<'_>) -> Result<(), Refusal> {
+    /// Refuses a socket with state that is not carried and must not be lost.
+    pub(crate) fn check(
+        &self,
+        file: &SocketFile,
+        sock: &LockedSocket<'_>,
+        losses: &mut Losses,
+    ) -> Result<(), Refusal> {
         let (inet, udp) = (sock.inet(), sock.udp());
 
-        for (name, check) in self.rows {
+        for (name, check, may_lose) in self.rows {
             let has = match *check {
                 Check::File(has) => has(file),
                 Check::Sock(has) => has(sock),
@@ -138,8 +156,12 @@ impl Level {
                 Check::InetFlag(flag) => inet.is_some_and(|inet| inet.inet_flag(flag)),
                 Check::UdpFlag(flag) => udp.is_some_and(|udp| udp.udp_flag(flag)),
             };
-            if has {
-                return Err(Refusal::new(EOPNOTSUPP, "is set and not carried yet").about(name));
+            if !has {
+                continue;
+            }
+            match may_lose {
+                Some(loss) => losses.lose(loss, name)?,
+                None => return Err(Refusal::new(EOPNOTSUPP, NOT_CARRIED).about(name)),
             }
         }
         Ok(())
@@ -157,7 +179,7 @@ mod tests {
     #[test]
     fn no_option_is_carried_and_refused() {
         for level in LEVELS {
-            for (name, _) in level.rows {
+            for (name, ..) in level.rows {
                 assert!(!OPTIONS.iter().any(|option| option.name == *name));
             }
         }
@@ -166,12 +188,12 @@ mod tests {
     #[test]
     fn no_name_is_twice_in_a_level() {
         for level in LEVELS {
-            for (index, (name, _)) in level.rows.iter().enumerate() {
+            for (index, (name, ..)) in level.rows.iter().enumerate() {
                 assert!(!level
                     .rows
                     .iter()
                     .take(index)
-                    .any(|(other, _)| other == name));
+                    .any(|(other, ..)| other == name));
             }
         }
     }
@@ -179,8 +201,12 @@ mod tests {
     #[test]
     fn a_refusal_fits_into_a_message() {
         for level in LEVELS {
-            for (name, _) in level.rows {
-                assert!(name.len() + " is set and not carried yet".len() < 80);
+            for (name, _, may_lose) in level.rows {
+                let reason = match may_lose {
+                    Some(loss) => loss.reason,
+                    None => NOT_CARRIED,
+                };
+                assert!(name.len() + 1 + reason.len() < 80);
             }
         }
     }

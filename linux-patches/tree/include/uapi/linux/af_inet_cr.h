@@ -156,17 +156,28 @@ enum af_inet_cr_shutdown {
 };
 
 /**
- * enum af_inet_cr_loss - State that a socket has and that a dump cannot carry.
- * @AF_INET_CR_LOSS_EBPF: An eBPF program is attached.
- * @AF_INET_CR_LOSS_XFRM_POLICY: A per-socket XFRM policy is set.
- * @AF_INET_CR_LOSS_ENCAP: The kernel handles an encapsulation on the socket.
- * @AF_INET_CR_LOSS_SECURITY: A security label is not the default one.
+ * enum af_inet_cr_loss - State that a socket has, that a dump cannot carry,
+ *   and without which there is a socket that works. A system call can give it
+ *   to the copy.
+ * @AF_INET_CR_LOSS_EBPF_FILTER: The filter is an eBPF program (SO_ATTACH_BPF).
+ * @AF_INET_CR_LOSS_EBPF_REUSEPORT: An eBPF program chooses among the sockets
+ *   on the port (SO_ATTACH_REUSEPORT_EBPF).
+ * @AF_INET_CR_LOSS_BPF_STORAGE: BPF programs keep data with the socket.
+ * @AF_INET_CR_LOSS_XFRM_POLICY: An XFRM policy is set (IP_XFRM_POLICY,
+ *   IP_IPSEC_POLICY).
+ * @AF_INET_CR_LOSS_XATTR: The socket has user.* extended attributes.
+ * @AF_INET_CR_LOSS_RESERVE_MEM: Memory is set aside (SO_RESERVE_MEM).
+ * @AF_INET_CR_LOSS_OWNER: The owner of the open file (F_SETOWN) has no number
+ *   in the PID namespace of the requester.
  */
 enum af_inet_cr_loss {
-	AF_INET_CR_LOSS_EBPF = 1,
-	AF_INET_CR_LOSS_XFRM_POLICY = 2,
-	AF_INET_CR_LOSS_ENCAP = 4,
-	AF_INET_CR_LOSS_SECURITY = 8,
+	AF_INET_CR_LOSS_EBPF_FILTER = 1,
+	AF_INET_CR_LOSS_EBPF_REUSEPORT = 2,
+	AF_INET_CR_LOSS_BPF_STORAGE = 4,
+	AF_INET_CR_LOSS_XFRM_POLICY = 8,
+	AF_INET_CR_LOSS_XATTR = 16,
+	AF_INET_CR_LOSS_RESERVE_MEM = 32,
+	AF_INET_CR_LOSS_OWNER = 64,
 };
 
 /**
