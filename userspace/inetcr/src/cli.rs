@@ -56,6 +56,9 @@ Examples:
       inetcr restore sockets.json -- ./server
   Complete a socket that another tool has restored (descriptor 5 of process 1234):
       inetcr amend socket.json --pid 1234 --fd 5
+  Save a socket without its eBPF filter, and restore it so:
+      inetcr dump --pid 1234 --fd 5 --allow-lost ebpf-filter -o socket.json
+      inetcr restore socket.json --allow-lost ebpf-filter -- ./server
   Restore where the device and the address are others:
       inetcr restore socket.json --map-device eth0=veth7 --map-address 10.0.0.1=10.1.0.1
 

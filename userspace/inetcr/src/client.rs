@@ -5,9 +5,11 @@ use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use crate::attr::RawAttr;
 use crate::error::Error;
-use crate::state::{PIDFD, State};
+use crate::state::{ALLOW_LOST, PIDFD, State};
 use crate::table::{Command, FAMILY, FAMILY_VERSION};
 use crate::transport::{Answer, Request, Transport};
+use crate::types::Losses;
+use crate::value::Value as _;
 
 /// Number of an attribute of a request, as in the table.
 const INODE: u16 = 1;
@@ -112,6 +114,7 @@ pub struct Client {
     transport: Transport,
     family_id: u16,
     version: u32,
+    pub(crate) allowed: Losses,
     pub(crate) warning: Option<String>,
 }
 
@@ -127,8 +130,33 @@ impl Client {
             transport,
             family_id,
             version,
+            allowed: Losses::empty(),
             warning: None,
         })
+    }
+
+    /// From now on, sockets may lose these parts: dumps leave out what they cannot carry of them,
+    /// and say so by [`State::lost`], and restores take what has lost them.
+    ///
+    /// ```no_run
+    /// use inetcr::{Client, Losses, Selector};
+    ///
+    /// let mut client = Client::new()?;
+    /// client.allow_lost(Losses::EBPF_FILTER | Losses::XATTR);
+    /// let state = client.dump(Selector::Fd(3))?;
+    /// println!("lost: {:?}", state.lost);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn allow_lost(&mut self, losses: Losses) {
+        self.allowed = losses;
+    }
+
+    /// These attributes, and what may be lost.
+    pub(crate) fn allowing(&self, mut attrs: Vec<RawAttr>) -> Vec<RawAttr> {
+        if !self.allowed.is_empty() {
+            attrs.push(self.allowed.encode(ALLOW_LOST));
+        }
+        attrs
     }
 
     /// Version of the family in this kernel.
@@ -143,13 +171,14 @@ impl Client {
 
     /// Dumps a socket.
     pub fn dump<'a>(&mut self, target: impl Into<Target<'a>>) -> Result<State, Error> {
-        let attrs = self.raw(Command::Dump.number(), &target.into().to_attrs())?;
+        let request = self.allowing(target.into().to_attrs());
+        let attrs = self.raw(Command::Dump.number(), &request)?;
         Ok(State::from_attrs(&attrs)?)
     }
 
     /// Makes a new socket of a dumped state.
     pub fn restore(&mut self, state: &State) -> Result<Restored, Error> {
-        self.restore_attrs(&state.to_attrs())
+        self.restore_attrs(&self.allowing(state.to_attrs()))
     }
 
     /// Makes a new socket of any attributes.

@@ -80,6 +80,8 @@ impl State {
     pub fn unmet_by(&self, restored: &Self) -> Vec<Difference> {
         let mut differences = self.differences(&restored.with_masks_of(self));
         differences.retain(|one| one.left.is_some() || one.attribute.role == Role::Place);
+        // The copy does not have what the image has lost, and does not lose it again.
+        differences.retain(|one| one.attribute.name != "lost");
         differences
     }
 
@@ -156,6 +158,7 @@ fn limit<F: Flags + Copy>((flags, mask): (&mut Option<F>, &mut Option<F>), to: O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Losses;
     use crate::types::{Time, UdpFlags};
 
     #[test]
@@ -184,6 +187,17 @@ mod tests {
             ..restored
         };
         assert_eq!(image.unmet_by(&elsewhere)[0].attribute.name, "local-port");
+    }
+
+    #[test]
+    fn what_was_lost_is_a_difference_and_not_unmet() {
+        let lost = State {
+            lost: Some(Losses::XATTR),
+            ..State::default()
+        };
+        assert_eq!(lost.unmet_by(&State::default()), []);
+        let differences = lost.differences(&State::default());
+        assert_eq!(differences[0].to_string(), "lost: xattr, absent");
     }
 
     #[test]

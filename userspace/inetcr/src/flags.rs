@@ -42,13 +42,18 @@ pub(crate) fn from_json<F: Flags<Bits = u32>>(json: &Json) -> Result<F, String> 
         .ok_or_else(|| format!("{json} is not a list of names"))?;
     let mut flags = F::empty();
     for name in names {
-        let flag = F::FLAGS
-            .iter()
-            .find(|flag| Some(flag_name(flag.name()).as_str()) == name.as_str())
-            .ok_or_else(|| format!("{name} is not one of the names {}", all_names::<F>()))?;
-        flags.insert(F::from_bits_retain(flag.value().bits()));
+        let name = name.as_str().ok_or_else(|| format!("{name} is no name"))?;
+        flags.insert(by_name(name)?);
     }
     Ok(flags)
+}
+
+/// The flag of a name in the specification.
+pub(crate) fn by_name<F: Flags<Bits = u32>>(name: &str) -> Result<F, String> {
+    let flag = F::FLAGS.iter().find(|flag| flag_name(flag.name()) == name);
+    let flag =
+        flag.ok_or_else(|| format!("{name:?} is not one of the names {}", all_names::<F>()))?;
+    Ok(F::from_bits_retain(flag.value().bits()))
 }
 
 fn all_names<F: Flags<Bits = u32>>() -> String {

@@ -10,7 +10,7 @@ use crate::snapshot::Snapshot;
 const FORMAT: &str = "af-inet-cr";
 /// The newest version of images that this library writes and reads.
 const VERSION: u32 = 3;
-/// The version that has neither errors in its queues nor corked datagrams. It is written where there
+/// The version that has neither errors in its queues nor corked datagrams nor losses. It is written where there
 /// is none, for those who read no other.
 const WITHOUT_ERRORS: u32 = 2;
 /// The version that has no queues either.
@@ -70,13 +70,14 @@ impl Image {
     pub fn new<T: Into<Snapshot>>(sockets: impl IntoIterator<Item = T>) -> Self {
         let sockets: Vec<Snapshot> = sockets.into_iter().map(Into::into).collect();
         let queues = |one: &Snapshot| one.queue_len.is_some() || !one.queue.is_empty();
-        let errors_or_corks = |one: &Snapshot| {
-            one.error_queue_len.is_some()
+        let news = |one: &Snapshot| {
+            one.lost.is_some()
+                || one.error_queue_len.is_some()
                 || one.queue.iter().any(Datagram::is_error)
                 || one.cork_len.is_some()
                 || one.corked.is_some()
         };
-        let version = if sockets.iter().any(errors_or_corks) {
+        let version = if sockets.iter().any(news) {
             VERSION
         } else if sockets.iter().any(queues) {
             WITHOUT_ERRORS

@@ -85,6 +85,6 @@ pub use record::{REPORT, Record, Refused, Report};
 pub use snapshot::Snapshot;
 pub use state::State;
 pub use types::{
-    BindLocks, DeviceName, ErrorOrigin, FileFlags, IpFlags, OwnerType, Shutdown, SockState,
+    BindLocks, DeviceName, ErrorOrigin, FileFlags, IpFlags, Losses, OwnerType, Shutdown, SockState,
     SockoptFlags, Time, Timestamp, Transaction, UdpFlags,
 };

@@ -114,7 +114,8 @@ impl Client {
     ) -> Result<Vec<Record>, Error> {
         let selection = selection.into();
         let mut records = Vec::new();
-        self.send_each(Command::Dump, &selection.to_attrs(), |attrs| {
+        let request = self.allowing(selection.to_attrs());
+        self.send_each(Command::Dump, &request, |attrs| {
             records.push(Record::from_attrs(attrs)?);
             Ok(())
         })?;

@@ -67,6 +67,7 @@ impl Client {
         maps: &Maps,
     ) -> Result<Restored, Error> {
         let attrs = [snapshot.state.to_attrs(), maps.to_attrs()].concat();
+        let attrs = self.allowing(attrs);
         if snapshot.queue.is_empty() && snapshot.corked.is_none() {
             return self.restore_attrs(&attrs);
         }

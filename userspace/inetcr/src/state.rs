@@ -11,7 +11,7 @@ use crate::nests::{Ip, Linger, Membership, Owner, Timestamping, Txtime, Udp};
 use crate::record::REPORT as REPORT_SET;
 use crate::table::Kind;
 use crate::types::{
-    BindLocks, DeviceName, FileFlags, Shutdown, SockState, SockoptFlags, Time, Timestamp,
+    BindLocks, DeviceName, FileFlags, Losses, Shutdown, SockState, SockoptFlags, Time, Timestamp,
 };
 
 attributes! {
@@ -145,6 +145,9 @@ attributes! {
         59 udp "udp" State: Udp;
         /// Multicast groups, in the order in which they were joined.
         60 membership "membership" Place list: Membership;
+        /// What the original has and this state does not carry, absent if there is nothing. It is
+        /// restored only if that is allowed ([`Client::allow_lost`](crate::Client::allow_lost)).
+        64 lost "lost" Place: Losses;
         /// Rate that the socket is paced at, in bytes per second, all ones without limit.
         69 pacing_rate "pacing-rate" State: u64 as rate;
         /// Number of datagrams that wait to be received, absent if there are none. With it, a state
@@ -166,7 +169,6 @@ attributes! {
         61 "datagram" Kind::Nest("datagram", DATAGRAM_SET);
         62 "payload" Kind::Binary;
         63 "cork" Kind::Nest("cork", CORK_SET);
-        64 "lost" Kind::Flags("loss");
         65 "allow-lost" Kind::Flags("loss");
         66 "transaction" Kind::Enum("transaction");
         67 "report" Kind::Nest("report", REPORT_SET);
@@ -183,6 +185,7 @@ pub(crate) const PIDFD: u16 = 23;
 pub(crate) const DATAGRAM: u16 = 61;
 pub(crate) const PAYLOAD: u16 = 62;
 pub(crate) const CORK: u16 = 63;
+pub(crate) const ALLOW_LOST: u16 = 65;
 pub(crate) const TRANSACTION: u16 = 66;
 pub(crate) const REPORT: u16 = 67;
 pub(crate) const MAP: u16 = 68;

@@ -7,7 +7,7 @@ mod time;
 
 pub use device::DeviceName;
 pub use named::{
-    BindLocks, ErrorOrigin, FileFlags, IpFlags, OwnerType, Shutdown, SockState, SockoptFlags,
-    Timestamp, Transaction, UdpFlags,
+    BindLocks, ErrorOrigin, FileFlags, IpFlags, Losses, OwnerType, Shutdown, SockState,
+    SockoptFlags, Timestamp, Transaction, UdpFlags,
 };
 pub use time::Time;

@@ -97,6 +97,8 @@ fn wrong_usage_is_status_2() {
         "--map-device=eth0",
         "--map-address=1.2.3.4=x",
         "--map-device=sixteencharacter=a",
+        "--allow-lost=",
+        "--allow-lost=xattr,encap",
     ] {
         assert_eq!(status(&["restore", "-", wrong]), Some(2), "{wrong}");
     }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::ArgGroup;
-use inetcr::{Client, Image, Record, Refused, Scope, Selection, Selector, Snapshot, State, Target};
+use inetcr::{
+    Client, Image, Losses, Record, Refused, Scope, Selection, Selector, Snapshot, State, Target,
+};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{files, netns, pass_on_warning, text};
@@ -65,6 +67,12 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "one")]
     skip_refused: bool,
 
+    /// Parts that may be left out of a socket that has them, with commas between: ebpf-filter,
+    /// ebpf-reuseport, bpf-storage, xfrm-policy, xattr, reserve-mem, owner. Without it, such a
+    /// socket is refused. What was lost is said, and kept in the image.
+    #[arg(long, value_name = "LOSS,...")]
+    allow_lost: Option<Losses>,
+
     /// Network namespace to look into: a name that `ip netns` knows, or a path such as
     /// /proc/PID/ns/net.
     #[arg(long, value_name = "NAME|PATH")]
@@ -91,6 +99,7 @@ impl Args {
             netns::enter(name)?;
         }
         let mut client = Client::new()?;
+        client.allow_lost(self.allow_lost.unwrap_or_default());
         let selector = match (self.inode, self.fd, &pidfd) {
             (Some(inode), ..) => Selector::Inode(inode),
             (None, Some(fd), Some(pidfd)) => Selector::Pidfd {
@@ -173,6 +182,11 @@ impl Args {
     }
 
     fn put_out(&self, image: &Image) -> anyhow::Result<()> {
+        for socket in &image.sockets {
+            if let Some(lost) = text::lost(socket) {
+                eprintln!("inetcr: {}: {lost}", socket.identity());
+            }
+        }
         match &self.output {
             Some(path) => files::write(path, image)?,
             None if !self.json => return text::print(&text::sockets(image)),

@@ -12,7 +12,9 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, anyhow, bail};
 use command_fds::{CommandFdExt as _, FdMapping};
-use inetcr::{Client, Contents, DeviceName, Image, Maps, Restored, Selector, Snapshot, State};
+use inetcr::{
+    Client, Contents, DeviceName, Image, Losses, Maps, Restored, Selector, Snapshot, State,
+};
 use serde_json::json;
 
 use super::{files, pass_on_warning, text};
@@ -66,6 +68,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OLD=NEW", value_parser = pair::<IpAddr>)]
     map_address: Vec<(IpAddr, IpAddr)>,
 
+    /// Restore sockets although the dump has lost these parts of them, with commas between: see
+    /// `inetcr dump --help`. COMMAND can give them to the sockets again.
+    #[arg(long, value_name = "LOSS,...")]
+    allow_lost: Option<Losses>,
+
     /// Print what was restored as JSON instead of a table.
     #[arg(long, conflicts_with = "command")]
     json: bool,
@@ -100,7 +107,7 @@ impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let maps = self.maps()?;
         let image = files::read(&self.image)?;
-        let copies = restore(&image, &maps)?;
+        let copies = self.restore(&image, &maps)?;
         match self.command.split_first() {
             Some((program, arguments)) => self.exec(program, arguments, copies),
             None if self.json => text::print(&report_json(&copies)?),
@@ -118,6 +125,31 @@ impl Args {
             maps.add_address(*old, *new).context("--map-address")?;
         }
         Ok(maps)
+    }
+
+    /// Restores all sockets or none: those that were made are closed on an error. A descriptor for what
+    /// another one stands for, too, becomes such a descriptor again.
+    fn restore(&self, image: &Image, maps: &Maps) -> anyhow::Result<Vec<RestoredCopy>> {
+        if image.sockets.is_empty() {
+            bail!("the image has no socket");
+        }
+        let mut client = Client::new()?;
+        client.allow_lost(self.allow_lost.unwrap_or_default());
+        let count = image.sockets.len();
+        let mut copies = Vec::<RestoredCopy>::with_capacity(count);
+        let mut places = HashMap::new();
+        for (place, snapshot) in image.sockets.iter().enumerate() {
+            let earlier = in_process(snapshot).and_then(|which| places.insert(which, place));
+            let copy = match earlier.and_then(|earlier| copies.get(earlier)) {
+                Some(earlier) => again(&earlier.socket),
+                None => make(&mut client, snapshot, maps),
+            };
+            let here = maps.applied_to(snapshot);
+            let copy = copy.and_then(|socket| compare(&mut client, &here, socket));
+            let number = place + 1;
+            copies.push(copy.with_context(|| format!("socket {number} of {count}"))?);
+        }
+        Ok(copies)
     }
 
     /// Becomes the command. Returns only if that fails.
@@ -150,30 +182,6 @@ impl Args {
         let error = command.exec();
         Err(error).with_context(|| format!("cannot run {}", program.display()))
     }
-}
-
-/// Restores all sockets or none: those that were made are closed on an error. A descriptor for what
-/// another one stands for, too, becomes such a descriptor again.
-fn restore(image: &Image, maps: &Maps) -> anyhow::Result<Vec<RestoredCopy>> {
-    if image.sockets.is_empty() {
-        bail!("the image has no socket");
-    }
-    let mut client = Client::new()?;
-    let count = image.sockets.len();
-    let mut copies = Vec::<RestoredCopy>::with_capacity(count);
-    let mut places = HashMap::new();
-    for (place, snapshot) in image.sockets.iter().enumerate() {
-        let earlier = in_process(snapshot).and_then(|which| places.insert(which, place));
-        let copy = match earlier.and_then(|earlier| copies.get(earlier)) {
-            Some(earlier) => again(&earlier.socket),
-            None => make(&mut client, snapshot, maps),
-        };
-        let here = maps.applied_to(snapshot);
-        let copy = copy.and_then(|socket| compare(&mut client, &here, socket));
-        let number = place + 1;
-        copies.push(copy.with_context(|| format!("socket {number} of {count}"))?);
-    }
-    Ok(copies)
 }
 
 /// Which socket it is that a process had open: inode number and cookie.

@@ -70,6 +70,13 @@ pub(crate) fn headline(state: &State) -> String {
     line.trim_end().to_owned()
 }
 
+/// What a dump has lost of a socket, if it has lost anything.
+pub(crate) fn lost(state: &State) -> Option<String> {
+    let rows = state.describe();
+    let lost = rows.iter().find(|row| row.name() == "lost")?;
+    Some(format!("lost: {}", lost.value))
+}
+
 fn endpoint(address: Option<SocketAddr>) -> String {
     address.map_or("*:*".to_owned(), |address| address.to_string())
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Numbers and bits that have names.
 
+use std::str::FromStr;
+
 use bitflags::bitflags;
 use serde_json::Value as Json;
 
@@ -157,6 +159,38 @@ bitflags! {
     }
 }
 flags!(Shutdown "shutdown");
+
+bitflags! {
+    /// State that a socket has, that a dump cannot carry, and without which there is a socket that
+    /// works.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Losses: u32 {
+        /// An eBPF program as the filter.
+        const EBPF_FILTER = 1;
+        /// An eBPF program that chooses among the sockets on the port.
+        const EBPF_REUSEPORT = 1 << 1;
+        /// What BPF programs keep with the socket.
+        const BPF_STORAGE = 1 << 2;
+        /// An XFRM policy.
+        const XFRM_POLICY = 1 << 3;
+        /// Extended attributes `user.*`.
+        const XATTR = 1 << 4;
+        /// `SO_RESERVE_MEM`.
+        const RESERVE_MEM = 1 << 5;
+        /// An owner of the open file that has no number in the PID namespace of the requester.
+        const OWNER = 1 << 6;
+    }
+}
+flags!(Losses "loss");
+
+/// Names with commas between them.
+impl FromStr for Losses {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',').map(flags::by_name).collect()
+    }
+}
 
 macro_rules! enumeration {
     (

@@ -13,9 +13,11 @@ use std::path::Path;
 use std::process::Command;
 
 use inetcr::table::Command as Request;
-use inetcr::{Client, Error, Failure, Image, RawAttr, Selector, SockState, State, Time};
+use inetcr::{
+    Client, Error, Failure, Image, Losses, RawAttr, Selector, SockState, State, Time,
+};
 
-use tool::{File, inode, printed, refused, socket, text};
+use tool::{File, inetcr, inode, printed, refused, socket, text};
 
 #[test]
 #[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
@@ -226,6 +228,35 @@ fn another_address_takes_the_place_of_one() {
         error.contains("EADDRNOTAVAIL: the local address"),
         "{error}"
     );
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn what_is_lost_is_allowed_by_both_and_said() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let name = c"user.test";
+    rustix::fs::fsetxattr(&socket, name, b"value", rustix::fs::XattrFlags::empty()).unwrap();
+    let ino = inode(socket.as_raw_fd());
+    let dump = ["dump", "--inode", &ino, "--json"];
+    let error = refused(&dump);
+    assert!(error.contains("allow-lost xattr"), "{error}");
+    let error = refused(&[&dump[..], &["--allow-lost=owner,ebpf-filter"]].concat());
+    assert!(error.contains("allow-lost xattr"), "{error}");
+
+    let output = inetcr(&[&dump[..], &["--allow-lost=owner,xattr"]].concat());
+    assert!(output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.contains("lost: xattr"), "{said}");
+    let image = Image::from_json(&text(&output.stdout)).unwrap();
+    assert_eq!(image.sockets[0].lost, Some(Losses::XATTR));
+    let file = File::new("lost", &text(&output.stdout));
+    assert!(printed(&["show", file.path()]).contains("lost "));
+    drop(socket);
+
+    let error = refused(&["restore", file.path()]);
+    assert!(error.contains("lost: xattr (attribute lost)"), "{error}");
+    let report = printed(&["restore", file.path(), "--allow-lost=xattr"]);
+    assert!(report.contains("1 socket restored"), "{report}");
 }
 
 #[test]

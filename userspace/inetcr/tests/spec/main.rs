@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 
 use inetcr::table::{AttributeInfo, Command, FAMILY, FAMILY_VERSION, Kind, Role, SOCKET, lookup};
 use inetcr::{
-    BindLocks, CORK, DATAGRAM, ErrorOrigin, FileFlags, IP, IpFlags, LINGER, MAP, MAPS_MAX,
+    BindLocks, CORK, DATAGRAM, ErrorOrigin, FileFlags, IP, IpFlags, LINGER, Losses, MAP, MAPS_MAX,
     MEMBERSHIP, OWNER, OwnerType, REPORT, Scope, Selection, Shutdown, SockState, SockoptFlags,
     TIMESTAMPING, TXTIME, Timestamp, Transaction, UDP, UdpFlags,
 };
@@ -99,6 +99,7 @@ fn names_and_numbers_of_values_are_those_of_the_specification() {
     assert_eq!(bits::<IpFlags>(), named("ip-flag"));
     assert_eq!(bits::<UdpFlags>(), named("udp-flag"));
     assert_eq!(bits::<Shutdown>(), named("shutdown"));
+    assert_eq!(bits::<Losses>(), named("loss"));
 }
 
 #[test]
@@ -161,7 +162,8 @@ fn a_state_carries_all_that_the_commands_exchange() {
     let exchange = |command| exchange(&spec, command);
     let queue = &of_many(&spec, "queue").reply.attributes;
     assert_eq!(queue, &["datagram", "payload", "cork"]);
-    let in_a_part = |name: &String| name == "transaction" || name == "map" || queue.contains(name);
+    let of_requests = ["transaction", "map", "allow-lost"];
+    let in_a_part = |name: &String| of_requests.contains(&name.as_str()) || queue.contains(name);
     let dump = &exchange("dump").reply.attributes;
     let restore = &exchange("restore").request.attributes;
     let answer = &exchange("restore").reply.attributes;
@@ -216,7 +218,10 @@ fn a_dump_of_many_is_one_of_each() {
     let attrs = selection.to_attrs();
     let names = attrs.iter().map(|attr| lookup(SOCKET, attr.number()));
     let names: Vec<_> = names.flatten().map(|row| row.name).collect();
-    assert_eq!(names, many.request.attributes);
+    // What the client allows to be lost, it says in each request.
+    let requested = many.request.attributes.iter();
+    let requested: Vec<_> = requested.filter(|name| *name != "allow-lost").collect();
+    assert_eq!(names, requested);
 }
 
 #[test]
