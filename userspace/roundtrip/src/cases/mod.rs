@@ -8,6 +8,7 @@ mod cork;
 mod errqueue;
 mod faults;
 mod lifetime;
+mod losses;
 mod lost;
 mod many;
 mod maps;
@@ -53,6 +54,7 @@ pub fn all(random: Random) -> Vec<Test> {
         shutdown::tests(),
         owner::tests(),
         lost::tests(),
+        losses::tests(),
         queue::tests(),
         cork::tests(),
         errqueue::tests(),

@@ -119,12 +119,28 @@ fn gone_before_restore() -> Result<()> {
 
 /// An owner that the requester cannot name is told, and not forgotten.
 fn hidden() -> Result<()> {
+    const OWNER: u32 = 1 << 6;
     let original = bound()?;
     signal::set_owner(&original, OwnerType::Process, me())?;
     namespace::new_pid_for_children()?;
     task::run_in_child(|| {
         let expected = Expected::errno(&[libc::EOPNOTSUPP]).word("F_SETOWN");
-        cr::dump_refused(&mut cr::client()?, &original, expected)?;
+        let mut client = cr::client()?;
+        let error = cr::dump_refused(&mut client, &original, expected)?;
+        ensure!(error.to_string().contains("allow-lost owner"), "{error}");
+        // It is forgotten where that is allowed, and the copy has none.
+        let fd = RawAttr::u32(attr::SOCK_FD, original.as_raw_fd().cast_unsigned());
+        let allowed = RawAttr::u32(attr::ALLOW_LOST, OWNER);
+        let dump = Dump(client.raw(cr::DUMP, &[fd, allowed.clone()])?);
+        ensure!(dump.u32(attr::LOST) == Some(OWNER), "{dump:?}");
+        ensure!(dump.get(attr::OWNER).is_none(), "{dump:?}");
+        let lost = Expected::errno(&[libc::EINVAL]).attribute(attr::LOST);
+        cr::restore_refused(&mut client, &dump, lost.word("owner"))?;
+        // Two descriptors have the original: a port of its own for the copy.
+        let dump = dump.without(attr::LOCAL_PORT).without(attr::LOCAL_ADDR);
+        let dump = dump.without(attr::BIND_LOCKS).with(allowed);
+        let copy = cr::restore(&mut client, &dump)?;
+        ensure!(signal::owner(&copy)?.1 == 0, "{:?}", signal::owner(&copy));
         Ok(())
     })
 }

@@ -51,6 +51,8 @@ pub mod attr {
     pub const BIND_LOCKS: u16 = 32;
     pub const BOUND_IFINDEX: u16 = 33;
     pub const FILE_FLAGS: u16 = 34;
+    pub const SOCKOPT_FLAGS: u16 = 35;
+    pub const SOCKOPT_FLAGS_MASK: u16 = 36;
     pub const TIMESTAMPING: u16 = 38;
     pub const TXTIME: u16 = 44;
     pub const FILTER: u16 = 45;
@@ -62,6 +64,8 @@ pub mod attr {
     pub const DATAGRAM: u16 = 61;
     pub const PAYLOAD: u16 = 62;
     pub const CORK: u16 = 63;
+    pub const LOST: u16 = 64;
+    pub const ALLOW_LOST: u16 = 65;
     pub const TRANSACTION: u16 = 66;
     pub const REPORT: u16 = 67;
     pub const MAP: u16 = 68;

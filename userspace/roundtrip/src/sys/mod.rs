@@ -15,6 +15,7 @@ pub mod multicast;
 pub mod namespace;
 pub mod signal;
 pub mod socket;
+pub mod storage;
 pub mod task;
 
 use std::io;

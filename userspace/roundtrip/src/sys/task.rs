@@ -240,6 +240,19 @@ pub fn drop_capabilities(capabilities: &[u32]) -> io::Result<()> {
     Ok(())
 }
 
+/// Has files, and sockets, of the calling thread made as another user.
+pub fn set_file_system_user(id: u32) -> io::Result<()> {
+    // SAFETY: no pointers. The call tells nothing but the user of before.
+    unsafe { libc::setfsuid(id) };
+    // SAFETY: as above.
+    let now = unsafe { libc::setfsuid(u32::MAX) };
+    if now.cast_unsigned() == id {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+}
+
 /// Changes all user and group identifiers, and forgets other groups.
 pub fn become_user(id: u32) -> io::Result<()> {
     // SAFETY: no pointers but a null one with length 0.

@@ -30,7 +30,12 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// What a request about many sockets takes.
-const TAKEN: [u16; 3] = [attr::PIDFD, attr::LOCAL_PORT, attr::FILTER_INODE];
+const TAKEN: [u16; 4] = [
+    attr::PIDFD,
+    attr::LOCAL_PORT,
+    attr::FILTER_INODE,
+    attr::ALLOW_LOST,
+];
 
 /// Asks for what must be refused, and sees that the next one is answered.
 fn refused(client: &mut Client, attrs: &[RawAttr], expected: Expected<'_>) -> Result<()> {

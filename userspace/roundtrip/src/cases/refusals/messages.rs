@@ -44,7 +44,10 @@ pub fn good(client: &mut Client) -> Result<Dump> {
 fn not_of_restore() -> Result<()> {
     let mut client = cr::client()?;
     let dump = good(&mut client)?;
-    for row in SOCKET.iter().filter(|row| row.role == Role::Other) {
+    // It goes with anything.
+    let taken = |number| number == attr::ALLOW_LOST;
+    let others = SOCKET.iter().filter(|row| row.role == Role::Other);
+    for row in others.filter(|row| !taken(row.number)) {
         let bad = dump.clone().with(RawAttr::u32(row.number, 0));
         // There is no part of a transaction with this number.
         let errno = [libc::EINVAL, libc::EOPNOTSUPP, libc::ERANGE];
@@ -54,13 +57,14 @@ fn not_of_restore() -> Result<()> {
     Ok(())
 }
 
-/// DUMP takes selectors and the cookie, nothing else.
+/// DUMP takes selectors, the cookie, and what may be lost, nothing else.
 fn not_of_dump() -> Result<()> {
     let mut client = cr::client()?;
     let socket = socket::udp()?;
     let fd = std::os::fd::AsRawFd::as_raw_fd(&socket).cast_unsigned();
     let selectors = [attr::INODE, attr::SOCK_FD, attr::PIDFD, attr::COOKIE];
-    for row in SOCKET.iter().filter(|row| !selectors.contains(&row.number)) {
+    let taken = [&selectors[..], &[attr::ALLOW_LOST]].concat();
+    for row in SOCKET.iter().filter(|row| !taken.contains(&row.number)) {
         let attrs = [RawAttr::u32(attr::SOCK_FD, fd), RawAttr::u32(row.number, 0)];
         let expected = Expected::errno(&[libc::EINVAL, libc::EOPNOTSUPP]).attribute(row.number);
         cr::refused(client.raw(DUMP, &attrs), expected).context(row.name)?;
