@@ -29,6 +29,11 @@ use crate::{
         self,
         Live, //
     },
+    loss,
+    map::{
+        Destination,
+        Maps, //
+    },
     membership::Membership,
     options::{
         Access,
@@ -141,7 +146,8 @@ fn amend(request: &Request<'_>) -> Result<(), Refusal> {
 
     let file = select::select(request)?;
     let protocol = Protocol::of(&file)?;
-    let amendment = Amendment::parse(request)?;
+    let maps = Maps::parse(request)?;
+    let amendment = Amendment::parse(request, Destination::new(request, &maps))?;
     amendment.check(protocol, &file)?;
 
     let current = current!();
@@ -197,11 +203,13 @@ impl<'a> Amendment<'a> {
     ///
     /// It needs more of the stack than what comes after it.
     #[inline(never)]
-    fn parse(request: &'a Request<'a>) -> Result<Amendment<'a>, Refusal> {
+    fn parse(request: &'a Request<'a>, there: Destination<'a>) -> Result<Amendment<'a>, Refusal> {
+        loss::check(request)?;
+
         let place = match request.attr(attr::SOCK_STATE) {
             Some(state) => {
                 let state = state.as_u32()?;
-                Some((state, Addresses::parse(request, state)?))
+                Some((state, Addresses::parse(request, &there, state)?))
             }
             None if ADDRESSES.iter().any(|ty| request.attr(*ty).is_some()) => {
                 return Err(Refusal::missing(
@@ -211,7 +219,7 @@ impl<'a> Amendment<'a> {
             }
             None => None,
         };
-        let levels = Levels::open(request)?;
+        let levels = Levels::open(request, there)?;
         let mut values = KVec::with_capacity(COUNT, GFP_KERNEL)?;
         for option in OPTIONS {
             values.push(option.parse(&levels)?, GFP_KERNEL)?;
@@ -231,7 +239,7 @@ impl<'a> Amendment<'a> {
             file: File::parse(request)?,
             filter: Filter::parse(request)?,
             reuseport: Program::parse(request)?,
-            memberships: Membership::parse_all(request)?,
+            memberships: Membership::parse_all(request, &there)?,
             values,
             lengths,
         })

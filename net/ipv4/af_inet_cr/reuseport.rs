@@ -113,7 +113,9 @@ impl Program {
         let mut sock = live.locked().map_err(cannot)?;
 
         // One that is no classic program is another one.
-        if Program::of(&sock).is_ok_and(|actual| actual.bytes() == self.bytes()) {
+        if Program::of(&sock, &mut Losses::none())
+            .is_ok_and(|actual| actual.bytes() == self.bytes())
+        {
             return Ok(());
         }
         live.file()

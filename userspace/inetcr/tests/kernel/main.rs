@@ -13,9 +13,7 @@ use std::path::Path;
 use std::process::Command;
 
 use inetcr::table::Command as Request;
-use inetcr::{
-    Client, Error, Failure, Image, Losses, RawAttr, Selector, SockState, State, Time,
-};
+use inetcr::{Client, Error, Failure, Image, Losses, RawAttr, Selector, SockState, State, Time};
 
 use tool::{File, inetcr, inode, printed, refused, socket, text};
 

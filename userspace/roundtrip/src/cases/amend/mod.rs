@@ -22,23 +22,20 @@ use crate::options::{Case, Row, apply, rows, socket_with};
 use crate::places::{PLACES, PORT, Place};
 use crate::runner::Test;
 use crate::sys::filter::{self, Instruction};
+use crate::sys::namespace;
 use crate::sys::signal::{self, OwnerType};
 use crate::sys::socket;
 
+use super::maps::device;
 use super::memberships;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for row in rows() {
-        for case in row.cases {
-            let name = format!("amend::options::{}::{}", row.name, case.name);
-            let test = Test::new(name, || option(row, case));
-            tests.push(if case.set.is_of_all() {
-                test.alone()
-            } else {
-                test
-            });
-        }
+        let name = format!("amend::options::{}", row.name);
+        let test = Test::new(name, || option(row));
+        let is_of_all = row.cases.iter().any(|case| case.set.is_of_all());
+        tests.push(if is_of_all { test.alone() } else { test });
     }
     for place in PLACES
         .iter()
@@ -60,6 +57,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("amend::group_program", group_program),
         Test::new("amend::file", file),
         Test::new("amend::errors", errors),
+        Test::new("amend::maps", maps),
         Test::new("amend::a_part_is_enough", a_part),
     ]);
     tests.extend(refusals::tests());
@@ -131,7 +129,16 @@ fn given(donor: UdpSocket, target: impl FnOnce() -> Result<UdpSocket>) -> Result
 }
 
 /// An option that a donor has.
-fn option(row: &Row, case: &Case) -> Result<()> {
+fn option(row: &Row) -> Result<()> {
+    for case in row.cases {
+        // Some cases change the namespace.
+        namespace::new_network()?;
+        value(row, case).context(case.name)?;
+    }
+    Ok(())
+}
+
+fn value(row: &Row, case: &Case) -> Result<()> {
     let mut client = cr::client()?;
     let donor = socket_with(row, case)?;
     socket::bind(&donor, HERE)?;
@@ -403,6 +410,18 @@ fn errors() -> Result<()> {
     }
     let found = socket::get_int(&target, libc::SOL_SOCKET, libc::SO_ERROR)?;
     ensure!(found == libc::ECONNREFUSED, "SO_ERROR is {found}");
+    Ok(())
+}
+
+/// Devices and addresses have other names here, too.
+fn maps() -> Result<()> {
+    let mut client = cr::client()?;
+    let target = socket::udp()?;
+    let bound = RawAttr::string(attr::BINDTODEVICE, c"gone0");
+    let dump = Dump(vec![bound, device("gone0", "lo")]);
+    amend_all(&mut client, &dump, &target)?;
+    let name = socket::get(&target, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, 16)?;
+    ensure!(name == b"lo\0", "bound to {name:02x?}");
     Ok(())
 }
 

@@ -318,7 +318,8 @@ fn not_of_amend() -> Result<()> {
     let target = bound()?;
     let good = request(&good, &target);
     let others = SOCKET.iter().filter(|row| row.role == Role::Other);
-    for row in others.filter(|row| row.number != attr::PIDFD) {
+    let taken = [attr::PIDFD, attr::ALLOW_LOST];
+    for row in others.filter(|row| !taken.contains(&row.number)) {
         let bad = good.clone().with(RawAttr::u32(row.number, 0));
         let errno = [libc::EINVAL, libc::EOPNOTSUPP, libc::ERANGE];
         let expected = Expected::errno(&errno).attribute(row.number);

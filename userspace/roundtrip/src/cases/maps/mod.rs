@@ -37,7 +37,7 @@ fn name(number: u16, name: &str) -> RawAttr {
 }
 
 /// A map of a device.
-fn device(from: &str, to: &str) -> RawAttr {
+pub fn device(from: &str, to: &str) -> RawAttr {
     RawAttr::nested(attr::MAP, &[name(DEVICE, from), name(TO_DEVICE, to)])
 }
 
