@@ -353,8 +353,9 @@ pub(crate) fn enqueue_zerocopy(socket: &mut Socket, error: &ErrorInfo, place: us
 ///
 /// # Safety
 ///
-/// `skb` must be in `queue`, which must be valid, and nobody may take anything out of it: it is that
-/// of a socket without a file. (ICMP and `SOCK_DESTROY` find the socket, and take nothing out.)
+/// `skb` must be in `queue`, which must be valid, and nobody may take anything out of it: it is
+/// that of a socket without a file. (ICMP and `SOCK_DESTROY` find the socket, and take nothing
+/// out.)
 unsafe fn set_place(queue: *mut bindings::sk_buff_head, skb: *mut bindings::sk_buff, place: usize) {
     // SAFETY: The caller says that the queue is valid, and that the skb is in it. In a locked queue
     // every skb is valid. The head of the list stands for the one before the first, and for the one
