@@ -117,6 +117,8 @@ fn ask(asked: &Shared, answers: &Shared, again: &Shared, stop: &Shared) -> Resul
     let client = UdpSocket::bind((CLIENT, 0))?;
     client.connect(SERVER)?;
     client.set_nonblocking(true)?;
+    // What the plug holds back is charged to it.
+    socket::set_int(&client, SOL_SOCKET, libc::SO_SNDBUFFORCE, RCVBUF)?;
     let mut open = BTreeMap::new();
     let (mut next, mut answer) = (0_u16, [0; 512]);
     loop {
@@ -163,6 +165,40 @@ fn received() -> Result<u32> {
     let mut both = names.split(' ').zip(numbers.split(' '));
     let found = both.find(|(name, _)| *name == "InDatagrams");
     Ok(found.context("no InDatagrams")?.1.parse()?)
+}
+
+/// Has the router know the server that is in the network namespace of the caller: while it looks for
+/// a neighbour, it keeps few packets, and drops the others.
+fn router_knows(router: &Network) -> Result<()> {
+    let (server, start) = (Network::current()?, Instant::now());
+    UdpSocket::bind((*SERVER.ip(), 0))?.send_to(b"", (FAR, SERVER.port()))?;
+    router.enter()?;
+    let is_known = || -> Result<bool> {
+        let table = fs::read_to_string("/proc/thread-self/net/arp")?;
+        let ip = SERVER.ip().to_string();
+        Ok(table.lines().any(|row| {
+            let mut words = row.split_whitespace();
+            words.next() == Some(&ip) && words.nth(1) == Some("0x2")
+        }))
+    };
+    while !is_known()? {
+        ensure!(start.elapsed() < Duration::from_secs(20), "no ARP");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(server.enter()?)
+}
+
+/// The same when it is so many, or does not become so many: what was asked again waits to be
+/// received when all is answered.
+fn all_received(count: u32) -> Result<u32> {
+    let start = Instant::now();
+    loop {
+        let found = received()?;
+        if found >= count || start.elapsed() > Duration::from_secs(20) {
+            return Ok(found);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn moves() -> Result<()> {
@@ -220,6 +256,7 @@ fn moves() -> Result<()> {
     let copy = queued.restore(&mut cr::client()?)?;
     let mut new = serve(copy)?;
     println!("The socket is restored in a new network namespace, and a new server has it.");
+    router_knows(&router)?;
     client.asked.grows_by(30)?;
     let held_back = client.asked.get()? - plugged;
     of_client.enter()?;
@@ -229,13 +266,13 @@ fn moves() -> Result<()> {
     client.stop.set(1)?;
     let end = client.child.wait(Duration::from_secs(20))?;
     ensure!(end == task::End::Exited(0), "the client: {end:?}");
+    let [asked, again, answers] = [&client.asked, &client.again, &client.answered].map(Shared::get);
+    let (asked, again, answers) = (asked?, again?, answers?);
     of_new.enter()?;
-    let by_new = received()?;
+    let by_new = all_received(asked + again - by_old)?;
     new.kill()?;
     new.wait()?;
     router.enter()?;
-    let [asked, again, answers] = [&client.asked, &client.again, &client.answered].map(Shared::get);
-    let (asked, again, answers) = (asked?, again?, answers?);
     println!(
         "{asked} questions and {again} that were repeated were sent; the servers received {by_old} \
          and {by_new}, {waited} of these from the socket that was restored and {held_back} that \
