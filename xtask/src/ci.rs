@@ -60,7 +60,7 @@ const fn full(line: &'static str) -> Step {
 const STEPS: &[Step] = &[
     always("cargo xtask setup"),
     always("cargo xtask doctor"),
-    always("cargo xtask lint host format spec series"),
+    always("cargo xtask lint host format spec docs series"),
     always("cargo test --workspace --quiet"),
     always("cargo make demo"),
     always("cargo make vm-test"),
@@ -69,7 +69,8 @@ const STEPS: &[Step] = &[
     always("cargo xtask vm-test --flavour debug"),
     always("cargo xtask lint kernel"),
     full("cargo xtask vm-test --repeat 5"),
-    full("cargo xtask fuzz --flavour debug --messages 10000000 --seed 1"),
+    full("cargo xtask fuzz --messages 10000000 --seed 1"),
+    full("cargo xtask fuzz --flavour debug --time 1h --seed 1"),
     full("cargo xtask series --check --build-each"),
 ];
 
