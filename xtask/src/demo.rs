@@ -5,11 +5,7 @@ use crate::{
         Ctx,
         Flavour, //
     },
-    report::{
-        self,
-        Folder,
-        Times, //
-    },
+    report::Folder,
     ui::Step,
     verdict::{
         self,
@@ -17,16 +13,16 @@ use crate::{
         Outcome, //
     },
     vm::{
-        self, Job, Machine, accel,
+        self,
+        Job,
+        Machine,
+        accel,
         deadlines::Deadlines,
-        guest::{
-            self,
-            Way, //
-        },
+        guest::Way,
+        run::Run, //
     },
 };
 use anyhow::Result;
-use fs_err as fs;
 use std::{
     io::Write as _,
     process::ExitCode,
@@ -44,25 +40,22 @@ pub struct Args {
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    let mut times = Times::default();
     let from = Instant::now();
     let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
-    times.add("build", from.elapsed());
+    let build = from.elapsed();
 
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let mut machine = Machine::new(&kernel.image, programs.get("vminit")?, args.flavour, accel);
-    machine.parameters.push("kunit.enable=0".to_owned());
-    let folder = Folder::new(ctx, "demo", None, false)?;
+    let machine = Machine::new(&kernel, &programs, args.flavour, accel)?.without_kunit();
     let mut job = Job::new(programs.get("demo")?, Vec::<String>::new());
     job.environment = vec![("PATH".to_owned(), programs.path())];
-    job.write(&folder.file("job"))?;
-    let line = machine.line(ctx, &folder.file("job"))?;
-    fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
-
-    let mut log = folder.log("demo.log")?;
-    let mut boot = Some(Step::new(&format!("boot the kernel ({})", accel.name())));
+    let folder = Folder::new(ctx, "demo", None, false)?;
     let deadlines = Deadlines::new(accel, args.flavour);
-    let record = guest::run(line, deadlines, &mut |way, line| {
+    let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
+    run.times.add("build", build);
+
+    let mut log = run.folder.log("demo.log")?;
+    let mut boot = Some(Step::new(&format!("boot the kernel ({})", accel.name())));
+    let record = run.go("demo", &mut |way, line| {
         if way == Way::Console || line.starts_with("log [") {
             return;
         }
@@ -75,25 +68,13 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
             let _ = std::io::stdout().flush();
         }
     })?;
-    times.add("boot", record.boot);
-    times.add("demo", record.job);
-    times.add(
-        "checks",
-        record
-            .total
-            .saturating_sub(record.boot)
-            .saturating_sub(record.job),
-    );
     let verdict = verdict::judge(&record, None, InKernel::Without);
-    folder.finish(&verdict, &record, &times)?;
+    let summary = run.finish(&verdict, &record)?;
     println!();
     if verdict.outcome == Outcome::Passed {
-        println!("times: {times}");
+        println!("times: {}", run.times);
     } else {
-        print!(
-            "{}",
-            report::summary(&verdict, &record, &times, &folder.path)
-        );
+        print!("{summary}");
     }
     Ok(verdict.outcome.into())
 }

@@ -6,10 +6,8 @@ use crate::{
         Flavour, //
     },
     report::{
-        self,
         Folder,
-        Log,
-        Times, //
+        Log, //
     },
     ui,
     userspace::Programs,
@@ -18,16 +16,16 @@ use crate::{
         InKernel, //
     },
     vm::{
-        self, Job, Machine,
+        self,
+        Job,
+        Machine,
         accel::{
             self,
             Accel, //
         },
         deadlines::Deadlines,
-        guest::{
-            self,
-            Way, //
-        },
+        guest::Way,
+        run::Run, //
     },
     vm_test::screen::Screen,
 };
@@ -96,36 +94,23 @@ pub struct Args {
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    let mut times = Times::default();
     let from = Instant::now();
     let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
-    times.add("build", from.elapsed());
+    let build = from.elapsed();
 
     let accel = accel::choose(ctx, &kernel.image, false)?;
     let what = format!("fuzz-{}", args.flavour);
     let folder = Folder::new(ctx, &what, args.results.as_deref(), false)?;
     let mut deadlines = Deadlines::new(accel, args.flavour);
     deadlines.run = LIFE;
-    let mut machine = Machine::new(&kernel.image, programs.get("vminit")?, args.flavour, accel);
-    machine.parameters.push("kunit.enable=0".to_owned());
-    let job_file = folder.file("job");
-    job(args, &programs, &deadlines)?.write(&job_file)?;
-    let line = machine.line(ctx, &job_file)?;
-    fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
-    fs::copy(&kernel.config, folder.file("config"))?;
+    let machine = Machine::new(&kernel, &programs, args.flavour, accel)?.without_kunit();
+    let job = job(args, &programs, &deadlines)?;
+    let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
+    run.times.add("build", build);
 
-    let mut found = Found::new(&folder, args.flavour, accel)?;
-    let record = guest::run(line, deadlines, &mut |way, line| found.take(way, line))?;
+    let mut found = Found::new(&run.folder, args.flavour, accel)?;
+    let record = run.go("fuzzing", &mut |way, line| found.take(way, line))?;
     found.screen.end();
-    times.add("boot", record.boot);
-    times.add("fuzzing", record.job);
-    times.add(
-        "checks",
-        record
-            .total
-            .saturating_sub(record.boot)
-            .saturating_sub(record.job),
-    );
     if args.keep_corpus {
         keep(&ctx.repo(CORPUS), &found.kept)?;
     }
@@ -135,17 +120,13 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         Some(found.screen.parser.finish()),
         InKernel::Without,
     );
-    folder.finish(&verdict, &record, &times)?;
     println!();
-    print!(
-        "{}",
-        report::summary(&verdict, &record, &times, &folder.path)
-    );
+    print!("{}", run.finish(&verdict, &record)?);
     if found.wrong {
         ui::note(&format!(
             "to see it again: cargo xtask fuzz --flavour {} --replay {}",
             args.flavour,
-            folder.file("repro.jsonl").display()
+            run.folder.file("repro.jsonl").display()
         ));
     }
     println!("{}", verdict.totals);

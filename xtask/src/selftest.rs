@@ -8,10 +8,7 @@ use crate::{
         Ctx,
         Flavour, //
     },
-    report::{
-        Folder,
-        Times, //
-    },
+    report::Folder,
     ui,
     userspace::Programs,
     verdict::{
@@ -22,14 +19,12 @@ use crate::{
     vm::{
         self,
         Job,
+        Kernel,
         Machine,
         accel,
         deadlines::Deadlines,
-        guest::{
-            self,
-            Way, //
-        },
-        line::Line, //
+        guest::Way,
+        run::Run, //
     },
 };
 use anyhow::{
@@ -76,22 +71,14 @@ pub struct Args {
 /// A case that is ready to run.
 struct Ready {
     case: &'static Case,
-    folder: PathBuf,
-    line: Line,
-    deadlines: Deadlines,
+    run: Run,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let (kernel, programs) = vm::parts(ctx, Flavour::Default, args.no_build)?;
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let mut machine = Machine::new(
-        &kernel.image,
-        programs.get("vminit")?,
-        Flavour::Default,
-        accel,
-    );
+    let mut machine = Machine::new(&kernel, &programs, Flavour::Default, accel)?.without_kunit();
     machine.cpus = 1;
-    machine.parameters.push("kunit.enable=0".to_owned());
     let mut deadlines = Deadlines::new(accel, Flavour::Default);
     deadlines.idle = IDLE;
 
@@ -101,6 +88,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         ready.push_back(prepare(
             ctx,
             case,
+            &kernel,
             &machine,
             &programs,
             deadlines,
@@ -124,6 +112,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 fn prepare(
     ctx: &Ctx,
     case: &'static Case,
+    kernel: &Kernel,
     machine: &Machine,
     programs: &Programs,
     deadlines: Deadlines,
@@ -143,16 +132,9 @@ fn prepare(
         }
     };
     job.environment = vec![("PATH".to_owned(), programs.path())];
-    let file = folder.join("job");
-    job.write(&file)?;
-    let line = machine.line(ctx, &file)?;
-    fs::write(folder.join("qemu.txt"), format!("{line}\n"))?;
-    Ok(Ready {
-        case,
-        folder,
-        line,
-        deadlines,
-    })
+    let folder = Folder { path: folder };
+    let run = Run::new(ctx, folder, kernel, &machine, deadlines, &job)?;
+    Ok(Ready { case, run })
 }
 
 /// Runs the guests, as many at a time as there are jobs; gives how many came out wrong.
@@ -167,9 +149,10 @@ fn run_all(ready: VecDeque<Ready>, jobs: usize) -> Result<usize> {
             scope.spawn(move || {
                 loop {
                     let next = queue.lock().ok().and_then(|mut queue| queue.pop_front());
-                    let Some(ready) = next else { return };
-                    let case = ready.case;
-                    if sender.send((case, judge(ready))).is_err() {
+                    let Some(Ready { case, run }) = next else {
+                        return;
+                    };
+                    if sender.send((case, judge(run))).is_err() {
                         return;
                     }
                 }
@@ -193,18 +176,15 @@ fn run_all(ready: VecDeque<Ready>, jobs: usize) -> Result<usize> {
 }
 
 /// The same way that `vm-test` goes.
-fn judge(ready: Ready) -> Result<Verdict> {
+fn judge(mut run: Run) -> Result<Verdict> {
     let mut parser = ktap::Parser::new();
-    let record = guest::run(ready.line, ready.deadlines, &mut |way, line| {
+    let record = run.go("job", &mut |way, line| {
         if way == Way::Output {
             parser.feed(line);
         }
     })?;
     let verdict = verdict::judge(&record, Some(parser.finish()), InKernel::Without);
-    let mut times = Times::default();
-    times.add("boot", record.boot);
-    times.add("rest", record.total.saturating_sub(record.boot));
-    Folder { path: ready.folder }.finish(&verdict, &record, &times)?;
+    run.finish(&verdict, &record)?;
     Ok(verdict)
 }
 

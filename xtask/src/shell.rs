@@ -49,10 +49,9 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     }
     let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let mut machine = Machine::new(&kernel.image, programs.get("vminit")?, args.flavour, accel);
+    let mut machine = Machine::new(&kernel, &programs, args.flavour, accel)?.without_kunit();
     // Warnings and worse; what else the kernel says is in dmesg.
     machine.loglevel = 5;
-    machine.parameters.push("kunit.enable=0".to_owned());
     if args.gdb {
         machine.parameters.push("nokaslr".to_owned());
     }

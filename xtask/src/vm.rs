@@ -12,6 +12,7 @@ pub mod facts;
 pub mod guest;
 pub mod line;
 pub mod qemu;
+pub mod run;
 
 use crate::{
     build,
@@ -110,9 +111,14 @@ pub struct Machine {
 
 impl Machine {
     /// The machine for a flavour of the kernel.
-    pub fn new(kernel: &Path, init: &Path, flavour: Flavour, accel: Accel) -> Self {
-        Self {
-            kernel: kernel.to_path_buf(),
+    pub fn new(
+        kernel: &Kernel,
+        programs: &Programs,
+        flavour: Flavour,
+        accel: Accel,
+    ) -> Result<Self> {
+        Ok(Self {
+            kernel: kernel.image.clone(),
             accel,
             cpus: 2,
             // KASAN keeps an eighth of the memory for itself, and its quarantine another part.
@@ -122,8 +128,14 @@ impl Machine {
             },
             loglevel: 7,
             parameters: Vec::new(),
-            init: init.to_path_buf(),
-        }
+            init: programs.get("vminit")?.clone(),
+        })
+    }
+
+    /// Leaves out the tests in the kernel.
+    pub fn without_kunit(mut self) -> Self {
+        self.parameters.push("kunit.enable=0".to_owned());
+        self
     }
 
     /// The command line of QEMU for this machine and a job in the file `job`, without ways out.

@@ -8,11 +8,7 @@ use crate::{
         Flavour, //
     },
     fetch, kunit, lint,
-    report::{
-        self,
-        Folder,
-        Times, //
-    },
+    report::Folder,
     spec, tree,
     userspace::{
         self,
@@ -25,16 +21,17 @@ use crate::{
         Verdict, //
     },
     vm::{
-        self, Job, Kernel, Machine,
+        self,
+        Job,
+        Kernel,
+        Machine,
         accel::{
             self,
             Accel, //
         },
         deadlines::Deadlines,
-        guest::{
-            self,
-            Record, //
-        },
+        guest::Record,
+        run::Run, //
     },
 };
 use anyhow::{
@@ -52,7 +49,10 @@ use std::{
         Command,
         ExitCode, //
     },
-    time::Instant,
+    time::{
+        Duration,
+        Instant, //
+    },
 };
 
 #[derive(clap::Args)]
@@ -96,13 +96,12 @@ pub struct Args {
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    let mut times = Times::default();
     let from = Instant::now();
     if args.list {
         return list(&vm::programs(ctx, args.no_build)?, args);
     }
     let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
-    times.add("build", from.elapsed());
+    let mut build = Some(from.elapsed());
 
     let accel = accel::choose(ctx, &kernel.image, args.require_kvm)?;
     let most = if args.until_fail && args.repeat == 1 {
@@ -115,8 +114,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         if most > 1 {
             println!("# run {turn}");
         }
-        let times = std::mem::take(&mut times);
-        outcome = once(ctx, args, &kernel, &programs, accel, times)?;
+        outcome = once(ctx, args, &kernel, &programs, accel, build.take())?;
         if outcome != Outcome::Passed {
             break;
         }
@@ -146,49 +144,40 @@ fn once(
     kernel: &Kernel,
     programs: &Programs,
     accel: Accel,
-    mut times: Times,
+    build: Option<Duration>,
 ) -> Result<Outcome> {
     let what = format!("vm-test-{}", args.flavour);
     let folder = Folder::new(ctx, &what, args.results.as_deref(), args.keep)?;
     let deadlines = Deadlines::new(accel, args.flavour);
-    let mut machine = Machine::new(&kernel.image, programs.get("vminit")?, args.flavour, accel);
+    let mut machine = Machine::new(kernel, programs, args.flavour, accel)?;
     machine
         .parameters
         .extend(kunit::PARAMETERS.map(str::to_owned));
-    let job_file = folder.file("job");
-    job(ctx, args, programs, &deadlines)?.write(&job_file)?;
-    let line = machine.line(ctx, &job_file)?;
-    fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
-    fs::copy(&kernel.config, folder.file("config"))?;
+    let job = job(ctx, args, programs, &deadlines)?;
+    let mut run = Run::new(ctx, folder, kernel, &machine, deadlines, &job)?;
     if args.dry_run {
-        println!("{line}");
+        println!("{}", run.line());
         return Ok(Outcome::Passed);
     }
+    if let Some(build) = build {
+        run.times.add("build", build);
+    }
 
-    let mut screen = Screen::new(&folder, args.flavour, accel)?;
-    let record = guest::run(line, deadlines, &mut |way, line| screen.take(way, line))?;
+    let mut screen = Screen::new(&run.folder, args.flavour, accel)?;
+    let record = run.go("tests", &mut |way, line| screen.take(way, line))?;
     screen.end();
     let ran_tests = !only_in_kernel(args);
     let tests = ran_tests.then(|| screen.parser.finish());
-    times.add("boot", record.boot);
-    times.add("tests", record.job);
-    times.add(
-        "checks",
-        record
-            .total
-            .saturating_sub(record.boot)
-            .saturating_sub(record.job),
-    );
 
     let in_kernel = in_kernel(ctx, args, kernel, &record)?;
     let verdict = verdict::judge(&record, tests, in_kernel);
-    folder.finish(&verdict, &record, &times)?;
-    say(&verdict, &record, &times, &folder.path);
+    let summary = run.finish(&verdict, &record)?;
+    say(&verdict, &summary);
     Ok(verdict.outcome)
 }
 
 /// The results, last of all the line that counts.
-fn say(verdict: &Verdict, record: &Record, times: &Times, folder: &Path) {
+fn say(verdict: &Verdict, summary: &str) {
     let in_kernel = verdict
         .tests
         .iter()
@@ -198,7 +187,7 @@ fn say(verdict: &Verdict, record: &Record, times: &Times, folder: &Path) {
     if in_kernel > 0 {
         println!("of these in the kernel (KUnit, doctests): {in_kernel}");
     }
-    print!("{}", report::summary(verdict, record, times, folder));
+    print!("{summary}");
     println!("{}", verdict.totals);
 }
 

@@ -1,0 +1,85 @@
+//! One guest from its start to its results: what it is started with is written into a folder, and
+//! so is what comes out of it.
+
+use crate::{
+    ctx::Ctx,
+    report::{
+        self,
+        Folder,
+        Times, //
+    },
+    verdict::Verdict,
+    vm::{
+        Job,
+        Kernel,
+        Machine,
+        deadlines::Deadlines,
+        guest::{
+            self,
+            Record,
+            Way, //
+        },
+        line::Line, //
+    },
+};
+use anyhow::Result;
+use fs_err as fs;
+
+/// A guest that is ready to be started.
+pub struct Run {
+    pub folder: Folder,
+    pub times: Times,
+    line: Line,
+    deadlines: Deadlines,
+}
+
+impl Run {
+    /// Describes the guest in a folder.
+    pub fn new(
+        ctx: &Ctx,
+        folder: Folder,
+        kernel: &Kernel,
+        machine: &Machine,
+        deadlines: Deadlines,
+        job: &Job,
+    ) -> Result<Self> {
+        let file = folder.file("job");
+        job.write(&file)?;
+        let line = machine.line(ctx, &file)?;
+        fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
+        fs::copy(&kernel.config, folder.file("config"))?;
+        Ok(Self {
+            folder,
+            times: Times::default(),
+            line,
+            deadlines,
+        })
+    }
+
+    /// The command line of QEMU.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// Lets the guest live, and takes the time of its job, which is called `what`.
+    pub fn go(&mut self, what: &'static str, take: &mut dyn FnMut(Way, &str)) -> Result<Record> {
+        let record = guest::run(self.line.clone(), self.deadlines, take)?;
+        let around = record.boot + record.job;
+        self.times.add("boot", record.boot);
+        self.times.add(what, record.job);
+        self.times
+            .add("checks", record.total.saturating_sub(around));
+        Ok(record)
+    }
+
+    /// Writes the results, and gives what a person reads of them.
+    pub fn finish(&self, verdict: &Verdict, record: &Record) -> Result<String> {
+        self.folder.finish(verdict, record, &self.times)?;
+        Ok(report::summary(
+            verdict,
+            record,
+            &self.times,
+            &self.folder.path,
+        ))
+    }
+}
