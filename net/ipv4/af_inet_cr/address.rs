@@ -348,7 +348,7 @@ pub(crate) fn amend_locks(locks: u32, live: &Live<'_>) -> Result<(), Refusal> {
     })?;
     let wanted = Addresses {
         locks: Some(locks),
-        ..Addresses::read(&sock)?
+        ..Addresses::read(&sock).map_err(|refusal| refusal.at(attr::BIND_LOCKS))?
     };
 
     // It may have got other addresses since the message was checked.

@@ -2,10 +2,10 @@
 
 //! Checkpoint and restore of IPv4 sockets.
 //!
-//! A generic netlink family: one command writes the state of a socket into a message, another makes
-//! an equal socket from such a message, or applies it to a socket. The interface is described by
-//! [`af_inet_cr.yaml`](srctree/Documentation/netlink/specs/af_inet_cr.yaml), and what it promises
-//! by [`af_inet_cr.rst`](srctree/Documentation/networking/af_inet_cr.rst).
+//! A generic netlink family: commands write the state of a socket and what waits in it into
+//! messages, make an equal socket from such messages, or apply them to a socket. The interface is
+//! described by [`af_inet_cr.yaml`](srctree/Documentation/netlink/specs/af_inet_cr.yaml), and what
+//! it promises by [`af_inet_cr.rst`](srctree/Documentation/networking/af_inet_cr.rst).
 //!
 //! What a socket is made of:
 //!
@@ -16,13 +16,15 @@
 //!   `reuseport.rs`, that of a group of sockets; `membership.rs`, the multicast groups.
 //! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not
 //!   carried; `loss.rs`, what of that may be left out.
-//! - `datagram.rs`, the datagrams that wait to be received; `cork.rs`, the one that waits to be
-//!   sent.
+//! - `datagram.rs`, the datagrams that wait to be received; `errqueue.rs`, what makes one of them an
+//!   error; `cork.rs`, the one that waits to be sent.
 //! - `map.rs`, the devices and addresses that have others in their places where it is restored.
 //!
 //! What is done with it: `select.rs` finds a socket; `dump.rs`, `many.rs` for many sockets at once,
-//! `queue.rs`, `restore.rs` with `transaction.rs`, and `amend.rs` with `live.rs` are the commands;
-//! `refusal.rs` is why they fail. Only `internals.rs` has unsafe code.
+//! `queue.rs`, `restore.rs`, and `amend.rs` with `live.rs` are the commands; the last two bring
+//! datagrams by `transaction.rs` with `assembly.rs`, and `amend.rs` by `staging.rs`, too;
+//! `refusal.rs` is why they fail. `attr.rs` has the numbers of the attributes, `consts.rs` those of
+//! socket options. Only `internals.rs` has unsafe code.
 
 use kernel::{
     module::this_module,
@@ -37,6 +39,7 @@ use kernel::{
 
 mod address;
 mod amend;
+mod assembly;
 mod attr;
 mod buffer;
 mod codec;
@@ -62,6 +65,7 @@ mod refusal;
 mod restore;
 mod reuseport;
 mod select;
+mod staging;
 mod time;
 mod transaction;
 mod uncovered;

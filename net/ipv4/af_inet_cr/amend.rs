@@ -4,7 +4,8 @@
 //!
 //! The message is checked as a whole before anything is done. But then it is applied piece by
 //! piece, since much cannot be undone: others may have used the socket meanwhile, and some options
-//! have no way back. What fails is reported, and keeps nothing else from being done.
+//! have no way back. What fails is reported, and keeps nothing else from being done. (Datagrams and
+//! errors, in the messages that follow: `staging.rs`.)
 
 #![forbid(unsafe_code)]
 
@@ -50,7 +51,11 @@ use crate::{
     restore,
     reuseport::Program,
     select,
-    transaction::Transaction, //
+    transaction::{
+        self,
+        Command,
+        Transaction, //
+    }, //
 };
 
 use kernel::{
@@ -71,27 +76,25 @@ use kernel::{
     uapi, //
 };
 
-/// The policy: that of a restore, but that the socket is selected, and that there are no parts.
+/// The policy: that of a restore, but that the socket is selected, and that nothing is corked.
 static POLICY: [Policy; restore::LAST + 1] = {
     let mut table = restore::POLICY;
 
     table[attr::PIDFD as usize] = Policy::u32();
-    table[attr::TRANSACTION as usize] = Policy::rejected();
-    table[attr::DATAGRAM as usize] = Policy::rejected();
-    table[attr::PAYLOAD as usize] = Policy::rejected();
     table[attr::CORK as usize] = Policy::rejected();
     table
 };
 
-/// What says that a socket has datagrams, and why they are not applied.
+/// What says that a socket has datagrams, and why they are not applied. The first two are, by a
+/// transaction.
 const LENGTHS: [(u16, &str); 3] = [
     (
         attr::QUEUE_LEN,
-        "datagrams are not put into a socket that exists",
+        "queued datagrams are put into a socket by a transaction",
     ),
     (
         attr::ERROR_QUEUE_LEN,
-        "errors are not put into a socket that exists",
+        "queued errors are put into a socket by a transaction",
     ),
     (
         attr::CORK_LEN,
@@ -125,8 +128,25 @@ impl DoOperation for Amend {
 }
 
 /// Answers a request.
-fn amend(request: &Request<'_>) -> Result<(), Refusal> {
-    refusal::repeated(request)?;
+fn amend(request: &DoRequest<'_, Transaction>) -> Result<(), Refusal> {
+    refusal::admit(request)?;
+
+    match request.attr(attr::TRANSACTION) {
+        Some(part) => transaction::part(request, &part, Command::Amend),
+        None => apply(request, false).map(drop),
+    }
+}
+
+/// Applies the state that a request has, and answers with what was not applied.
+///
+/// Returns the socket and the maps. If the request `begins` a transaction, what waits in the socket
+/// is still to come.
+pub(crate) fn apply(request: &Request<'_>, begins: bool) -> Result<(SocketFile, Maps), Refusal> {
+    for ty in [attr::DATAGRAM, attr::PAYLOAD] {
+        if request.attr(ty).is_some() {
+            return Err(Refusal::new(EINVAL, "does not belong to this request").at(ty));
+        }
+    }
     // Each may have to wait for the lock of the socket, and joins groups.
     if !request.is_last() {
         return Err(Refusal::new(
@@ -144,21 +164,38 @@ fn amend(request: &Request<'_>) -> Result<(), Refusal> {
     };
     let fd = fd.as_u32()?;
 
-    let file = select::select(request)?;
+    let file = select::select_to_use(request)?;
     let protocol = Protocol::of(&file)?;
     let maps = Maps::parse(request)?;
-    let amendment = Amendment::parse(request, Destination::new(request, &maps))?;
+    let mut amendment = Amendment::parse(request, Destination::new(request, &maps))?;
+    if begins {
+        amendment.leave_to_a_transaction();
+    }
     amendment.check(protocol, &file)?;
 
     let current = current!();
     let pid_ns = current.active_pid_ns().ok_or(ESRCH)?;
     // There is room for all that could fail before anything is done.
     let reply = request.reply(GENLMSG_DEFAULT_SIZE.saturating_add(amendment.room()))?;
-    reply.put_uint(attr::INODE, file.ino())?;
-    reply.put_uint(attr::COOKIE, file.cookie())?;
+    put_identity(&file, &reply)?;
 
     amendment.apply(&file, fd, pid_ns, Report(&reply))?;
-    Ok(reply.send()?)
+    reply.send()?;
+    Ok((file, maps))
+}
+
+/// Writes which socket it is into a message.
+pub(crate) fn put_identity(file: &SocketFile, msg: &AttrWriter) -> Result {
+    msg.put_uint(attr::INODE, file.ino())?;
+    msg.put_uint(attr::COOKIE, file.cookie())
+}
+
+/// Asks the security module whether the requester may amend a socket.
+///
+/// What no option sets, it has to allow as if one did.
+pub(crate) fn permit(file: &SocketFile) -> Result<(), Refusal> {
+    file.security_setsockopt(SOL_SOCKET, SO_TYPE)
+        .map_err(|errno| Refusal::new(errno, "the security module refuses the options"))
 }
 
 /// Where it is said what has failed.
@@ -245,13 +282,18 @@ impl<'a> Amendment<'a> {
         })
     }
 
+    /// Leaves out what the other parts of a transaction will bring.
+    fn leave_to_a_transaction(&mut self) {
+        for (is_there, (ty, _)) in self.lengths.iter_mut().zip(LENGTHS) {
+            *is_there &= ty == attr::CORK_LEN;
+        }
+    }
+
     /// Refuses a socket that is not the one that the message is about.
     ///
-    /// What is found out about it here, the security module has to allow, as for a dump, and what
-    /// no option sets, as if one did.
+    /// What is found out about it here, the security module has to allow, as for a dump.
     fn check(&self, protocol: &Protocol, file: &SocketFile) -> Result<(), Refusal> {
-        file.security_setsockopt(SOL_SOCKET, SO_TYPE)
-            .map_err(|errno| Refusal::new(errno, "the security module refuses the options"))?;
+        permit(file)?;
 
         let sock = live::Patience::some()
             .lock(file)

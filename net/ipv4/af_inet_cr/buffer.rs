@@ -52,7 +52,8 @@ pub(crate) fn set_locked(which: Buffer, locked: bool, socket: &dyn Settable) -> 
 
 /// Gives a buffer of a socket this size, exactly.
 ///
-/// Whether the size is the owner's choice stays as it is.
+/// Whether the size is the owner's choice stays as it is. What is refused is refused before
+/// anything is changed: it may be a socket in use.
 pub(crate) fn restore(
     which: Buffer,
     wanted: u32,
@@ -61,23 +62,31 @@ pub(crate) fn restore(
     let locked = is_locked(socket, which);
     let wanted = c_int::try_from(wanted).map_err(|_| ERANGE)?;
 
-    if wanted % 2 == 0 {
-        set_even(which, wanted, socket)?;
-    } else {
-        // Both neighbours must be allowed.
-        let above = wanted
-            .checked_add(1)
-            .ok_or(Refusal::new(ERANGE, "is out of range"))?;
-
-        set_even(which, wanted & !1, socket)?;
-        set_even(which, above, socket)?;
-        match which {
-            Buffer::Receive => internals::set_odd_rcvbuf(&socket.lock()?, wanted),
-            Buffer::Send => internals::set_odd_sndbuf(&socket.lock()?, wanted),
-        }
+    if wanted < internals::min_buffer(which) {
+        return Err(Refusal::new(ERANGE, "is below the minimum of this kernel"));
     }
+    let result = match wanted % 2 {
+        0 => set_even(which, wanted, socket),
+        _ => set_odd(which, wanted, socket),
+    };
     if is_locked(socket, which) != locked {
         set_locked(which, locked, socket)?;
+    }
+    result
+}
+
+/// Sets a size that `setsockopt()` cannot set.
+fn set_odd(which: Buffer, wanted: c_int, socket: &mut dyn Settable) -> Result<(), Refusal> {
+    let above = wanted
+        .checked_add(1)
+        .ok_or(Refusal::new(ERANGE, "is out of range"))?;
+
+    // Both neighbours must be allowed; the larger one is refused first.
+    set_even(which, above, socket)?;
+    set_even(which, wanted & !1, socket)?;
+    match which {
+        Buffer::Receive => internals::set_odd_rcvbuf(&socket.lock()?, wanted),
+        Buffer::Send => internals::set_odd_sndbuf(&socket.lock()?, wanted),
     }
     Ok(())
 }
@@ -85,26 +94,17 @@ pub(crate) fn restore(
 /// Sets a size that `setsockopt()` can set.
 fn set_even(which: Buffer, wanted: c_int, socket: &dyn Settable) -> Result<(), Refusal> {
     let (limited, forced) = which.setters();
-    let cannot = |errno| Refusal::new(errno, "cannot be set");
+    let half = wanted / 2;
 
-    socket
-        .setsockopt_int(SOL_SOCKET, limited, wanted / 2)
-        .map_err(cannot)?;
-
-    // Below the limit, which a size above it was cut to.
-    if size(socket, which) < wanted {
-        socket
-            .setsockopt_int(SOL_SOCKET, forced, wanted / 2)
-            .map_err(|errno| match errno {
-                EPERM => Refusal::new(EPERM, which.limit()),
-                errno => cannot(errno),
-            })?;
-    }
-    match size(socket, which) {
-        actual if actual == wanted => Ok(()),
-        actual if actual > wanted => {
-            Err(Refusal::new(ERANGE, "is below the minimum of this kernel"))
-        }
-        _ => Err(Refusal::new(EPERM, "became another value")),
+    // Above the limit, the option for everybody would cut the size.
+    let result = match half.unsigned_abs() <= internals::max_buffer(which) {
+        true => socket.setsockopt_int(SOL_SOCKET, limited, half),
+        false => socket.setsockopt_int(SOL_SOCKET, forced, half),
+    };
+    match result {
+        Ok(()) if size(socket, which) == wanted => Ok(()),
+        Ok(()) => Err(Refusal::new(EPERM, "became another value")),
+        Err(EPERM) => Err(Refusal::new(EPERM, which.limit())),
+        Err(errno) => Err(Refusal::new(errno, "cannot be set")),
     }
 }

@@ -232,7 +232,7 @@ impl SocketOption {
             }
             // CAST: The same bits.
             Shape::Signed(get, _, _) => Value::Int(get(sock) as u32),
-            Shape::Long(get) => Value::Long(get(sock)),
+            Shape::Long(get) | Shape::LongField(get, _) => Value::Long(get(sock)),
             Shape::Time(get) => Value::Time(get(sock)),
             Shape::Linger => Value::Linger(sock.flag(SockFlag::LINGER), sock.lingertime()),
             Shape::Device => Value::Int(sock.bound_dev_if()),
@@ -380,7 +380,7 @@ impl SocketOption {
                 }
                 Value::Int(value)
             }
-            Shape::Long(_) => Value::Long(match attr.as_uint()? {
+            Shape::Long(_) | Shape::LongField(..) => Value::Long(match attr.as_uint()? {
                 u64::MAX => usize::MAX,
                 value => usize::try_from(value).map_err(|_| range())?,
             }),
@@ -480,6 +480,9 @@ impl SocketOption {
             (Shape::SizeLock(which), Value::Int(on)) => buffer::set_locked(which, on != 0, socket),
             (Shape::Field(_, set, _), Value::Int(value)) => {
                 socket.lock().map(|sock| set(&sock, value))
+            }
+            (Shape::LongField(_, set), Value::Long(value)) => {
+                socket.lock().and_then(|sock| set(&sock, value))
             }
             (Shape::Shutdown, Value::Int(how)) if u32::from(Sock::shutdown(socket)) & !how != 0 => {
                 let refusal = Refusal::new(EOPNOTSUPP, "cannot be undone");

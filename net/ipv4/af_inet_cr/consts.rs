@@ -70,6 +70,7 @@ numbers! {
 // Of SOL_IP.
 numbers! {
     IP_ADD_MEMBERSHIP,
+    IP_DROP_MEMBERSHIP,
     IP_BIND_ADDRESS_NO_PORT,
     IP_PKTINFO,
     IP_RETOPTS,

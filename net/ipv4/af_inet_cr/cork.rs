@@ -97,7 +97,7 @@ pub(crate) static POLICY: [Policy; cork::FRAGSIZE as usize + 1] = {
     table[cork::TIMESTAMPING as usize] = Policy::u32_mask(Cork::TIMESTAMPING);
     table[cork::TSKEY as usize] = Policy::u32();
     table[cork::CONFIRM as usize] = Policy::u32_range(0, 1);
-    table[cork::IFNAME as usize] = Policy::nul_string(15);
+    table[cork::IFNAME as usize] = policy::ifname();
     table[cork::GATEWAY as usize] = Policy::u32_range(0, 1);
     table[cork::FRAGSIZE as usize] = Policy::u32();
     table

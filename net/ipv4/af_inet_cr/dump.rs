@@ -88,7 +88,7 @@ impl DoOperation for Dump {
 
 /// Answers a request.
 fn dump(request: &Request<'_>) -> Result<(), Refusal> {
-    refusal::repeated(request)?;
+    refusal::admit(request)?;
 
     let file = select::select(request)?;
     let mut patience = match request.is_last() {

@@ -7,12 +7,14 @@
 //!
 //! - as a [`LockedSocket`], whose lock the caller holds, where it is right for a socket that others
 //!   use meanwhile: what is written is a number that the C code, too, writes under the lock at the
-//!   most, and any value of it is one that the socket can have;
+//!   most, and any value of it is one that the socket can have; what is queued, the C code queues;
 //! - as `&mut Socket` where it is not: such a socket is new, was not handed out as a file, and is
 //!   used by nobody else. These functions take its lock.
 //!
 //! None of them belongs into a general abstraction, as it would break the socket of somebody who
 //! has not all of its state.
+
+use crate::options::Buffer;
 
 use kernel::{
     bindings,
@@ -32,6 +34,10 @@ use kernel::{
     sync::atomic::{
         Atomic,
         Relaxed, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     },
     uapi, //
 };
@@ -106,6 +112,26 @@ pub(crate) fn set_bind_locks(sock: &LockedSocket<'_>, locks: u32) {
     unsafe { (*sk).sk_userlocks = ((*sk).sk_userlocks & !BIND_LOCKS) | locks };
 }
 
+/// The smallest size of a buffer that `setsockopt()` sets.
+pub(crate) const fn min_buffer(which: Buffer) -> c_int {
+    // CAST: A few thousand.
+    match which {
+        Buffer::Receive => bindings::SOCK_MIN_RCVBUF as c_int,
+        Buffer::Send => bindings::SOCK_MIN_SNDBUF as c_int,
+    }
+}
+
+/// The largest argument that `setsockopt()` takes for the size of a buffer without privilege.
+pub(crate) fn max_buffer(which: Buffer) -> u32 {
+    // SAFETY: The sysctls are plain integers, which may change at any time, thus the volatile read.
+    unsafe {
+        match which {
+            Buffer::Receive => (&raw const bindings::sysctl_rmem_max).read_volatile(),
+            Buffer::Send => (&raw const bindings::sysctl_wmem_max).read_volatile(),
+        }
+    }
+}
+
 /// Sets the size of the receive buffer by one byte beside what it is.
 ///
 /// `__sock_set_rcvbuf()` doubles its argument and cannot make an odd size. Its bounds hold here as
@@ -148,10 +174,33 @@ pub(crate) fn set_odd_sndbuf(sock: &LockedSocket<'_>, size: c_int) {
 ///
 /// They were those that the filter kept out before the socket was connected.
 pub(crate) fn forget_drops(socket: &mut Socket) {
-    let sock = socket.lock();
+    set_drops(&socket.lock(), 0);
+}
 
+/// Sets how many datagrams the socket has dropped so far.
+///
+/// `SO_RXQ_OVFL` and `SO_MEMINFO` tell it. What is dropped at the same time is counted or is not.
+pub(crate) fn set_drops(sock: &LockedSocket<'_>, drops: u32) {
+    // CAST: The same bits: it is a counter that wraps around.
     // SAFETY: The pointer is valid as long as `sock`. The counters are atomic.
-    unsafe { bindings::sk_drops_reset(sock.as_ptr()) };
+    unsafe {
+        bindings::sk_drops_reset(sock.as_ptr());
+        bindings::sk_drops_add(sock.as_ptr(), drops as c_int);
+    }
+}
+
+/// Sets the rate that packets are paced to now, which is at most that of `SO_MAX_PACING_RATE`.
+///
+/// That option lowers it with the maximum, but does not raise it. Mirrors `sk_setsockopt()`.
+/// Fails with `ERANGE` if it is above the maximum.
+pub(crate) fn set_pacing_rate(sock: &LockedSocket<'_>, rate: usize) -> Result {
+    if rate > sock.max_pacing_rate() {
+        return Err(ERANGE);
+    }
+    // Readers do not take the lock.
+    // SAFETY: The pointer is valid as long as `sock`, which holds its lock, as every writer does.
+    unsafe { (&raw mut (*sock.as_ptr()).sk_pacing_rate).write_volatile(rate) };
+    Ok(())
 }
 
 /// Sets the number of the next time stamp that is asked for (`SOF_TIMESTAMPING_OPT_ID`).
@@ -160,9 +209,10 @@ pub(crate) fn forget_drops(socket: &mut Socket) {
 /// a number from before or from after this, as when it gets the flag.
 pub(crate) fn set_tskey(sock: &LockedSocket<'_>, key: u32) {
     // CAST: The same bits: it is a counter that wraps around.
-    // SAFETY: The pointer is valid as long as `sock`. The counter is atomic, and this is how it is
-    // set (`atomic_set`).
-    unsafe { (&raw mut (*sock.as_ptr()).sk_tskey.counter).write_volatile(key as c_int) };
+    // SAFETY: The pointer is valid as long as `sock`, and so is one to the counter, which is an
+    // `atomic_t`.
+    unsafe { Atomic::from_ptr(&raw mut (*sock.as_ptr()).sk_tskey.counter) }
+        .store(key as c_int, Relaxed);
 }
 
 /// Sets the number of the next `MSG_ZEROCOPY` send.
@@ -171,8 +221,10 @@ pub(crate) fn set_tskey(sock: &LockedSocket<'_>, key: u32) {
 /// a send with the one before by comparing the numbers, and only counts with them.
 pub(crate) fn set_zckey(sock: &LockedSocket<'_>, key: u32) {
     // CAST: The same bits: it is a counter that wraps around.
-    // SAFETY: As in `set_tskey`.
-    unsafe { (&raw mut (*sock.as_ptr()).sk_zckey.counter).write_volatile(key as c_int) };
+    // SAFETY: The pointer is valid as long as `sock`, and so is one to the counter, which is an
+    // `atomic_t`.
+    unsafe { Atomic::from_ptr(&raw mut (*sock.as_ptr()).sk_zckey.counter) }
+        .store(key as c_int, Relaxed);
 }
 
 /// Sets the pending error, which the next call returns and clears, as an error from the network,
@@ -204,7 +256,10 @@ fn pending_error<'a>(sock: &'a LockedSocket<'_>) -> &'a Atomic<c_int> {
     unsafe { Atomic::from_ptr(&raw mut (*sock.as_ptr()).sk_err) }
 }
 
-/// Sets the pending error that is not fatal. As [`set_err`].
+/// Sets the pending error that is not fatal.
+///
+/// The last one counts, and nobody is woken: `udp_err()` and its like write it so. It is only what
+/// a time-out of TCP returns; UDP keeps and clears it.
 pub(crate) fn set_err_soft(sock: &LockedSocket<'_>, errno: u32) {
     // CAST: A small number.
     // SAFETY: The pointer is valid as long as `sock`. The field is read and written without the
@@ -241,87 +296,183 @@ pub(crate) fn flush_cork(socket: &mut Socket) {
 /// Puts a datagram behind those that wait to be received.
 ///
 /// It is charged to the receive buffer, and there must be room, as for one that arrives: mirrors
-/// the end of `udp_queue_rcv_one_skb()`. Fails with `ENOMEM` if the buffer is full.
-pub(crate) fn enqueue(socket: &mut Socket, datagram: NewDatagram) -> Result {
-    let sock = socket.lock();
+/// the end of `udp_queue_rcv_one_skb()`. Fails with `ENOMEM` if the buffer is full, and with
+/// `ENOBUFS` if there is no memory. Datagrams are in the order of the calls.
+///
+/// Others may receive meanwhile, and may have the datagram before this returns.
+pub(crate) fn enqueue(sock: &LockedSocket<'_>, datagram: NewDatagram) -> Result {
     let (sk, dropcount) = (sock.as_ptr(), datagram.dropcount());
 
-    if !sock.udp().is_some_and(UdpSock::is_plain) {
+    if sock.has_user_data() || !sock.udp().is_some_and(UdpSock::is_plain) {
         return Err(EOPNOTSUPP);
     }
+    // What a datagram is given when it is put into the queue is 0, or the count of drops. That does
+    // not get as far as this meanwhile.
+    let not_yet = match sock.drops().wrapping_add(1 << 31) {
+        0 => 1,
+        count => count,
+    };
     let skb = datagram.into_raw();
     // SAFETY: `sk` is an ordinary UDP socket, valid as long as `sock`. The skb is ours, with the
     // headers, the checksum state and the control block that readers look at; it has no device and
-    // no route, which UDP drops before this. The function wants bottom halves to be off.
+    // no route, which UDP drops before this. The function wants bottom halves to be off. It takes
+    // one of the two references that there are then, unless it fails. (The one that we keep makes a
+    // reader take it for one that is being peeked at.)
     let result = to_result(unsafe {
+        (*bindings::SOCK_SKB_CB(skb)).dropcount = not_yet;
+        bindings::skb_get(skb);
         bindings::local_bh_disable();
         let err = bindings::__udp_enqueue_schedule_skb(sk, skb);
         bindings::local_bh_enable();
         err
     });
-    if let Err(errno) = result {
-        let reason = bindings::skb_drop_reason_SKB_CONSUMED;
-
-        // SAFETY: The skb is still ours, as it was not queued.
-        unsafe { bindings::sk_skb_reason_drop(core::ptr::null_mut(), skb, reason) };
-        return Err(errno);
-    }
-
-    // The function frees what there is no memory for, without a word. Nothing else comes behind it:
-    // the socket has no port, or a filter that keeps packets out.
-    // SAFETY: The queue is valid, and locked when its end is looked at: if that is the skb, it is
-    // in the queue, and not freed.
-    unsafe {
-        let queue = &raw mut (*sk).sk_receive_queue;
-
-        bindings::spin_lock_bh(&raw mut (*queue).lock);
-        let queued = core::ptr::eq(bindings::skb_peek_tail(queue), skb);
-        if queued {
-            (*bindings::SOCK_SKB_CB(skb)).dropcount = dropcount;
+    let result = match result {
+        // SAFETY: The function has taken the skb, of which we have a reference, and which had this
+        // count before. The lock keeps the socket an ordinary one.
+        Ok(()) => unsafe { set_dropcount(sk, skb, not_yet, dropcount) },
+        Err(errno) => {
+            // SAFETY: The function has failed, so that this reference is ours, too.
+            unsafe { consume(skb) };
+            Err(errno)
         }
-        bindings::spin_unlock_bh(&raw mut (*queue).lock);
-        match queued {
-            true => Ok(()),
-            false => Err(ENOBUFS),
+    };
+    // SAFETY: The reference is ours, and the skb is not used any more.
+    unsafe { consume(skb) };
+    result
+}
+
+/// Sees what has become of a datagram, and says how many were dropped before it.
+///
+/// `__udp_enqueue_schedule_skb()` leaves it to another CPU to put it into the queue, if that is
+/// about to put others there, and frees what there is no memory for, without a word. It can only be
+/// told by its own count of drops.
+///
+/// # Safety
+///
+/// `sk` must be an ordinary UDP socket, of which no part of the kernel receives, and must remain
+/// one. The function must have taken the skb for this socket, with the count `not_yet`, and the
+/// caller must have a reference to the skb.
+unsafe fn set_dropcount(
+    sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+    not_yet: u32,
+    dropcount: u32,
+) -> Result {
+    loop {
+        // This is asked first: with no other reference, nobody puts it anywhere any more. That it
+        // was put into the queue before the other reference was dropped is seen below, where the
+        // lock is taken after that.
+        // SAFETY: The caller has a reference to the skb.
+        let is_alone = !unsafe { bindings::skb_shared(skb) };
+
+        // SAFETY: The socket is valid, and so is its queue. The skb is valid by the reference of
+        // the caller, and so is its control block, wherever it is: on its way, in a queue, with
+        // readers, or with nobody. The count there is written with the lock held when the skb is
+        // put into the queue, and only read from then on, by `recvmsg(2)`, without the lock. So a
+        // reader at this moment gets the one or the other; both are counts that it may be told.
+        let is_queued = unsafe {
+            let queue = &raw mut (*sk).sk_receive_queue;
+            let field = &raw mut (*bindings::SOCK_SKB_CB(skb)).dropcount;
+
+            bindings::spin_lock_bh(&raw mut (*queue).lock);
+            let is_queued = field.read_volatile() != not_yet;
+            if is_queued {
+                field.write_volatile(dropcount);
+            }
+            bindings::spin_unlock_bh(&raw mut (*queue).lock);
+            is_queued
+        };
+        match (is_queued, is_alone) {
+            (true, _) => return Ok(()),
+            (false, true) => return Err(ENOBUFS),
+            // The other CPU is at it, with its bottom halves off.
+            (false, false) => fsleep(PAUSE),
         }
     }
 }
 
-/// Puts an error into the error queue, behind the `place` errors that were put there before.
+/// How long another CPU takes to put a datagram into a queue, about.
+const PAUSE: Delta = Delta::from_micros(20);
+
+/// Drops a reference to an skb that has done what it was for.
+///
+/// # Safety
+///
+/// The caller must have the reference, and give it away.
+unsafe fn consume(skb: *mut bindings::sk_buff) {
+    let reason = bindings::skb_drop_reason_SKB_CONSUMED;
+
+    // SAFETY: The caller promises just this.
+    unsafe { bindings::sk_skb_reason_drop(core::ptr::null_mut(), skb, reason) };
+}
+
+/// Puts an error behind those that wait to be received.
 ///
 /// It is charged to the receive buffer, and there must be room: `sock_queue_err_skb()` does it,
 /// which does not touch the pending error (that has an attribute of its own). Fails with `ENOMEM`
 /// if the buffer is full.
-pub(crate) fn enqueue_error(socket: &mut Socket, error: NewError, place: usize) -> Result {
-    let sock = socket.lock();
-    let sk = sock.as_ptr();
+pub(crate) fn enqueue_error(sock: &LockedSocket<'_>, error: NewError) -> Result {
+    // Others may have taken it out already.
+    add_error(sock, error).map(|_| ())
+}
 
+/// Puts an error into the error queue of a new socket, behind the `place` errors that were put
+/// there before, as [`enqueue_error`].
+pub(crate) fn enqueue_error_at(socket: &mut Socket, error: NewError, place: usize) -> Result {
+    let sock = socket.lock();
+    let skb = add_error(&sock, error)?;
+
+    // SAFETY: The skb is in the queue of errors: nobody but this code knows the socket who could
+    // take it out.
+    unsafe { set_place(&raw mut (*sock.as_ptr()).sk_error_queue, skb, place) };
+    Ok(())
+}
+
+/// Puts an error into the error queue, and returns what was put there.
+fn add_error(sock: &LockedSocket<'_>, error: NewError) -> Result<*mut bindings::sk_buff> {
     if !sock.udp().is_some_and(UdpSock::is_plain) {
         return Err(EOPNOTSUPP);
     }
     let skb = error.into_raw();
-    // SAFETY: `sk` is an ordinary UDP socket, valid as long as `sock`. The skb is ours, with all
-    // that `ip_recv_error()` looks at.
-    if let Err(errno) = to_result(unsafe { bindings::sock_queue_err_skb(sk, skb) }) {
-        let reason = bindings::skb_drop_reason_SKB_CONSUMED;
-
-        // SAFETY: The skb is still ours, as it was not queued.
-        unsafe { bindings::sk_skb_reason_drop(core::ptr::null_mut(), skb, reason) };
-        return Err(errno);
+    // SAFETY: The socket is an ordinary UDP socket, valid as long as `sock`. The skb is ours, with
+    // all that `ip_recv_error()` looks at.
+    match to_result(unsafe { bindings::sock_queue_err_skb(sock.as_ptr(), skb) }) {
+        Ok(()) => Ok(skb),
+        Err(errno) => {
+            // SAFETY: The skb is still ours, as it was not queued.
+            unsafe { consume(skb) };
+            Err(errno)
+        }
     }
-    // SAFETY: The skb is in the queue of errors: nobody but this code knows the socket who could
-    // take it out.
-    unsafe { set_place(&raw mut (*sk).sk_error_queue, skb, place) };
-    Ok(())
 }
 
-/// Tells of completed `MSG_ZEROCOPY` sends in the error queue, behind the `place` errors that were
-/// put there before.
+/// How much memory of a socket it takes to tell of completed `MSG_ZEROCOPY` sends, about
+/// (`SKB_TRUESIZE(0)`).
+pub(crate) const ZEROCOPY_MEMORY: usize =
+    size_of::<bindings::sk_buff>() + size_of::<bindings::skb_shared_info>();
+
+/// Tells of completed `MSG_ZEROCOPY` sends, behind the errors that wait to be received.
 ///
 /// Mirrors `msg_zerocopy_alloc()` and `__msg_zerocopy_callback()`: it is charged as an option.
 /// Fails with `ENOSPC` if there is no room for it, or no memory.
-pub(crate) fn enqueue_zerocopy(socket: &mut Socket, error: &ErrorInfo, place: usize) -> Result {
+pub(crate) fn enqueue_zerocopy(sock: &LockedSocket<'_>, error: &ErrorInfo) -> Result {
+    // Others may have taken it out already.
+    add_zerocopy(sock, error).map(|_| ())
+}
+
+/// Tells of completed `MSG_ZEROCOPY` sends in the error queue of a new socket, behind the `place`
+/// errors that were put there before, as [`enqueue_zerocopy`].
+pub(crate) fn enqueue_zerocopy_at(socket: &mut Socket, error: &ErrorInfo, place: usize) -> Result {
     let sock = socket.lock();
+    let skb = add_zerocopy(&sock, error)?;
+
+    // SAFETY: As in `enqueue_error_at`.
+    unsafe { set_place(&raw mut (*sock.as_ptr()).sk_error_queue, skb, place) };
+    Ok(())
+}
+
+/// Tells of completed `MSG_ZEROCOPY` sends in the error queue, and returns what was put there.
+fn add_zerocopy(sock: &LockedSocket<'_>, error: &ErrorInfo) -> Result<*mut bindings::sk_buff> {
     let sk = sock.as_ptr();
 
     if !sock.udp().is_some_and(UdpSock::is_plain) {
@@ -335,14 +486,13 @@ pub(crate) fn enqueue_zerocopy(socket: &mut Socket, error: &ErrorInfo, place: us
     }
     // SAFETY: The skb is new and ours. Its control block is zero.
     unsafe { error.write(skb) };
-    // SAFETY: The queue is valid. As in `enqueue_error`.
+    // SAFETY: The socket is valid, and so is its queue. The second function is called with the lock
+    // and without.
     unsafe {
-        let queue = &raw mut (*sk).sk_error_queue;
-
-        bindings::skb_queue_tail(queue, skb);
-        set_place(queue, skb, place);
+        bindings::skb_queue_tail(&raw mut (*sk).sk_error_queue, skb);
+        bindings::sk_error_report(sk);
     }
-    Ok(())
+    Ok(skb)
 }
 
 /// Moves what was put at the end of an error queue to its place.
@@ -390,10 +540,8 @@ pub(crate) fn forget_local_errors(socket: &mut Socket, place: usize) {
 
     // SAFETY: The queue is valid.
     while let Some(skb) = unsafe { unlink_local_error(queue, place) } {
-        let reason = bindings::skb_drop_reason_SKB_CONSUMED;
-
         // SAFETY: The skb is in no queue any more, so that it is ours.
-        unsafe { bindings::sk_skb_reason_drop(core::ptr::null_mut(), skb, reason) };
+        unsafe { consume(skb) };
     }
 }
 

@@ -152,7 +152,7 @@ impl DumpOperation for DumpMany {
 
 /// Begins the dump.
 fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
-    refusal::repeated(request)?;
+    refusal::admit(request)?;
     // One that ends with its first messages makes room for the next, and each goes over all of the
     // sockets.
     if !request.is_last() {

@@ -46,8 +46,8 @@ const MAX: usize = u32_as_usize(uapi::AF_INET_CR_MAPS_MAX);
 /// What is in `AF_INET_CR_ATTR_MAP`.
 pub(crate) static POLICY: [Policy; map::TO_ADDR as usize + 1] = {
     let mut table = [Policy::rejected(); map::TO_ADDR as usize + 1];
-    table[map::DEVICE as usize] = Policy::nul_string(15);
-    table[map::TO_DEVICE as usize] = Policy::nul_string(15);
+    table[map::DEVICE as usize] = policy::ifname();
+    table[map::TO_DEVICE as usize] = policy::ifname();
     table[map::ADDR as usize] = policy::addr();
     table[map::TO_ADDR as usize] = policy::addr();
     table

@@ -9,6 +9,7 @@ use crate::{
     codec,
     consts::{
         IP_ADD_MEMBERSHIP,
+        IP_DROP_MEMBERSHIP,
         MCAST_MSFILTER,
         SOL_IP, //
     },
@@ -189,37 +190,51 @@ impl Membership {
         if self.exclude && self.sources.is_empty() {
             return Ok(());
         }
-        self.set_filter(socket)
+        self.set_filter(socket).inspect_err(|_| {
+            // And must not do so for ever, if it is in use. If this fails, too, nothing is left.
+            let _ = socket.setsockopt(SOL_IP, IP_DROP_MEMBERSHIP, &mreqn);
+        })
     }
 
     /// Makes a socket in use a member of the group, or gives the member this filter.
     pub(crate) fn amend(&self, socket: &mut dyn Settable) -> Result<(), Refusal> {
+        let about = |refusal: Refusal| refusal.about("a multicast membership").at(attr::MEMBERSHIP);
+
+        match self.compare(socket)? {
+            None => self.restore(socket)?,
+            Some(Found {
+                same_filter: false, ..
+            }) => self.set_filter(socket)?,
+            Some(_) => {}
+        }
+        match self.compare(socket)? {
+            Some(Found {
+                same_filter: true,
+                same_address: true,
+            }) => Ok(()),
+            // Only who leaves the group could change it.
+            Some(Found {
+                same_filter: true, ..
+            }) => Err(about(Refusal::new(
+                EADDRINUSE,
+                "was made by another address of the device",
+            ))),
+            _ => Err(about(Refusal::new(EPERM, "became another value"))),
+        }
+    }
+
+    /// Compares this with what a socket has of the group, if it is a member.
+    fn compare(&self, socket: &mut dyn Settable) -> Result<Option<Found>, Refusal> {
         let locked = socket.lock().map_err(cannot)?;
         let found = locked
             .memberships()
             .find(|it| (it.group(), it.ifindex()) == (self.group, self.ifindex));
-        let Some(found) = found else {
-            drop(locked);
-            return self.restore(socket);
-        };
-        let (same_address, same_filter) = (
-            found.address() == self.address,
-            found.is_exclude() == self.exclude && found.sources().eq(self.sources.iter().copied()),
-        );
-        drop(locked);
 
-        if !same_filter {
-            self.set_filter(socket)?;
-        }
-        // Only who leaves the group could change it.
-        match same_address {
-            true => Ok(()),
-            false => Err(
-                Refusal::new(EADDRINUSE, "was made by another address of the device")
-                    .about("a multicast membership")
-                    .at(attr::MEMBERSHIP),
-            ),
-        }
+        Ok(found.map(|found| Found {
+            same_address: found.address() == self.address,
+            same_filter: found.is_exclude() == self.exclude
+                && found.sources().eq(self.sources.iter().copied()),
+        }))
     }
 
     /// Gives a member of the group this filter.
@@ -232,6 +247,15 @@ impl Membership {
             })
             .map_err(|errno| cannot(errno).about("MCAST_MSFILTER"))
     }
+}
+
+/// What a socket in use has of a group.
+#[derive(Clone, Copy)]
+struct Found {
+    /// Whether it was joined by the same address.
+    same_address: bool,
+    /// Whether the same sources are heard.
+    same_filter: bool,
 }
 
 /// The refusal of a membership that cannot be had.

@@ -34,7 +34,10 @@ use kernel::{
             UdpFlag,
             UdpSock, //
         },
-        socket::LockedSocket, //
+        socket::{
+            ErrorInfo,
+            LockedSocket, //
+        },
     },
     prelude::*,
     uapi, //
@@ -71,6 +74,8 @@ pub(crate) enum Phase {
     Limits,
     /// What would stand in the way of all that is done before. These are numbers.
     Last,
+    /// What counts the datagrams that were kept out until then.
+    Opened,
     /// Whether the filter can be changed, which it is until the socket is handed out.
     FilterLock,
 }
@@ -132,6 +137,9 @@ pub(crate) enum Shape {
     Signed(fn(&Sock) -> i32, i32, i32),
     /// An unsigned `long` that the function reads.
     Long(fn(&Sock) -> usize),
+    /// An unsigned `long` that the first function reads, and that no option but the second function
+    /// sets.
+    LongField(fn(&Sock) -> usize, fn(&LockedSocket<'_>, usize) -> Result),
     /// A number that the first function reads, and that no option but the second function sets.
     Field(fn(&Sock) -> u32, fn(&LockedSocket<'_>, u32), u32),
     /// A time in jiffies that the function reads.
@@ -215,12 +223,6 @@ const U8_MAX: u32 = u8::MAX as u32;
 
 /// The largest value of two bytes.
 const U16_MAX: u32 = u16::MAX as u32;
-
-/// The largest error number that user space may see.
-///
-/// The kernel has others for itself (`include/linux/errno.h`). The paths that send and receive pass
-/// on the pending error as it is, and do not expect those.
-const MAX_ERRNO: u32 = 511;
 
 /// The encapsulations that the kernel leaves to user space.
 pub(crate) const ENCAPS: &[u32] = &[0, uapi::UDP_ENCAP_L2TPINUDP];
@@ -424,11 +426,11 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_BUSY_POLL_BUDGET, "SO_BUSY_POLL_BUDGET",
         uapi::SO_BUSY_POLL_BUDGET,
         Both, AfterConnect, Int(|sock| sock.busy_poll_budget().into(), 0, U16_MAX)),
-    // The option lowers both, and raises the maximum only.
-    socket(uapi::AF_INET_CR_ATTR_PACING_RATE, "SO_MAX_PACING_RATE", uapi::SO_MAX_PACING_RATE,
-        Both, AfterConnect, Long(Sock::pacing_rate)),
+    // The option lowers the rate that goes with it, but does not raise it.
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_MAX_PACING_RATE, "SO_MAX_PACING_RATE",
         uapi::SO_MAX_PACING_RATE, Both, AfterConnect, Long(Sock::max_pacing_rate)),
+    socket(uapi::AF_INET_CR_ATTR_PACING_RATE, "the pacing rate", 0,
+        Both, AfterConnect, LongField(Sock::pacing_rate, internals::set_pacing_rate)),
     // Each datagram to a connected socket overwrites it.
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_INCOMING_CPU, "SO_INCOMING_CPU", uapi::SO_INCOMING_CPU,
         Volatile, AfterConnect, Signed(Sock::incoming_cpu, i32::MIN, i32::MAX)),
@@ -511,13 +513,15 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         Both, Limits, Field(Sock::zckey, internals::set_zckey, u32::MAX)),
     // What comes from the network changes them, and counts for more.
     socket(uapi::AF_INET_CR_ATTR_ERROR, "SO_ERROR", 0, Volatile, Limits,
-        Field(|sock| sock.err().unsigned_abs(), internals::set_err, MAX_ERRNO)),
+        Field(|sock| sock.err().unsigned_abs(), internals::set_err, ErrorInfo::MAX_ERRNO)),
     socket(uapi::AF_INET_CR_ATTR_SOFT_ERROR, "a soft error", 0, Volatile, Limits,
-        Field(|sock| sock.err_soft().unsigned_abs(), internals::set_err_soft, MAX_ERRNO)),
+        Field(|sock| sock.err_soft().unsigned_abs(), internals::set_err_soft, ErrorInfo::MAX_ERRNO)),
 
     udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_CORK,
         "UDP_CORK", uapi::UDP_CORK, Last, UdpFlag::CORK),
     socket(uapi::AF_INET_CR_ATTR_SHUTDOWN, "shutdown()", 0, Both, Last, Shutdown),
+    socket(uapi::AF_INET_CR_ATTR_DROPS, "the count of drops", 0,
+        Volatile, Opened, Field(Sock::drops, internals::set_drops, u32::MAX)),
     socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_LOCK_FILTER,
         "SO_LOCK_FILTER", uapi::SO_LOCK_FILTER, FilterLock, Flag(SockFlag::FILTER_LOCKED)),
 ];
@@ -537,12 +541,12 @@ impl SocketOption {
             Int(_, min, max) if max <= i16::MAX as u32 => Policy::u32_range(min as i16, max as i16),
             Int(..) | OneOf(..) | Size(_) | Field(..) => Policy::u32(),
             Signed(..) => Policy::s32(),
-            Long(_) => Policy::uint(),
+            Long(_) | LongField(..) => Policy::uint(),
             Time(_) | Stamp => Policy::sint(),
             Linger => Policy::nested(&policy::LINGER),
             Timestamping => Policy::nested(&policy::TIMESTAMPING),
             Txtime => Policy::nested(&policy::TXTIME),
-            Device | UnicastDevice | MulticastDevice => Policy::nul_string(15),
+            Device | UnicastDevice | MulticastDevice => policy::ifname(),
             Timestamp => Policy::u32_range(
                 0,
                 uapi::af_inet_cr_timestamp_AF_INET_CR_TIMESTAMP_NS_NEW as i16,
@@ -625,8 +629,8 @@ mod tests {
     #[test]
     fn each_option_has_one_row() {
         for (row, other) in pairs() {
-            // Two bits of one option, and two numbers that one option sets.
-            let two = matches!(row.shape, SizeLock(_) | Long(_));
+            // Two bits of one option.
+            let two = matches!(row.shape, SizeLock(_));
             let same = row.optname != 0 && (row.nest, row.optname) == (other.nest, other.optname);
 
             assert!(two || !same);

@@ -27,6 +27,13 @@ pub(crate) const fn addr() -> Policy {
     Policy::binary_max(ADDR_MAX)
 }
 
+/// The name of a device. `IFNAMSIZ` counts the NUL behind it, a policy does not.
+pub(crate) const fn ifname() -> Policy {
+    const IFNAMSIZ: u16 = 16;
+
+    Policy::nul_string(IFNAMSIZ - 1)
+}
+
 /// What is in `AF_INET_CR_ATTR_SOCKOPT_LINGER`.
 pub(crate) static LINGER: [Policy; attr::linger::TIME as usize + 1] = {
     let mut table = [Policy::rejected(); attr::linger::TIME as usize + 1];
@@ -56,7 +63,7 @@ pub(crate) static TXTIME: [Policy; attr::txtime::FLAGS as usize + 1] = {
 pub(crate) static MEMBERSHIP: [Policy; attr::membership::SOURCE as usize + 1] = {
     let mut table = [Policy::rejected(); attr::membership::SOURCE as usize + 1];
     table[attr::membership::GROUP as usize] = addr();
-    table[attr::membership::IFNAME as usize] = Policy::nul_string(15);
+    table[attr::membership::IFNAME as usize] = ifname();
     table[attr::membership::ADDRESS as usize] = addr();
     table[attr::membership::EXCLUDE as usize] = Policy::u32_range(0, 1);
     table[attr::membership::SOURCE as usize] = addr();

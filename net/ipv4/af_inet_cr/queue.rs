@@ -132,7 +132,7 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
     if !request.capable(Capability::NET_RAW) {
         return Err(Refusal::new(EPERM, "datagrams need CAP_NET_RAW"));
     }
-    refusal::repeated(request)?;
+    refusal::admit(request)?;
     // One that ends with its first messages makes room for the next, and each goes over all of a
     // queue.
     if !request.is_last() {

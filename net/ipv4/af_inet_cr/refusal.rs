@@ -250,10 +250,25 @@ const LISTS: [u16; 5] = [
     attr::MAP,
 ];
 
+/// Refuses a request of somebody who may do more than who opened the netlink socket, and one that
+/// has an attribute more than once.
+///
+/// Options are set and files are found with the rights of the sender. Who has got somebody else to
+/// write to a netlink socket must not have them.
+pub(crate) fn admit(request: &Request<'_>) -> Result<(), Refusal> {
+    match request.opener_has_rights_of_sender() {
+        true => repeated(request),
+        false => Err(Refusal::new(
+            EPERM,
+            "the sender has capabilities that who opened the netlink socket had not",
+        )),
+    }
+}
+
 /// Refuses a request that has an attribute more than once.
 ///
 /// The parser of netlink keeps the last of them without a word.
-pub(crate) fn repeated(request: &Request<'_>) -> Result<(), Refusal> {
+fn repeated(request: &Request<'_>) -> Result<(), Refusal> {
     match request.attributes().first_repeated_but(&LISTS) {
         Some(attr) => Err(Refusal::new(EINVAL, "an attribute is repeated").at(attr.type_())),
         None => Ok(()),

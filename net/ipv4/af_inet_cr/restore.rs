@@ -50,6 +50,7 @@ use crate::{
     reuseport::Program,
     transaction::{
         self,
+        Command,
         Transaction, //
     }, //
 };
@@ -152,10 +153,10 @@ impl DoOperation for Restore {
 
 /// Answers a request.
 fn restore(request: &DoRequest<'_, Transaction>) -> Result<(), Refusal> {
-    refusal::repeated(request)?;
+    refusal::admit(request)?;
 
     match request.attr(attr::TRANSACTION) {
-        Some(part) => transaction::part(request, &part),
+        Some(part) => transaction::part(request, &part, Command::Restore),
         None => {
             for ty in [attr::QUEUE_LEN, attr::ERROR_QUEUE_LEN] {
                 let len = request.attr(ty).map_or(Ok(0), |attr| attr.as_u32())?;
@@ -219,8 +220,8 @@ impl Restored {
 
     /// Sets the last options, and lets packets in.
     fn open(&mut self) -> Result<(), Refusal> {
-        for phase in [Phase::Last, Phase::FilterLock] {
-            if phase == Phase::FilterLock {
+        for phase in [Phase::Last, Phase::Opened, Phase::FilterLock] {
+            if phase == Phase::Opened {
                 if let Some(filter) = self.closed.take() {
                     filter.replace(&mut self.socket)?;
                 }

@@ -166,6 +166,20 @@ pub(crate) fn permit(sock: &Sock, net: &Net) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Finds the socket that a request is about, to use its file.
+///
+/// Who has got it from another process is asked for as `pidfd_getfd(2)` does.
+pub(crate) fn select_to_use(request: &Request<'_>) -> Result<SocketFile, Refusal> {
+    let file = select(request)?;
+
+    if request.attr(attr::PIDFD).is_some() {
+        file.security_file_receive().map_err(|errno| {
+            Refusal::new(errno, "the security module refuses the file").at(attr::SOCK_FD)
+        })?;
+    }
+    Ok(file)
+}
+
 /// Finds the socket that a request is about.
 ///
 /// A socket of another network namespace than the request's is not found, by whatever it is

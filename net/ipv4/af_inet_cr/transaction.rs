@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A restore in several messages: the socket, its datagrams, and the end.
+//! What takes several messages: a socket, its datagrams, and the end.
 //!
-//! The half-built socket belongs to the netlink socket of the requester and goes with it. It is
-//! bound and connected, so that nobody takes its port, but a filter keeps packets out until the
-//! datagrams are in: nothing overtakes them.
+//! A restore makes the socket with the first message. The half-built socket belongs to the netlink
+//! socket of the requester and goes with it. It is bound and connected, so that nobody takes its
+//! port, but a filter keeps packets out until the datagrams are in: nothing overtakes them.
+//!
+//! An amendment is about a socket that exists, see `staging.rs`.
 
 #![forbid(unsafe_code)]
 
 use crate::{
+    assembly::{
+        self,
+        Assembly, //
+    },
     attr,
     cork::{
         self,
         NewCork, //
     },
-    datagram::{
-        self,
-        Item, //
-    },
-    internals,
     map::{
         Destination,
         Maps, //
@@ -27,28 +28,19 @@ use crate::{
     restore::{
         self,
         Restored, //
-    }, //
+    },
+    staging::Staged, //
 };
 
 use kernel::{
-    net::{
-        netlink::{
-            Attribute,
-            Capability,
-            DoRequest,
-            Policy,
-            Request,
-            SockPriv,
-            GENLMSG_DEFAULT_SIZE, //
-        },
-        socket::{
-            ErrorInfo,
-            ErrorOrigin,
-            NewDatagram,
-            NewError,
-            Socket, //
-        },
-        Net, //
+    net::netlink::{
+        Attribute,
+        Capability,
+        DoRequest,
+        Policy,
+        Request,
+        SockPriv,
+        GENLMSG_DEFAULT_SIZE, //
     },
     new_mutex,
     prelude::*,
@@ -76,11 +68,54 @@ pub(crate) const fn policy() -> Policy {
     Policy::u32_range(BEGIN as i16, ABORT as i16)
 }
 
+/// The commands that can take several messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// `AF_INET_CR_CMD_RESTORE`
+    Restore,
+    /// `AF_INET_CR_CMD_AMEND`
+    Amend,
+}
+
+/// What the parts so far have come to.
+enum Begun {
+    /// A new socket.
+    Restore(HalfBuilt),
+    /// What is to come to a socket that exists.
+    Amend(Staged),
+}
+
+impl Begun {
+    /// Returns the command of its parts.
+    fn command(&self) -> Command {
+        match self {
+            Begun::Restore(_) => Command::Restore,
+            Begun::Amend(_) => Command::Amend,
+        }
+    }
+
+    /// Takes datagrams and errors.
+    fn queue(self, request: &Request<'_>) -> Result<Begun, Refusal> {
+        match self {
+            Begun::Restore(half) => half.queue(request).map(Begun::Restore),
+            Begun::Amend(staged) => staged.queue(request).map(Begun::Amend),
+        }
+    }
+
+    /// Ends it, as wanted.
+    fn commit(self, request: &Request<'_>) -> Result<(), Refusal> {
+        match self {
+            Begun::Restore(half) => half.commit(request),
+            Begun::Amend(staged) => staged.commit(request),
+        }
+    }
+}
+
 /// The transaction of a netlink socket, if it has one.
 #[pin_data]
 pub(crate) struct Transaction {
     #[pin]
-    open: Mutex<Option<HalfBuilt>>,
+    open: Mutex<Option<Begun>>,
 }
 
 impl SockPriv for Transaction {
@@ -97,8 +132,8 @@ struct HalfBuilt {
     restored: Restored,
     /// The maps of the first part, which hold for all.
     maps: Maps,
-    /// The datagram that does not have all of its payload yet.
-    datagram: Option<Pending>,
+    /// The datagram that is not complete.
+    assembly: Assembly,
     /// How many errors the socket has been given.
     errors: usize,
     /// The corked datagram, which comes behind the others.
@@ -107,65 +142,16 @@ struct HalfBuilt {
     cork_len: Option<u32>,
 }
 
-/// What is about to be put into a queue.
-enum Pending {
-    /// A datagram.
-    Datagram(NewDatagram),
-    /// An error, or a time stamp.
-    Error(NewError),
-    /// What tells of completed `MSG_ZEROCOPY` sends.
-    Zerocopy(ErrorInfo),
-}
-
-impl Pending {
-    /// Makes one without its payload.
-    fn new(item: &Item, net: &Net) -> Result<Pending> {
-        match &item.error {
-            None => NewDatagram::new(net, &item.datagram).map(Pending::Datagram),
-            Some(error) if error.origin == ErrorOrigin::Zerocopy => Ok(Pending::Zerocopy(*error)),
-            Some(error) => NewError::new(net, &item.datagram, error).map(Pending::Error),
-        }
-    }
-
-    /// Appends to its payload.
-    fn fill(&mut self, bytes: &[u8]) -> Result {
-        match self {
-            Pending::Datagram(datagram) => datagram.fill(bytes),
-            Pending::Error(error) => error.fill(bytes),
-            Pending::Zerocopy(_) => Err(EMSGSIZE),
-        }
-    }
-
-    /// Tells whether all of its payload is there.
-    fn is_complete(&self) -> bool {
-        match self {
-            Pending::Datagram(datagram) => datagram.is_complete(),
-            Pending::Error(error) => error.is_complete(),
-            Pending::Zerocopy(_) => true,
-        }
-    }
-
-    /// Puts it into its queue, of which `errors` have been put into that of errors.
-    fn enqueue(self, socket: &mut Socket, errors: &mut usize) -> Result {
-        let place = *errors;
-
-        match self {
-            Pending::Datagram(datagram) => return internals::enqueue(socket, datagram),
-            Pending::Error(error) => internals::enqueue_error(socket, error, place)?,
-            Pending::Zerocopy(error) => internals::enqueue_zerocopy(socket, &error, place)?,
-        }
-        *errors = place.saturating_add(1);
-        Ok(())
-    }
-}
-
 /// Answers a request that is part of a transaction.
 pub(crate) fn part(
     request: &DoRequest<'_, Transaction>,
     part: &Attribute<'_>,
+    command: Command,
 ) -> Result<(), Refusal> {
+    let refuse = |errno, reason| Err(Refusal::new(errno, reason).at(attr::TRANSACTION));
+
     if !request.capable(Capability::NET_RAW) {
-        return Err(Refusal::new(EPERM, "datagrams need CAP_NET_RAW").at(attr::TRANSACTION));
+        return refuse(EPERM, "datagrams need CAP_NET_RAW");
     }
     let transaction = request.sock_priv()?;
     let mut open = transaction.open.lock();
@@ -173,24 +159,30 @@ pub(crate) fn part(
 
     if part == BEGIN {
         if open.is_some() {
-            return Err(
-                Refusal::new(EBUSY, "the netlink socket has a transaction already")
-                    .at(attr::TRANSACTION),
-            );
+            return refuse(EBUSY, "the netlink socket has a transaction already");
         }
-        *open = Some(begin(request)?);
+        *open = Some(match command {
+            Command::Restore => Begun::Restore(begin(request)?),
+            Command::Amend => Begun::Amend(Staged::begin(request)?),
+        });
         return Ok(());
     }
 
+    let begun = match open.take() {
+        None => return refuse(ENOENT, "the netlink socket has no transaction"),
+        // It is no part of this one, as another first part is none.
+        Some(begun) if begun.command() != command => {
+            *open = Some(begun);
+            return refuse(EINVAL, "the transaction was begun by the other command");
+        }
+        Some(begun) => begun,
+    };
     // Whatever goes wrong from here on is the end of it.
-    let half = open.take().ok_or(
-        Refusal::new(ENOENT, "the netlink socket has no transaction").at(attr::TRANSACTION),
-    )?;
     match part {
-        QUEUE => *open = Some(half.queue(request)?),
-        COMMIT => half.commit(request)?,
+        QUEUE => *open = Some(begun.queue(request)?),
+        COMMIT => begun.commit(request)?,
         ABORT => only(request, &[attr::TRANSACTION])?,
-        _ => return Err(Refusal::new(EINVAL, "no such part").at(attr::TRANSACTION)),
+        _ => return refuse(EINVAL, "no such part"),
     }
     Ok(())
 }
@@ -210,7 +202,7 @@ fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
     Ok(HalfBuilt {
         restored,
         maps,
-        datagram: None,
+        assembly: Assembly::new(),
         errors: 0,
         cork: None,
         cork_len,
@@ -225,18 +217,7 @@ impl HalfBuilt {
             &[attr::TRANSACTION, attr::DATAGRAM, attr::PAYLOAD, attr::CORK],
         )?;
 
-        let (mut datagrams, mut payloads, mut corks) = (0, 0, 0);
-        for attr in request.attrs() {
-            let nth = match attr.type_() {
-                attr::DATAGRAM => &mut datagrams,
-                attr::PAYLOAD => &mut payloads,
-                attr::CORK => &mut corks,
-                _ => continue,
-            };
-            self.take(&attr, request)
-                .map_err(|refusal| refusal.of_list(*nth))?;
-            *nth += 1;
-        }
+        assembly::for_each(request, |attr| self.take(attr, request))?;
         Ok(self)
     }
 
@@ -245,41 +226,13 @@ impl HalfBuilt {
         if attr.type_() == attr::CORK || self.cork.is_some() {
             return self.take_cork(attr, request);
         }
-        let pending = self.datagram.take();
-        let wrong = |reason| Err(Refusal::new(EINVAL, reason).at(attr.type_()));
-
-        let new = match (attr.type_(), pending) {
-            (attr::DATAGRAM, Some(_)) => return wrong("the one before is not complete"),
-            (attr::DATAGRAM, None) => {
-                let item = datagram::parse(attr, &Destination::new(request, &self.maps))?;
-                Pending::new(&item, request.net()).map_err(|errno| match errno {
-                    EMSGSIZE => Refusal::new(ERANGE, "longer than a datagram can be").inside(
-                        attr::DATAGRAM,
-                        attr::datagram::LEN,
-                        &datagram::POLICY,
-                    ),
-                    errno => errno.into(),
-                })?
-            }
-            (_, None) => return wrong("a payload without a datagram"),
-            (_, Some(mut pending)) => match pending.fill(attr.as_bytes()) {
-                Ok(()) => pending,
-                Err(_) => return wrong("more payload than the datagram has"),
-            },
-        };
-        if !new.is_complete() {
-            self.datagram = Some(new);
-            return Ok(());
+        let there = Destination::new(request, &self.maps);
+        match self.assembly.take(attr, &there, GFP_KERNEL)? {
+            Some(item) => item
+                .enqueue(self.restored.socket(), &mut self.errors)
+                .map_err(|errno| assembly::not_queued(errno).at(attr.type_())),
+            None => Ok(()),
         }
-        new.enqueue(self.restored.socket(), &mut self.errors)
-            .map_err(|errno| {
-                let refusal = match errno {
-                    ENOMEM => Refusal::new(ENOBUFS, "the receive buffer has no room for it"),
-                    ENOSPC => Refusal::new(ENOBUFS, "net.core.optmem_max has no room for it"),
-                    errno => Refusal::new(errno, "cannot be queued"),
-                };
-                refusal.at(attr.type_())
-            })
     }
 
     /// Takes the corked datagram, or a piece of its payload.
@@ -288,7 +241,7 @@ impl HalfBuilt {
 
         match (attr.type_(), &mut self.cork) {
             (attr::CORK, Some(_)) => wrong("there is a corked datagram already"),
-            (attr::CORK, None) if self.datagram.is_some() => {
+            (attr::CORK, None) if !self.assembly.is_complete() => {
                 wrong("the one before is not complete")
             }
             (attr::CORK, None) => {
@@ -317,18 +270,17 @@ impl HalfBuilt {
     /// Hands out the socket.
     fn commit(mut self, request: &Request<'_>) -> Result<(), Refusal> {
         only(request, &[attr::TRANSACTION])?;
-        let incomplete = |reason| Err(Refusal::new(EINVAL, reason).at(attr::TRANSACTION));
 
-        if self.datagram.is_some() {
-            return incomplete("the last datagram is not complete");
+        if !self.assembly.is_complete() {
+            return Err(incomplete("the last datagram is not complete"));
         }
         match &self.cork {
             Some(cork) if cork.is_complete() => {
                 cork.restore(self.restored.socket(), self.errors)?
             }
-            Some(_) => return incomplete("the corked datagram is not complete"),
+            Some(_) => return Err(incomplete("the corked datagram is not complete")),
             None if self.cork_len.is_some() => {
-                return incomplete("the corked datagram has not come");
+                return Err(incomplete("the corked datagram has not come"));
             }
             None => {}
         }
@@ -336,8 +288,13 @@ impl HalfBuilt {
     }
 }
 
+/// Refuses to end a transaction that lacks something.
+pub(crate) fn incomplete(reason: &'static str) -> Refusal {
+    Refusal::new(EINVAL, reason).at(attr::TRANSACTION)
+}
+
 /// Refuses a request with attributes that do not belong to its part of the transaction.
-fn only(request: &Request<'_>, allowed: &[u16]) -> Result<(), Refusal> {
+pub(crate) fn only(request: &Request<'_>, allowed: &[u16]) -> Result<(), Refusal> {
     match request
         .attrs()
         .find(|attr| !allowed.contains(&attr.type_()))

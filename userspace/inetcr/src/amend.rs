@@ -9,6 +9,7 @@ use crate::attr::RawAttr;
 use crate::client::{Client, Target};
 use crate::error::{DecodeError, Error, KernelError};
 use crate::record::{Report, refusal};
+use crate::snapshot::Snapshot;
 use crate::state::{REPORT, State};
 use crate::table::{AttributePath, Command, Kind, SOCKET};
 use crate::types::{IpFlags, SockoptFlags, UdpFlags};
@@ -129,6 +130,44 @@ impl Client {
         let mut attrs = target.into().to_attrs();
         attrs.extend(state.without_identity().to_attrs());
         self.amend_attrs(&attrs)
+    }
+
+    /// Applies a state, and puts the datagrams and errors that waited in the original behind those
+    /// that wait in the socket.
+    ///
+    /// As [`amend`](Self::amend), but for three things. If there are datagrams, it takes several
+    /// messages, and the requester needs `CAP_NET_RAW`. An error then says that nothing was queued,
+    /// but the state may be applied: the same can be tried again. A datagram that cannot be queued
+    /// is in [`Amended::failed`] as `datagram[N]`, by its place in [`Snapshot::queue`], and neither
+    /// it nor anything behind it is in the socket.
+    ///
+    /// A corked datagram is left out. That there is one is in [`Amended::failed`].
+    ///
+    /// ```no_run
+    /// use inetcr::{Client, Image, Selector};
+    ///
+    /// let image = Image::from_json(&std::fs::read_to_string("socket.json")?)?;
+    /// let amended = Client::new()?.amend_snapshot(Selector::Fd(3), &image.sockets[0])?;
+    /// for failure in &amended.failed {
+    ///     eprintln!("not applied: {failure}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn amend_snapshot<'a>(
+        &mut self,
+        target: impl Into<Target<'a>>,
+        snapshot: &Snapshot,
+    ) -> Result<Amended, Error> {
+        let target = target.into();
+        if snapshot.queue.is_empty() {
+            return self.amend(target, &snapshot.state);
+        }
+        let mut begin = target.to_attrs();
+        begin.extend(snapshot.state.without_identity().to_attrs());
+        let [first, last] = self.transact(Command::Amend, begin, &snapshot.queue, None)?;
+        let mut amended = Amended::from_attrs(&first)?;
+        amended.failed.extend(Amended::from_attrs(&last)?.failed);
+        Ok(amended)
     }
 
     /// Applies any attributes, those that select the socket among them.

@@ -17,11 +17,12 @@ use clap::{Parser, Subcommand};
 
 /// Checkpoints and restores IPv4 sockets.
 ///
-/// A dump is the whole state of a socket: type, addresses, options, buffer sizes. A socket that is
-/// made from it answers every question as the dumped one did.
+/// A dump is the whole state of a socket: type, addresses, options, buffer sizes, and what waits in
+/// it: datagrams, errors, a corked datagram. A socket that is made from it answers every question as
+/// the dumped one did. What cannot be carried is refused, unless it is allowed to be lost.
 ///
 /// The kernel needs CONFIG_AF_INET_CR, the user CAP_NET_ADMIN in the user namespace that owns the
-/// network namespace.
+/// network namespace, and CAP_NET_RAW there for datagrams.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, after_help = EXIT_STATUS, after_long_help = LONG_HELP)]
 pub(crate) struct Cli {

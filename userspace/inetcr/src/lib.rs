@@ -4,8 +4,8 @@
 //! [`Client::snapshot`] asks the kernel for the [`State`] of a socket, the [`Datagram`]s that wait
 //! in it and the one that is corked, [`Client::restore_snapshot`] has it make an equal socket from
 //! such a [`Snapshot`]. An [`Image`] keeps them in a file. [`Client::snapshot_many`] is about all
-//! sockets of a process or of a network namespace. [`Client::amend`] applies a state to a socket that
-//! exists.
+//! sockets of a process or of a network namespace. [`Client::amend_snapshot`] applies such a snapshot
+//! to a socket that exists.
 //!
 //! ```no_run
 //! use inetcr::{Client, Image, Selector};

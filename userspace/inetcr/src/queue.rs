@@ -71,29 +71,54 @@ impl Client {
         if snapshot.queue.is_empty() && snapshot.corked.is_none() {
             return self.restore_attrs(&attrs);
         }
-        let result = self.transact(snapshot, attrs);
+        let corked = snapshot.corked.as_ref();
+        let [_, last] = self.transact(Command::Restore, attrs, &snapshot.queue, corked)?;
+        restored(&last)
+    }
+
+    /// Sends all parts of a transaction, of which `begin` is the first. Returns the answers to that
+    /// and to the last.
+    pub(crate) fn transact(
+        &mut self,
+        command: Command,
+        begin: Vec<RawAttr>,
+        queue: &[Datagram],
+        corked: Option<&Cork>,
+    ) -> Result<[Vec<RawAttr>; 2], Error> {
+        let result = self.all_parts(command, begin, queue, corked);
         if result.is_err() {
             // Most errors end it, but not one of the way to the kernel. If there is none any more,
             // that is what is wanted.
-            let _ = self.part(Transaction::Abort, Vec::new());
+            let _ = self.part(command, Transaction::Abort, Vec::new());
         }
         result
     }
 
-    fn transact(&mut self, snapshot: &Snapshot, begin: Vec<RawAttr>) -> Result<Restored, Error> {
-        self.part(Transaction::Begin, begin)?;
+    fn all_parts(
+        &mut self,
+        command: Command,
+        begin: Vec<RawAttr>,
+        queue: &[Datagram],
+        corked: Option<&Cork>,
+    ) -> Result<[Vec<RawAttr>; 2], Error> {
+        let first = self.part(command, Transaction::Begin, begin)?;
         let warning = self.warning.take();
-        for attrs in messages(&snapshot.queue, snapshot.corked.as_ref()) {
-            self.part(Transaction::Queue, attrs)?;
+        for attrs in messages(queue, corked) {
+            self.part(command, Transaction::Queue, attrs)?;
         }
-        let answer = self.part(Transaction::Commit, Vec::new())?;
+        let last = self.part(command, Transaction::Commit, Vec::new())?;
         self.warning = self.warning.take().or(warning);
-        restored(&answer)
+        Ok([first, last])
     }
 
-    fn part(&mut self, part: Transaction, mut attrs: Vec<RawAttr>) -> Result<Vec<RawAttr>, Error> {
+    fn part(
+        &mut self,
+        command: Command,
+        part: Transaction,
+        mut attrs: Vec<RawAttr>,
+    ) -> Result<Vec<RawAttr>, Error> {
         attrs.push(part.encode(TRANSACTION));
-        self.raw(Command::Restore.number(), &attrs)
+        self.raw(command.number(), &attrs)
     }
 }
 

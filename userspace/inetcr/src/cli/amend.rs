@@ -17,12 +17,13 @@ use super::{dump, files, netns, pass_on_warning, text};
 /// else that the image has is applied to it, option by option, unless the socket has it already:
 /// what another tool has not restored comes back. What the image does not have stays as it is.
 ///
-/// Datagrams that wait are not put into a socket that exists, nor is a corked one (`inetcr dump
-/// --no-queue` leaves them out of the image).
+/// Datagrams and errors of the image come behind those that wait in the socket; a corked datagram
+/// is not put into a socket that exists (`inetcr dump --no-queue` leaves all of them out of the
+/// image). If one has no place, nothing behind it is queued.
 ///
 /// This is not atomic, and the owner of the socket should be frozen. What cannot be applied is
 /// named, and the exit status is 1; everything else was applied. If the image is refused as a
-/// whole, nothing was.
+/// whole, nothing was queued, and if it has no datagrams, nothing was applied.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Image of one socket that `inetcr dump` wrote, `-` for the standard input.
@@ -75,7 +76,7 @@ impl Args {
             selector,
             cookie: self.cookie,
         };
-        let amended = client.amend(target, socket)?;
+        let amended = client.amend_snapshot(target, socket)?;
         pass_on_warning(&client);
         if self.json {
             text::print(&report_json(&amended)?)?;

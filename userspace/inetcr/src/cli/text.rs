@@ -116,6 +116,7 @@ const USUAL: &[(&str, &str)] = &[
     ("stamp", "none yet"),
     ("tskey", "0"),
     ("zckey", "0"),
+    ("drops", "0"),
     ("ip.flags", "multicast-loop,multicast-all"),
     ("ip.flags-mask", "all"),
     ("ip.tos", "0x0"),

@@ -147,7 +147,7 @@ prop_compose! {
         base in numbers().boxed(),
         (flags, flags_mask) in (flags::<SockoptFlags>(), flags::<SockoptFlags>()),
         shutdown in flags::<Shutdown>(),
-        unsigned in proptest::array::uniform7(option::of(any::<u32>())),
+        unsigned in proptest::array::uniform8(option::of(any::<u32>())),
         signed in proptest::array::uniform2(option::of(any::<i32>())),
         stamp in option::of(any::<i64>()),
         filter in option::of(proptest::collection::vec(any::<u8>(), 0..64)),
@@ -174,6 +174,7 @@ prop_compose! {
             stamp,
             tskey: unsigned[5],
             zckey: unsigned[6],
+            drops: unsigned[7],
             ip,
             udp,
             membership,
@@ -222,7 +223,7 @@ prop_compose! {
 fn error() -> impl Strategy<Value = DatagramHeader> {
     let header = (
         proptest::sample::select(ErrorOrigin::ALL),
-        proptest::array::uniform7(option::of(any::<u32>())),
+        proptest::array::uniform8(option::of(any::<u32>())),
         option::of(any::<IpAddr>()),
         option::of(any::<u16>()),
     );

@@ -407,6 +407,24 @@ fn an_image_is_applied_to_a_socket_that_exists() {
         assert!(!target.broadcast().unwrap());
     }
 
+    // What waits in the image comes behind what waits in the socket.
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let donor = socket();
+    sender.send_to(b"two", donor.local_addr().unwrap()).unwrap();
+    let mut snapshot = client.snapshot(Selector::Fd(donor.as_raw_fd())).unwrap();
+    (snapshot.state.local_addr, snapshot.state.local_port) = (None, None);
+    snapshot.state.sock_state = None;
+    let queue = Image::new([snapshot]).to_json().unwrap();
+    let queue = File::new("amend-queue.json", &queue);
+    sender.send_to(b"one", address).unwrap();
+    let said = printed(&["amend", queue.path(), "--pid", &pid, "--fd", &fd]);
+    assert!(said.ends_with(" amended\n"), "{said}");
+    for expected in [b"one", b"two"] {
+        let mut buffer = [0; 8];
+        let len = target.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..len], expected);
+    }
+
     // Another socket is refused as a whole.
     let other = UdpSocket::bind("127.0.0.1:0").unwrap();
     let fd = other.as_raw_fd().to_string();

@@ -209,15 +209,16 @@ enum af_inet_cr_owner_type {
 };
 
 /**
- * enum af_inet_cr_transaction - Part of a restore that needs more than one
- *   message.
+ * enum af_inet_cr_transaction - Part of a @restore, or an @amend, that needs
+ *   more than one message.
  * @AF_INET_CR_TRANSACTION_BEGIN: The message holds the socket, its queues
  *   follow.
  * @AF_INET_CR_TRANSACTION_QUEUE: The message holds datagrams of the socket
  *   begun before.
  * @AF_INET_CR_TRANSACTION_COMMIT: The socket is complete, hand out its file
- *   descriptor.
- * @AF_INET_CR_TRANSACTION_ABORT: Forget the socket begun before.
+ *   descriptor. For an @amend, put the datagrams into the socket.
+ * @AF_INET_CR_TRANSACTION_ABORT: Forget the socket begun before, or the
+ *   datagrams.
  */
 enum af_inet_cr_transaction {
 	AF_INET_CR_TRANSACTION_BEGIN = 1,

@@ -24,6 +24,11 @@ __rust_helper struct sk_buff *rust_helper_skb_get(struct sk_buff *skb)
 	return skb_get(skb);
 }
 
+__rust_helper bool rust_helper_skb_shared(const struct sk_buff *skb)
+{
+	return skb_shared(skb);
+}
+
 __rust_helper bool rust_helper_skb_csum_unnecessary(const struct sk_buff *skb)
 {
 	return skb_csum_unnecessary(skb);
@@ -70,11 +75,6 @@ __rust_helper void rust_helper___skb_unlink(struct sk_buff *skb,
 					    struct sk_buff_head *list)
 {
 	__skb_unlink(skb, list);
-}
-
-__rust_helper struct sk_buff *rust_helper_skb_peek_tail(const struct sk_buff_head *list)
-{
-	return skb_peek_tail(list);
 }
 
 __rust_helper struct skb_shared_info *rust_helper_skb_shinfo(const struct sk_buff *skb)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/sock_diag.h>
@@ -27,6 +28,11 @@ __rust_helper void rust_helper_lock_sock(struct sock *sk)
 __rust_helper int rust_helper_sk_drops_read(const struct sock *sk)
 {
 	return sk_drops_read(sk);
+}
+
+__rust_helper void rust_helper_sk_drops_add(struct sock *sk, int segs)
+{
+	sk_drops_add(sk, segs);
 }
 
 __rust_helper void rust_helper_sk_drops_reset(struct sock *sk)
@@ -77,7 +83,18 @@ __rust_helper bool rust_helper_task_shares_files(struct task_struct *t)
 	return t != leader && READ_ONCE(t->files) == READ_ONCE(leader->files);
 }
 
+/* A macro. */
+__rust_helper bool rust_helper_file_is_shared(struct file *file)
+{
+	return file_count(file) > 1;
+}
+
 #ifndef CONFIG_SECURITY
+__rust_helper int rust_helper_security_file_receive(struct file *file)
+{
+	return security_file_receive(file);
+}
+
 __rust_helper int rust_helper_security_file_fcntl(struct file *file,
 						  unsigned int cmd,
 						  unsigned long arg)

@@ -72,7 +72,8 @@ macro_rules! field_getters {
             // SAFETY: By the type invariants, the pointer is valid for reads of this field as long
             // as `self` exists. Nothing but integers and pointers are read, for which every value
             // is valid. The field may change meanwhile, thus the volatile read: it is what
-            // `READ_ONCE` does, of which the kernel crate has no counterpart yet.
+            // `READ_ONCE` does. Its counterpart, `atomic_load`, has no fields of 8 and 16 bits
+            // without a sign, of which there are many here.
             unsafe { (&raw const (*self.as_ptr()).$($field).+).read_volatile() }
         }
     )*};

@@ -8,6 +8,7 @@
 use crate::{
     alloc::AllocError,
     bindings,
+    cred::Credential,
     error::{
         from_err_ptr,
         to_result, //
@@ -54,12 +55,6 @@ impl Capability {
     /// Raw access to the network.
     pub const NET_RAW: Capability = Capability(bindings::CAP_NET_RAW as c_int);
 
-    /// Administration of the system.
-    pub const SYS_ADMIN: Capability = Capability(bindings::CAP_SYS_ADMIN as c_int);
-
-    /// Checkpoint and restore.
-    pub const CHECKPOINT_RESTORE: Capability =
-        Capability(bindings::CAP_CHECKPOINT_RESTORE as c_int);
 }
 
 /// A request to a generic netlink family (`struct sk_buff` and `struct genl_info`).
@@ -191,6 +186,43 @@ impl<'a> Request<'a> {
     pub fn capable_in_init_ns(&self, capability: Capability) -> bool {
         // SAFETY: By the type invariants `skb` was received from a netlink socket.
         unsafe { bindings::netlink_capable(self.skb.as_ptr(), capability.0) }
+    }
+
+    /// Returns whether who opened the netlink socket had every capability that the sender of the
+    /// request has, in the sender's user namespace.
+    ///
+    /// For handlers that act with the rights of the calling task, by a system call for instance:
+    /// the opener may have got somebody with more of them to write to the socket.
+    pub fn opener_has_rights_of_sender(&self) -> bool {
+        let sender = Credential::current();
+        let cb = self.skb.as_ptr();
+
+        // SAFETY: By the type invariants `skb` was received from a netlink socket, so that it has
+        // the parameters of one in its control block.
+        let sk = unsafe { (*(&raw const (*cb).cb).cast::<bindings::netlink_skb_parms>()).sk };
+        // SAFETY: The socket is that of the sender, who is in a call that has a reference to its
+        // file. Neither changes meanwhile, nor do the credentials of a file ever.
+        let opener = unsafe { (*(*(*sk).sk_socket).file).f_cred };
+        // Mostly it is the same task.
+        if core::ptr::eq(opener, sender.as_ptr()) {
+            return true;
+        }
+
+        // SAFETY: Credentials are valid as long as there is a reference to them, and so is their
+        // user namespace.
+        let (user_ns, mut rights) =
+            unsafe { ((*sender.as_ptr()).user_ns, (*sender.as_ptr()).cap_effective.val) };
+        while rights != 0 {
+            // CAST: Less than 64.
+            let capability = rights.trailing_zeros() as c_int;
+
+            // SAFETY: As above for `skb`; the namespace is valid as long as `sender`.
+            if !unsafe { bindings::netlink_ns_capable(self.skb.as_ptr(), user_ns, capability) } {
+                return false;
+            }
+            rights &= rights - 1;
+        }
+        true
     }
 
     /// Returns where to say more about the outcome than an error number can.

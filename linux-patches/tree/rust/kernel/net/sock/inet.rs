@@ -201,7 +201,6 @@ impl InetSock {
     }
 }
 
-// Make the methods of `Sock` available.
 impl InetSock {
     /// Returns the options of packets sent, as they were set (`IP_OPTIONS`).
     pub fn ip_options(&self) -> Result<IpOptions> {
@@ -280,6 +279,7 @@ impl PartialEq for IpOptions {
 
 impl Eq for IpOptions {}
 
+// Make the methods of `Sock` available.
 impl Deref for InetSock {
     type Target = Sock;
 

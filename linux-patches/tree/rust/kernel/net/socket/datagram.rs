@@ -5,6 +5,7 @@
 use crate::{
     alloc::{
         allocator::KVmalloc,
+        Flags,
         Vec, //
     },
     bindings,
@@ -366,13 +367,16 @@ impl NewDatagram {
 
     /// Makes a datagram without its payload.
     ///
+    /// It is charged to no socket yet: who does not put it into one at once wants the memory to be
+    /// charged to the caller (`GFP_KERNEL_ACCOUNT`).
+    ///
     /// # Errors
     ///
     /// `EMSGSIZE` if the payload is too long, `ENOBUFS`.
-    pub fn new(net: &Net, info: &DatagramInfo) -> Result<NewDatagram> {
+    pub fn new(net: &Net, info: &DatagramInfo, flags: Flags) -> Result<NewDatagram> {
         match info.len > Self::MAX_LEN {
             true => Err(EMSGSIZE),
-            false => Self::with_headers(net, info),
+            false => Self::with_headers(net, info, flags),
         }
     }
 
@@ -381,7 +385,11 @@ impl NewDatagram {
     /// # Errors
     ///
     /// `ENOBUFS`.
-    pub(super) fn with_headers(net: &Net, info: &DatagramInfo) -> Result<NewDatagram> {
+    pub(super) fn with_headers(
+        net: &Net,
+        info: &DatagramInfo,
+        flags: Flags,
+    ) -> Result<NewDatagram> {
         let (len, options) = (u32_as_usize(info.len), info.options.as_bytes());
         let ip_len = IP_HDRLEN + options.len().next_multiple_of(4);
         let headers = ip_len + UDP_HDRLEN;
@@ -400,7 +408,7 @@ impl NewDatagram {
                 paged,
                 bindings::PAGE_ALLOC_COSTLY_ORDER as c_int,
                 &raw mut errno,
-                GFP_KERNEL.as_raw(),
+                flags.as_raw(),
             )
         };
         let Some(skb) = NonNull::new(skb) else {
@@ -545,6 +553,12 @@ impl NewDatagram {
     /// Returns the skb.
     pub(super) fn as_ptr(&self) -> *mut bindings::sk_buff {
         self.skb.as_ptr()
+    }
+
+    /// Returns how much memory it takes, which a receive buffer has to have room for.
+    pub fn truesize(&self) -> u32 {
+        // SAFETY: By the type invariants, the skb is ours.
+        unsafe { (*self.skb.as_ptr()).truesize }
     }
 
     /// Returns how many datagrams the socket had dropped before this one.

@@ -8,6 +8,7 @@
 use crate::{
     alloc::{
         allocator::KVmalloc,
+        Flags,
         Vec, //
     },
     bindings,
@@ -536,17 +537,22 @@ impl NewError {
     /// the link, and of tunnels, in front of what IP has made.
     pub const MAX_LEN: u32 = NewDatagram::MAX_LEN + 1024;
 
-    /// Makes an error without its payload.
+    /// Makes an error without its payload, as [`NewDatagram::new`].
     ///
     /// # Errors
     ///
     /// `EINVAL` if there is [no such error](ErrorInfo::is_possible), or if it is about
     /// `MSG_ZEROCOPY`: what tells of that is made when it is sent. `ENOBUFS`.
-    pub fn new(net: &Net, datagram: &DatagramInfo, error: &ErrorInfo) -> Result<NewError> {
+    pub fn new(
+        net: &Net,
+        datagram: &DatagramInfo,
+        error: &ErrorInfo,
+        flags: Flags,
+    ) -> Result<NewError> {
         if error.origin == ErrorOrigin::Zerocopy || !error.is_possible(datagram) {
             return Err(EINVAL);
         }
-        let new = NewDatagram::with_headers(net, datagram)?;
+        let new = NewDatagram::with_headers(net, datagram, flags)?;
         let skb = new.as_ptr();
 
         // SAFETY: The skb is ours, with an IP header and a UDP header in front of its data. Of the
@@ -583,6 +589,11 @@ impl NewError {
     /// Tells whether all of the payload is there.
     pub fn is_complete(&self) -> bool {
         self.0.is_complete()
+    }
+
+    /// Returns how much memory it takes, which a receive buffer has to have room for.
+    pub fn truesize(&self) -> u32 {
+        self.0.truesize()
     }
 
     /// Returns the skb, which belongs to the caller from here on.

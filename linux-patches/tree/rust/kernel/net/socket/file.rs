@@ -63,7 +63,9 @@ pub struct SocketFile {
 // SAFETY: The reference to a file may be dropped by any task.
 unsafe impl Send for SocketFile {}
 
-// SAFETY: The methods read fields that do not change, or lock the socket.
+// SAFETY: Threads that share an open file call all of this in parallel: what reads fields reads each
+// at once; what changes the file takes its locks (`f_lock`, that of `f_owner`); options and the
+// shutdown go through the functions of the system calls, and the rest through the socket lock.
 unsafe impl Sync for SocketFile {}
 
 impl SocketFile {
@@ -156,8 +158,8 @@ impl SocketFile {
     /// Gets a socket by a file descriptor of another process.
     ///
     /// The calling task must be able to attach to the process by `ptrace`, as for
-    /// `pidfd_getfd(2)`. `security_file_receive` is not asked, because the file is not put into
-    /// the caller's table; who does that has to ask. This does not wait for a process that is about
+    /// `pidfd_getfd(2)`. Who does more with the file than to read its state has to ask
+    /// [`Self::security_file_receive`], too. This does not wait for a process that is about
     /// to become another program.
     ///
     /// # Errors
@@ -178,6 +180,12 @@ impl SocketFile {
         unsafe { Self::from_raw(file) }
     }
 
+    /// Asks the security module whether the calling task may get the file from another process.
+    pub fn security_file_receive(&self) -> Result {
+        // SAFETY: The file is valid, since there is a reference to it.
+        to_result(unsafe { bindings::security_file_receive(self.file.as_ptr()) })
+    }
+
     /// Returns the fields of the socket.
     #[inline]
     pub fn sock(&self) -> &Sock {
@@ -196,6 +204,16 @@ impl SocketFile {
     #[inline]
     pub fn into_file(self) -> ARef<File> {
         self.file
+    }
+
+    /// Tells whether there are other references to the file: some process may have it open, or get
+    /// it in a message.
+    ///
+    /// The answer is final if it is no, unless the socket can be [found](Self::from_sock) otherwise.
+    #[inline]
+    pub fn is_shared(&self) -> bool {
+        // SAFETY: The file is valid, since there is a reference to it.
+        unsafe { bindings::file_is_shared(self.file.as_ptr()) }
     }
 
     /// Returns the flags of the file: `O_NONBLOCK` for instance.

@@ -43,7 +43,7 @@ pub struct LockedSocket<'a> {
 }
 
 impl LockedSocket<'_> {
-    /// How often to try before giving up, by who can wait a little.
+    /// How often those try who can wait a little.
     pub(super) const TRIES: u32 = 10;
 
     /// Takes the lock, but gives up after some tries.

@@ -183,6 +183,9 @@ impl SocketFile {
     }
 }
 
+/// Where `struct ip_msfilter` has its mode.
+const MODE: usize = 2;
+
 /// Which sources of a group are heard, as C functions take it.
 struct SourceFilter {
     /// `struct ip_msfilter`, which consists of numbers of this size.
@@ -232,16 +235,23 @@ impl SourceFilter {
         // SAFETY: FFI call. Who has a socket may sleep.
         unsafe { bindings::rtnl_lock() };
         let result = lock().and_then(|sk| {
-            if numsrc != 0 || mode != bindings::MCAST_INCLUDE {
-                // SAFETY: The socket is valid and locked, and so is RTNL, in this order; it is an
-                // IP one, as `new()` has checked of it. The filter has as many sources as it says.
-                return to_result(unsafe {
-                    bindings::ip_mc_msfilter(
-                        sk.as_ptr(),
-                        self.filter.as_mut_ptr().cast(),
-                        self.ifindex,
-                    )
-                });
+            let hears_nobody = numsrc == 0 && mode == bindings::MCAST_INCLUDE;
+            if hears_nobody {
+                // Asked for this, `ip_mc_msfilter()` leaves the group. What changes the mode below
+                // wants no list of sources, so that there has to be the filter without one first.
+                *self.filter.get_mut(MODE).ok_or(EINVAL)? = bindings::MCAST_EXCLUDE;
+            }
+            // SAFETY: The socket is valid and locked, and so is RTNL, in this order; it is an IP
+            // one, as `new()` has checked of it. The filter has as many sources as it says.
+            to_result(unsafe {
+                bindings::ip_mc_msfilter(
+                    sk.as_ptr(),
+                    self.filter.as_mut_ptr().cast(),
+                    self.ifindex,
+                )
+            })?;
+            if !hears_nobody {
+                return Ok(());
             }
             let mut none = bindings::ip_mreq_source {
                 imr_multiaddr: group,
@@ -250,7 +260,7 @@ impl SourceFilter {
             // A source that is not there is not to be heard any more: this cannot be done, but
             // changes which kind of sources are listed before it says so.
             // CAST: A small number.
-            // SAFETY: As above.
+            // SAFETY: The socket and RTNL are locked as before.
             let result = to_result(unsafe {
                 bindings::ip_mc_source(0, mode as c_int, sk.as_ptr(), &raw mut none, self.ifindex)
             });
