@@ -114,6 +114,21 @@ impl Member {
         if let By::FilterOf(_) | By::NewFilter = self.by {
             return multicast::set_filter(socket, group, device, &self.filter());
         }
+        if !self.exclude && self.sources.is_empty() {
+            // A source that is not there cannot be dropped, but then nobody is heard.
+            multicast::join(socket, group, device)?;
+            let option = libc::IP_DROP_SOURCE_MEMBERSHIP;
+            let nobody = Ipv4Addr::UNSPECIFIED;
+            let Device::Address(address) = device else {
+                return Err(io::ErrorKind::Unsupported.into());
+            };
+            let dropped = multicast::of_source(socket, option, group, address, nobody);
+            let Err(error) = dropped else {
+                return Err(io::Error::other("a source that is not there was dropped"));
+            };
+            let is_expected = error.raw_os_error() == Some(libc::EADDRNOTAVAIL);
+            return if is_expected { Ok(()) } else { Err(error) };
+        }
         for source in self.sources {
             multicast::add_source(socket, group, device, self.exclude, *source)?;
         }

@@ -28,8 +28,6 @@ use runner::Runner;
 ///
 /// Exit status: 0 all passed, 1 a test failed, 4 the tests could not run.
 #[derive(Parser)]
-// Each is a switch of the command line.
-#[expect(clippy::struct_excessive_bools)]
 struct Arguments {
     /// Print the names of the tests and do nothing.
     #[arg(long)]
@@ -37,9 +35,6 @@ struct Arguments {
     /// Run only tests whose name matches a pattern with * and ?; may be repeated.
     #[arg(long, value_name = "GLOB")]
     filter: Vec<String>,
-    /// Print KTAP, which is what is done anyway.
-    #[arg(long)]
-    ktap: bool,
     /// Multiply the times of all tests, for a slow machine.
     #[arg(long, env = "ROUNDTRIP_TIME_SCALE", default_value_t = 1)]
     time_scale: u32,

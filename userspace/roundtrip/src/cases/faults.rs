@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, bail, ensure};
 use inetcr::RawAttr;
 
-use crate::cr::{self, DUMP, Dump, RESTORE, attr};
+use crate::cr::{self, DUMP, Dump, Part, Queued, RESTORE, attr};
 use crate::groups::ON_LOOPBACK;
 use crate::leaks::{Counters, PATIENCE};
 use crate::observe::{observe, same};
@@ -106,6 +106,67 @@ pub fn is_want_of_memory(command: u8, errno: i32) -> bool {
         libc::ENFILE | libc::EADDRINUSE | libc::ESRCH => command == RESTORE,
         _ => false,
     }
+}
+
+/// The error number of what was sent and answered, if it is an error.
+pub fn errno<T>(result: Result<T>) -> Result<Result<T, i32>> {
+    match result {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(error) => {
+            let errno = error.downcast::<io::Error>()?.raw_os_error();
+            Ok(Err(errno.context("no error of a system call")?))
+        }
+    }
+}
+
+/// Makes each allocation of one part of a transaction fail: the part is refused, and with it the
+/// whole transaction. A socket that comes back nevertheless has to be the whole one.
+pub fn each_allocation_of_part(
+    queued: &Queued,
+    faulty: Part,
+    mut is_whole: impl FnMut(UdpSocket) -> Result<()>,
+) -> Result<()> {
+    let client = cr::client()?;
+    let mut fault = Fault::open()?;
+    each(|nth| {
+        let mut raw = RawNetlink::open(&client)?;
+        let mut any = false;
+        for part in [Part::Begin, Part::Queue, Part::Commit] {
+            let attrs = match part {
+                Part::Begin => queued.dump.0.as_slice(),
+                Part::Queue => queued.queue.as_slice(),
+                _ => &[],
+            };
+            let attrs = RawAttr::encode_all(&part.of(attrs));
+            if part == faulty {
+                fault.arm(nth)?;
+            }
+            let sent = raw.send(RESTORE, &attrs);
+            let injected = part == faulty && fault.disarm()?;
+            any |= injected;
+            let answer = match sent {
+                Ok(()) => raw.answer(),
+                Err(error) => Err(error.into()),
+            };
+            let reply = match errno(answer)? {
+                Ok(reply) => reply,
+                Err(errno) => {
+                    ensure!(injected, "{part:?}: error {errno} without a failure");
+                    ensure!(is_want_of_memory(RESTORE, errno), "{part:?}: error {errno}");
+                    // What was done and told stays, also if the acknowledgment is not.
+                    match raw.reply_without_answer()? {
+                        Some(reply) => reply,
+                        None => return Ok(any),
+                    }
+                }
+            };
+            if part == Part::Commit {
+                let fd = Dump(reply).u32(attr::SOCK_FD).context("no descriptor")?;
+                is_whole(UdpSocket::from(task::adopt(fd.cast_signed())))?;
+            }
+        }
+        Ok(any)
+    })
 }
 
 /// Tries something until none of its allocations is left to fail. It gets the number of the one

@@ -5,10 +5,10 @@
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use inetcr::{Error, Selector};
+use inetcr::{Client, Error, Selector};
 
 use crate::cr::{self, Expected, attr};
 use crate::places::PEER;
@@ -262,37 +262,54 @@ fn two_at_once() -> Result<()> {
     Ok(())
 }
 
-/// A sender that waits for room in the buffer while it keeps the socket locked:
-/// the answer is EBUSY, soon, and not when the sender is done.
-fn locked_by_a_sender() -> Result<()> {
+/// A socket whose send buffer is full of what nobody takes.
+pub fn without_room() -> Result<UdpSocket> {
     link::add_dummy("silent0")?;
     link::use_arp("silent0")?;
     link::address("silent0", [10, 7, 0, 1].into())?;
+    let socket = socket::udp()?;
+    socket::connect(&socket, "10.7.0.2:9".parse()?)?;
+    socket::set_int(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, 4096)?;
+    while socket::send(&socket, &[0; 1000], libc::MSG_DONTWAIT).is_ok() {}
+    Ok(socket)
+}
+
+/// Does something while a sender waits for room in the buffer of such a socket, which it keeps
+/// locked: a dump of it shows that, soon.
+pub fn while_sender_sleeps<T>(
+    socket: &UdpSocket,
+    body: impl FnOnce(&mut Client) -> Result<T>,
+) -> Result<T> {
     let mut client = cr::client()?;
-    let original = socket::udp()?;
-    socket::connect(&original, "10.7.0.2:9".parse()?)?;
-    socket::set_int(&original, libc::SOL_SOCKET, libc::SO_SNDBUF, 4096)?;
-    while socket::send(&original, &[0; 1000], libc::MSG_DONTWAIT).is_ok() {}
-    let result = std::thread::scope(|scope| {
-        let sender = scope.spawn(|| socket::send(&original, &[0; 1000], libc::MSG_MORE));
-        let start = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| socket::send(socket, &[0; 1000], libc::MSG_MORE));
+        let start = Instant::now();
         let mut last = Ok(());
         // Until the sender sleeps, it is another refusal: of what is under way.
         while start.elapsed() < Duration::from_secs(2) {
-            let result = cr::dump_by(&mut client, Selector::Fd(original.as_raw_fd()).into());
-            let expected = Expected::errno(&[libc::EBUSY]);
+            let result = cr::dump_by(&mut client, Selector::Fd(socket.as_raw_fd()).into());
+            let expected = Expected::errno(&[libc::EBUSY]).word("keeps the socket locked");
             last = cr::refused(result, expected).map(drop);
             if last.is_ok() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+        let done = last
+            .context("while a sender waits with the socket locked")
+            .and_then(|()| body(&mut client));
         // What waits for the neighbour goes, so that there is room again.
-        link::remove("silent0")?;
+        let removed = link::remove("silent0");
         let _ = sender.join();
-        last
-    });
-    result.context("while a sender waits with the socket locked")
+        removed?;
+        done
+    })
+}
+
+/// The answer is EBUSY, and not when the sender is done.
+fn locked_by_a_sender() -> Result<()> {
+    let original = without_room()?;
+    while_sender_sleeps(&original, |_| Ok(()))
 }
 
 /// A copy keeps its network namespace, as every socket does, and no longer.

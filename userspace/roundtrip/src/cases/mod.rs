@@ -7,9 +7,9 @@ mod amend;
 mod cork;
 mod errqueue;
 mod faults;
+mod forgotten;
 mod lifetime;
 mod losses;
-mod lost;
 mod many;
 mod maps;
 mod memberships;
@@ -53,7 +53,7 @@ pub fn all(random: Random) -> Vec<Test> {
         usage::tests(),
         shutdown::tests(),
         owner::tests(),
-        lost::tests(),
+        forgotten::tests(),
         losses::tests(),
         queue::tests(),
         cork::tests(),
@@ -106,4 +106,39 @@ fn is_flooded() -> Result<()> {
         "nothing was sent"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Random, all};
+    use crate::glob;
+
+    #[derive(Parser)]
+    struct Default {
+        #[command(flatten)]
+        random: Random,
+    }
+
+    /// The documentation names tests as proofs: by patterns that match some.
+    #[test]
+    fn the_documentation_names_tests_that_exist() {
+        let tests = all(Default::parse_from([""]).random);
+        let text = include_str!("../../../../docs/rfc-2007.md");
+        let patterns: Vec<_> = text
+            .split('`')
+            .filter(|code| code.contains("::") && !code.contains(['(', ' ', '/']))
+            .filter(|code| code.starts_with(|first: char| first.is_ascii_lowercase()))
+            // Those in the kernel are not known here.
+            .filter(|code| !code.starts_with("kunit::"))
+            .collect();
+        assert!(patterns.len() > 30, "{patterns:?}");
+        for pattern in patterns {
+            assert!(
+                tests.iter().any(|test| glob::matches(pattern, &test.name)),
+                "no test is called {pattern}"
+            );
+        }
+    }
 }

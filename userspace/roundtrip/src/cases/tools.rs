@@ -215,7 +215,8 @@ print(json.dumps([copy.getsockname(), *([payload.hex(), address] for payload, ad
     Ok(())
 }
 
-/// What the kernel's client dumped it applies to another socket, and it understands the reports.
+/// What the kernel's client dumped it applies to another socket, with what waits there, and it
+/// understands the reports.
 fn ynl_amend() -> Result<()> {
     const AMEND: &str = "
 import json, socket, sys
@@ -232,7 +233,17 @@ state['queue-len'] = 1
 state['udp']['flags'] = state['udp']['flags-mask'] = {'cork'}
 answer = family.do('amend', {**state, 'sock-fd': target.fileno()})
 ttl = target.getsockopt(socket.IPPROTO_IP, socket.IP_TTL)
-print(json.dumps([answer, ttl, target.getsockopt(17, 1)]))
+for one in donor, target:
+    one.bind(('127.0.0.1', 0))
+make().sendto(b'waits', donor.getsockname())
+state, queue = family.do('dump', {'sock-fd': donor.fileno()}), family.dump('queue', {'sock-fd': donor.fileno()})
+part = lambda part, attrs: family.do('amend', {**attrs, 'transaction': part})
+part('begin', {'queue-len': state['queue-len'], 'sock-fd': target.fileno()})
+for attrs in queue:
+    part('queue', attrs)
+done = part('commit', {})
+target.settimeout(2)
+print(json.dumps([answer, ttl, target.getsockopt(17, 1), target.recv(100).decode(), 'report' in done]))
 ";
     let (Ok(python), Ok(client), Ok(spec)) = (
         env::var("YNL_PYTHON"),
@@ -245,6 +256,10 @@ print(json.dumps([answer, ttl, target.getsockopt(17, 1)]))
     let printed: Value =
         serde_json::from_str(&output(command.args(["-c", AMEND, &client, &spec]))?)?;
     ensure!(printed[1] == 9 && printed[2] == 1, "amended to {printed}");
+    ensure!(
+        printed[3] == "waits" && printed[4] == false,
+        "queued {printed}"
+    );
     let reports = &printed[0]["report"];
     ensure!(
         reports.as_array().is_some_and(|reports| reports.len() == 1)

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use anyhow::{Context, Result, bail, ensure};
 use inetcr::{Client, CorkHeader, DatagramHeader, Error, RawAttr, Restored, Selector, Target};
 
-use super::{Dump, QUEUE, RESTORE, attr, dump_by};
+use super::{AMEND, Dump, QUEUE, RESTORE, attr, dump_by};
 
 /// A part of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,11 @@ impl Part {
     /// Sends a part that hands out nothing.
     pub fn send(self, client: &mut Client, attrs: &[RawAttr]) -> Result<Vec<RawAttr>, Error> {
         client.raw(RESTORE, &self.of(attrs))
+    }
+
+    /// Sends a part about a socket that exists.
+    pub fn amend(self, client: &mut Client, attrs: &[RawAttr]) -> Result<Vec<RawAttr>, Error> {
+        client.raw(AMEND, &self.of(attrs))
     }
 
     /// Ends the transaction with the socket.

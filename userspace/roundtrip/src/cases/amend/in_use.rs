@@ -3,21 +3,21 @@
 //! A socket that others use while it is amended.
 
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use inetcr::{RawAttr, Selector};
+use inetcr::RawAttr;
 
 use super::{HERE, amend, amend_all, bound, donor_of_all, is_amended, refused, request};
+use crate::cases::lifetime::{while_sender_sleeps, without_room};
 use crate::cr::{self, Expected, attr};
 use crate::groups::{SOURCES, member};
 use crate::observe::{observe, same};
 use crate::places::{GROUP, PEER};
 use crate::runner::Test;
 use crate::sys::filter::{self, Instruction};
-use crate::sys::{link, multicast, socket};
+use crate::sys::{multicast, socket};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -195,37 +195,12 @@ fn moved() -> Result<()> {
 /// A sender that waits for room in the buffer while it keeps the socket locked: nothing is done,
 /// and the answer does not wait until the sender is done.
 fn locked_by_a_sender() -> Result<()> {
-    link::add_dummy("silent0")?;
-    link::use_arp("silent0")?;
-    link::address("silent0", [10, 7, 0, 1].into())?;
-    let mut client = cr::client()?;
-    let target = socket::udp()?;
-    socket::connect(&target, "10.7.0.2:9".parse()?)?;
-    socket::set_int(&target, libc::SOL_SOCKET, libc::SO_SNDBUF, 4096)?;
-    let dump = cr::dump(&mut client, &target)?.with(RawAttr::u32(6, 1));
-    while socket::send(&target, &[0; 1000], libc::MSG_DONTWAIT).is_ok() {}
-    let result = std::thread::scope(|scope| {
-        let sender = scope.spawn(|| socket::send(&target, &[0; 1000], libc::MSG_MORE));
-        let start = Instant::now();
-        let mut last = Ok(());
-        // Until the sender sleeps, a dump shows it.
-        while start.elapsed() < Duration::from_secs(2) {
-            let result = cr::dump_by(&mut client, Selector::Fd(target.as_raw_fd()).into());
-            last = cr::refused(result, Expected::errno(&[libc::EBUSY])).map(drop);
-            if last.is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let last = last.context("no sender sleeps").and_then(|()| {
-            let expected = Expected::errno(&[libc::EBUSY]).word("freeze");
-            cr::refused(client.raw(cr::AMEND, &request(&dump, &target).0), expected)
-        });
-        link::remove("silent0")?;
-        let _ = sender.join();
-        last
-    });
-    result?;
+    let target = without_room()?;
+    let dump = cr::dump(&mut cr::client()?, &target)?.with(RawAttr::u32(6, 1));
+    while_sender_sleeps(&target, |client| {
+        let expected = Expected::errno(&[libc::EBUSY]).word("freeze");
+        cr::refused(client.raw(cr::AMEND, &request(&dump, &target).0), expected)
+    })?;
     let broadcast = socket::get_int(&target, libc::SOL_SOCKET, libc::SO_BROADCAST)?;
     ensure!(broadcast == 0, "it was amended");
     Ok(())

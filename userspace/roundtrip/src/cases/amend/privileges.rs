@@ -9,13 +9,13 @@ use anyhow::{Context, Result, ensure};
 use inetcr::{Error, RawAttr, Selector};
 
 use super::{amend, bound, is_amended, request};
-use crate::cases::refusals::privileges::in_user_namespace;
+use crate::cases::refusals::privileges::{in_turns, in_user_namespace};
 use crate::cases::selectors::child_with;
 use crate::cr::{self, AMEND, Dump, Expected, attr};
 use crate::observe::{observe, same};
 use crate::options::{apply, rows, socket_with};
 use crate::runner::Test;
-use crate::sys::{socket, task};
+use crate::sys::{namespace, socket, task};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -24,6 +24,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("amend::privileges::no_net_admin", no_net_admin),
         Test::new("amend::privileges::user_namespace", user_namespace).slow(),
         Test::new("amend::privileges::buffers", || in_user_namespace(buffers)),
+        Test::new("amend::privileges::larger_buffers", larger_buffers),
     ]
 }
 
@@ -173,8 +174,54 @@ fn buffers() -> Result<()> {
                 anyhow::bail!("{size}: {:?}", amended.failed);
             };
             ensure!(failed.error.errno == libc::EPERM, "{size}: {failed}");
-            ensure!(found <= 2 * limit, "{size} became {found}");
+            let new = socket::get_int(&socket::udp()?, libc::SOL_SOCKET, option)?.unsigned_abs();
+            ensure!(found == new, "{size} became {found}");
         }
     }
     Ok(())
 }
+
+/// A buffer that somebody with more rights has made larger than the limit stays as it is when
+/// another size is refused, and is never smaller than either when it is granted.
+fn larger_buffers() -> Result<()> {
+    const BUFFERS: [(u16, i32, i32); 2] = [
+        (attr::RCVBUF, libc::SO_RCVBUF, libc::SO_RCVBUFFORCE),
+        (attr::SNDBUF, libc::SO_SNDBUF, libc::SO_SNDBUFFORCE),
+    ];
+    const LARGE: i32 = 1 << 28;
+
+    for (number, option, forced) in BUFFERS {
+        let make = || {
+            task::become_user(65_534)?;
+            namespace::new_user_and_network()?;
+            task::set_dumpable()?;
+            Ok(socket::udp()?)
+        };
+        let enlarge = |theirs| {
+            let theirs = UdpSocket::from(theirs);
+            socket::set_int(&theirs, libc::SOL_SOCKET, forced, LARGE / 2)?;
+            // It is nobody's choice.
+            socket::set_int(&theirs, libc::SOL_SOCKET, SO_BUF_LOCK, 0)?;
+            Ok(())
+        };
+        in_turns(make, enlarge, |target| {
+            let mut client = cr::client()?;
+            let before = observe(&target);
+            for size in [LARGE + 1, LARGE + 2, LARGE - 1, LARGE - 2, 1] {
+                let dump = Dump(vec![RawAttr::u32(number, size.unsigned_abs())]);
+                let failed = client.amend_attrs(&request(&dump, &target).0)?.failed;
+                let [failed] = failed.as_slice() else {
+                    anyhow::bail!("option {option}, size {size}: {failed:?}");
+                };
+                let expected = if size == 1 { libc::ERANGE } else { libc::EPERM };
+                ensure!(failed.error.errno == expected, "{size}: {failed}");
+                same("it was changed", &before, &observe(&target))?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// `linux/socket.h`
+const SO_BUF_LOCK: i32 = 72;

@@ -311,7 +311,8 @@ fn bad_content() -> Result<()> {
     refused(&mut client, &twice, &target, invalid.attribute(CHANGE.0))
 }
 
-/// Parts of a transaction, and what later versions carry.
+/// What other requests have, and other parts of a transaction. What those have themselves:
+/// `queues::ends`.
 fn not_of_amend() -> Result<()> {
     let mut client = cr::client()?;
     let good = good()?;

@@ -25,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("amend::reports::bind_locks", bind_locks),
         Test::new("amend::reports::contents", contents),
         Test::new("amend::reports::memberships", memberships),
+        Test::new("amend::reports::filter_of_a_new_member", filter_of_new),
         Test::new("amend::reports::bits", bits),
         Test::new("amend::reports::again", again),
     ]
@@ -191,7 +192,7 @@ fn bind_locks() -> Result<()> {
     Ok(())
 }
 
-/// Datagrams are not put into a socket that exists.
+/// Datagrams are not put into a socket without a transaction.
 fn contents() -> Result<()> {
     let mut client = cr::client()?;
     let donor = bound()?;
@@ -242,12 +243,28 @@ fn memberships() -> Result<()> {
         multicast::filter(&target, joined.group, multicast::LOOPBACK)
             .with_context(|| format!("no member of {}", joined.group))?;
     }
-    // A filter that is too long: the group is joined.
-    std::fs::write("/proc/sys/net/ipv4/igmp_max_msf", "0")?;
-    let target = bound_elsewhere()?;
-    let only = member(GROUP).only(SOURCES).attribute();
+    Ok(())
+}
+
+/// A filter that is too long: the group is not joined, in which all sources would be heard. Who was
+/// a member before stays one, with the filter of before.
+fn filter_of_new() -> Result<()> {
+    let mut client = cr::client()?;
     let expected = [("membership[0]", libc::ENOBUFS)];
-    reported(&mut client, Dump(vec![only]), &target, &expected)?;
+    let only = || Dump(vec![member(GROUP).only(SOURCES).attribute()]);
+    let members = |target: &UdpSocket| -> Result<_> {
+        Ok(cr::dump(&mut cr::client()?, target)?.all(attr::MEMBERSHIP))
+    };
+    std::fs::write("/proc/sys/net/ipv4/igmp_max_msf", "1")?;
+    let target = bound()?;
+    reported(&mut client, only(), &target, &expected)?;
+    ensure!(members(&target)?.is_empty(), "the group was joined");
+
+    let target = bound_elsewhere()?;
+    member(GROUP).only(&SOURCES[..1]).join(&target)?;
+    let before = members(&target)?;
+    reported(&mut client, only(), &target, &expected)?;
+    ensure!(members(&target)? == before, "another filter");
     Ok(())
 }
 

@@ -2,22 +2,20 @@
 
 //! Every allocation of a request that has to do with a corked datagram fails once.
 
-use std::io;
-use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use inetcr::RawAttr;
 use libc::{SOL_IP, SOL_SOCKET};
 
 use super::{Begin, Style, receiver, seen};
-use crate::cases::faults::{Fault, each, is_want_of_memory};
+use crate::cases::faults::{Fault, each, each_allocation_of_part, errno, is_want_of_memory};
 use crate::cases::queue::{HERE, drain, same_messages};
-use crate::cr::{self, DUMP, Dump, Part, QUEUE, Queued, RESTORE, attr};
+use crate::cr::{self, DUMP, Dump, Part, QUEUE, Queued, attr};
 use crate::observe::same;
 use crate::rawnl::RawNetlink;
 use crate::runner::Test;
-use crate::sys::{link, socket, task};
+use crate::sys::{link, socket};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -36,17 +34,6 @@ fn begin() -> Begin {
     Begin {
         sizes: &[100, 5000],
         ..begin
-    }
-}
-
-/// The error number of what was sent and answered, if it is an error.
-fn errno<T>(result: Result<T>) -> Result<Result<T, i32>> {
-    match result {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(error) => {
-            let errno = error.downcast::<io::Error>()?.raw_os_error();
-            Ok(Err(errno.context("no error of a system call")?))
-        }
     }
 }
 
@@ -107,7 +94,7 @@ fn of_queue() -> Result<()> {
     same("the dumps changed the socket", &before, &seen(&original))
 }
 
-/// Of a part of a transaction: it is refused, and with it the whole transaction.
+/// Of a part of a transaction.
 fn of_part(faulty: Part) -> Result<()> {
     link::set_mtu("lo", 1500)?;
     let receiver = receiver()?;
@@ -119,51 +106,12 @@ fn of_part(faulty: Part) -> Result<()> {
     let expected = drain(&receiver)?;
     ensure!(expected.len() == 1, "{} messages", expected.len());
     let original = begin.make(Style::Option)?;
-    let client = cr::client()?;
     let queued = Queued::of(&mut cr::client()?, &original)?;
     drop(original);
-    let mut fault = Fault::open()?;
-    each(|nth| {
-        let mut raw = RawNetlink::open(&client)?;
-        let mut any = false;
-        for part in [Part::Begin, Part::Queue, Part::Commit] {
-            let attrs = match part {
-                Part::Begin => queued.dump.0.as_slice(),
-                Part::Queue => queued.queue.as_slice(),
-                _ => &[],
-            };
-            let attrs = RawAttr::encode_all(&part.of(attrs));
-            if part == faulty {
-                fault.arm(nth)?;
-            }
-            let sent = raw.send(RESTORE, &attrs);
-            let injected = part == faulty && fault.disarm()?;
-            any |= injected;
-            let answer = match sent {
-                Ok(()) => raw.answer(),
-                Err(error) => Err(error.into()),
-            };
-            let reply = match errno(answer)? {
-                Ok(reply) => reply,
-                Err(errno) => {
-                    ensure!(injected, "{part:?}: error {errno} without a failure");
-                    ensure!(is_want_of_memory(RESTORE, errno), "{part:?}: error {errno}");
-                    // What was done and told stays, also if the acknowledgment is not.
-                    match raw.reply_without_answer()? {
-                        Some(reply) => reply,
-                        None => return Ok(any),
-                    }
-                }
-            };
-            if part == Part::Commit {
-                let fd = Dump(reply).u32(attr::SOCK_FD).context("no descriptor")?;
-                let copy = UdpSocket::from(task::adopt(fd.cast_signed()));
-                ensure!(socket::name(&copy)? == HERE, "bound elsewhere");
-                ensure!(Style::Option.finish(&copy).is_none(), "not sent");
-                same_messages(&expected, &drain(&receiver)?)?;
-            }
-        }
-        Ok(any)
+    each_allocation_of_part(&queued, faulty, |copy| {
+        ensure!(socket::name(&copy)? == HERE, "bound elsewhere");
+        ensure!(Style::Option.finish(&copy).is_none(), "not sent");
+        same_messages(&expected, &drain(&receiver)?)
     })?;
     ensure!(drain(&receiver)?.is_empty(), "more than one was sent");
     Ok(())

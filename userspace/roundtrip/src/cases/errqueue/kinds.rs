@@ -262,6 +262,11 @@ pub fn made(name: &str) -> Result<UdpSocket> {
     Ok(sender)
 }
 
+/// The names of all kinds.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.name)
+}
+
 fn has(messages: &[Message], told: (i32, i32)) -> bool {
     let mut control = messages.iter().flat_map(|message| &message.control);
     control.any(|one| (one.0, one.1) == told)

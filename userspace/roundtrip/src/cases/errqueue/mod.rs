@@ -4,7 +4,7 @@
 //! tells of completed `MSG_ZEROCOPY` sends.
 
 mod forged;
-mod kinds;
+pub mod kinds;
 pub mod making;
 mod order;
 mod refusals;

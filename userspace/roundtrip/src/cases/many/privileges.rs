@@ -74,7 +74,8 @@ fn dropped_later() -> Result<()> {
 fn opened_by_another() -> Result<()> {
     let socket = bound(7000)?;
     let me = me()?;
-    with_one_of_another(&cr::client()?, task::CAP_NET_ADMIN, |raw| {
+    let prepare = || Ok(task::drop_capabilities(&[task::CAP_NET_ADMIN])?);
+    with_one_of_another(&cr::client()?, prepare, |raw| {
         for selection in [vec![], vec![of(&me)]] {
             raw.send_multipart(DUMP, &RawAttr::encode_all(&selection))?;
             let answer = raw.parts()?;

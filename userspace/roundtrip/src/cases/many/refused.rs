@@ -12,10 +12,11 @@ use super::{
     bound, dump_many, is_dumped, is_refused, me, of, on, one_each, report, tells_who_it_is,
     without_netlink,
 };
+use crate::cases::lifetime::{while_sender_sleeps, without_room};
 use crate::cr::{self, attr};
 use crate::observe::{observe, same};
 use crate::runner::Test;
-use crate::sys::{link, socket};
+use crate::sys::socket;
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -75,39 +76,20 @@ fn all_of_them() -> Result<()> {
 /// A sender that waits for room in the buffer while it keeps the socket locked: the answer does not
 /// wait until it is done, nor do the others in it miss anything.
 fn locked_by_a_sender() -> Result<()> {
-    link::add_dummy("silent0")?;
-    link::use_arp("silent0")?;
-    link::address("silent0", [10, 7, 0, 1].into())?;
-    let locked = bound_to_silent()?;
+    let locked = without_room()?;
     let free = [bound(7000)?, bound(7002)?];
     let me = me()?;
     let of_process = vec![of(&me), on(socket::name(&locked)?.port())];
     let mut client = cr::client()?;
-    let (told, others) = std::thread::scope(|scope| {
-        let sender = scope.spawn(|| socket::send(&locked, &[0; 1000], libc::MSG_MORE));
-        let told = told_in_time(&mut client, &locked, &[vec![], of_process]);
-        let others = dump_many(&mut client, &[]);
-        // What waits for the neighbour goes, so that there is room again.
-        let removed = link::remove("silent0");
-        let _ = sender.join();
-        (told.and(removed.map_err(Into::into)), others)
-    });
-    told.context("while a sender waits with the socket locked")?;
-    let others = others?;
+    let others = while_sender_sleeps(&locked, |client| {
+        told_in_time(client, &locked, &[vec![], of_process])?;
+        dump_many(client, &[]).map_err(Into::into)
+    })?;
     let found = one_each(&others, free.iter().chain([&locked]))?;
     for (record, socket) in found.into_iter().zip(&free) {
         is_dumped(&mut client, record, socket)?;
     }
     Ok(())
-}
-
-/// A socket whose send buffer is full of what nobody takes.
-fn bound_to_silent() -> Result<UdpSocket> {
-    let socket = socket::udp()?;
-    socket::connect(&socket, "10.7.0.2:9".parse()?)?;
-    socket::set_int(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, 4096)?;
-    while socket::send(&socket, &[0; 1000], libc::MSG_DONTWAIT).is_ok() {}
-    Ok(socket)
 }
 
 /// Until the sender sleeps, the socket is refused for what is under way, or is not refused.

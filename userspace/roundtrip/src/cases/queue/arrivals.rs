@@ -195,6 +195,11 @@ pub fn received(name: &str) -> Result<UdpSocket> {
     Ok(receiver)
 }
 
+/// The names of all kinds.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ARRIVALS.iter().map(|arrival| arrival.name)
+}
+
 fn arrives(arrival: &Arrival) -> Result<()> {
     let original = receiver()?;
     (arrival.go)(&original).context("setting up")?;

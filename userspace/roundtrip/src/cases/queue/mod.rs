@@ -2,7 +2,7 @@
 
 //! Datagrams that wait to be received come back as they are.
 
-mod arrivals;
+pub mod arrivals;
 mod devices;
 pub mod ends;
 mod faults;
@@ -24,7 +24,7 @@ use crate::observe::{Observation, observe, same};
 use crate::runner::Test;
 use crate::sys::socket::{self, Message};
 pub use ends::port_is_free;
-pub use refusals::piece;
+pub use refusals::{Good, piece};
 pub use traffic::{HERE, payload, tell};
 
 pub fn tests() -> Vec<Test> {

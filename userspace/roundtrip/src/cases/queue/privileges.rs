@@ -127,7 +127,8 @@ fn dropped_later() -> Result<()> {
 fn opened_by_another() -> Result<()> {
     let (original, queued) = dumped()?;
     let client = cr::client()?;
-    with_one_of_another(&client, task::CAP_NET_RAW, |raw| {
+    let prepare = || Ok(task::drop_capabilities(&[task::CAP_NET_RAW])?);
+    with_one_of_another(&client, prepare, |raw| {
         let files = cr::open_files();
         let target = inetcr::Target::from(Selector::Fd(original.as_raw_fd()));
         raw.send_multipart(QUEUE, &RawAttr::encode_all(&target.to_attrs()))?;

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -24,6 +24,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("refusals::privilege::no_net_admin", no_net_admin),
         Test::new("refusals::privilege::dropped_later", dropped_later),
         Test::new("refusals::privilege::opened_by_another", opened_by_another),
+        Test::new("refusals::privilege::opened_with_less", opened_with_less),
         Test::new("refusals::privilege::user_namespace_works", || {
             in_user_namespace(works_there)
         })
@@ -91,7 +92,8 @@ fn opened_by_another() -> Result<()> {
     let socket = socket::udp()?;
     let mut client = cr::client()?;
     let dump = cr::dump(&mut client, &socket)?;
-    with_one_of_another(&client, task::CAP_NET_ADMIN, |raw| {
+    let prepare = || Ok(task::drop_capabilities(&[task::CAP_NET_ADMIN])?);
+    with_one_of_another(&client, prepare, |raw| {
         let files = cr::open_files();
         let fd = RawAttr::u32(attr::SOCK_FD, socket.as_raw_fd().cast_unsigned());
         for (command, attrs) in [(cr::DUMP, vec![fd]), (cr::RESTORE, dump.0)] {
@@ -107,34 +109,96 @@ fn opened_by_another() -> Result<()> {
     })
 }
 
-/// Uses a netlink socket that a process without a capability has opened.
+/// Uses a netlink socket that a process has opened when it had no more rights than `prepare` leaves
+/// it.
 pub fn with_one_of_another(
     client: &Client,
-    capability: u32,
+    prepare: impl FnOnce() -> Result<()>,
     body: impl FnOnce(&mut RawNetlink) -> Result<()>,
+) -> Result<()> {
+    let open = || {
+        prepare()?;
+        Ok(netlink_socket()?)
+    };
+    let meanwhile = |theirs| body(&mut RawNetlink::new(client, theirs)?);
+    in_turns(open, meanwhile, |_| Ok(()))
+}
+
+/// A child opens a file, then the parent uses it, too, then the child goes on.
+pub fn in_turns<T: AsRawFd>(
+    first: impl FnOnce() -> Result<T>,
+    meanwhile: impl FnOnce(OwnedFd) -> Result<()>,
+    then: impl FnOnce(T) -> Result<()>,
 ) -> Result<()> {
     use std::io::{Read, Write};
     let (mut reader, mut writer) = std::io::pipe()?;
     let (mut back, mut done) = std::io::pipe()?;
     let mut child = task::fork(move || {
-        let mut work = || -> Result<()> {
-            task::drop_capabilities(&[capability])?;
-            let fd = netlink_socket()?;
-            writer.write_all(&fd.as_raw_fd().to_ne_bytes())?;
-            // Until the parent has taken it.
+        let work = || -> Result<()> {
+            let file = first()?;
+            writer.write_all(&file.as_raw_fd().to_ne_bytes())?;
             back.read_exact(&mut [0])?;
-            Ok(())
+            then(file)
         };
-        i32::from(work().is_err())
+        match work() {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("{error:#}");
+                1
+            }
+        }
     })?;
     let mut number = [0; 4];
     reader.read_exact(&mut number)?;
-    let theirs = task::take_descriptor(child.pidfd(), i32::from_ne_bytes(number))?;
-    body(&mut RawNetlink::new(client, theirs)?)?;
+    meanwhile(task::take_descriptor(
+        child.pidfd(),
+        i32::from_ne_bytes(number),
+    )?)?;
     done.write_all(&[0])?;
-    let end = child.wait(Duration::from_secs(5))?;
-    ensure!(end == End::Exited(0), "{end:?}");
+    let end = child.wait(Duration::from_secs(60))?;
+    ensure!(end == End::Exited(0), "the child: {end:?}");
     Ok(())
+}
+
+/// The netlink socket was opened by who had fewer capabilities than the sender has: a privileged
+/// process that is led to write into it does nothing with its own rights.
+fn opened_with_less() -> Result<()> {
+    let socket = socket::udp()?;
+    let mut client = cr::client()?;
+    let dump = cr::dump(&mut client, &socket)?;
+    let fd = RawAttr::u32(attr::SOCK_FD, socket.as_raw_fd().cast_unsigned());
+    let ttl = dump.clone().without(attr::INODE).without(attr::COOKIE);
+    let requests = [
+        (cr::DUMP, vec![fd.clone()]),
+        (cr::RESTORE, dump.0),
+        (cr::AMEND, ttl.with(fd).0),
+    ];
+    let try_all = |raw: &mut RawNetlink| -> Result<()> {
+        raw.ask_for_words()?;
+        let files = cr::open_files();
+        let before = observe(&socket);
+        for (command, attrs) in &requests {
+            let answers = raw.send_together(*command, std::slice::from_ref(attrs))?;
+            let [Err(refusal)] = answers.as_slice() else {
+                anyhow::bail!("command {command} is permitted");
+            };
+            ensure!(
+                refusal.errno == libc::EPERM && refusal.message.contains("capabilities"),
+                "command {command}: {refusal:?}"
+            );
+        }
+        ensure!(cr::open_files() == files, "the refusal left a descriptor");
+        same("the refusal changed the socket", &before, &observe(&socket))
+    };
+    let no_ptrace = || Ok(task::drop_capabilities(&[task::CAP_SYS_PTRACE])?);
+    with_one_of_another(&client, no_ptrace, try_all)?;
+    let in_namespace = || {
+        task::become_user(65_534)?;
+        namespace::new_user_and_network()?;
+        // So that the parent may take the netlink socket.
+        Ok(task::set_dumpable()?)
+    };
+    with_one_of_another(&client, in_namespace, try_all)
 }
 
 /// Runs a body as an ordinary user that is root in a user namespace of its own.

@@ -54,7 +54,7 @@ fn lost_option() -> Result<()> {
 }
 
 /// The same of what says where a socket is, as far as plain calls see it. The source address of one
-/// that is not connected shows by use only (`lost::source_address`).
+/// that is not connected shows by use only (`forgotten::source_address`).
 fn lost_address() -> Result<()> {
     let mut client = cr::client()?;
     for (name, number) in [
