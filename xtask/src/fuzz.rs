@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `fuzz`: hostile messages, in a guest that runs the kernel.
 
 use crate::{

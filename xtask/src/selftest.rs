@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `selftest`: the harness's own test. Guests that warn, panic, hang and lie must come out red,
 //! each with its own exit status, and a good one green.
 

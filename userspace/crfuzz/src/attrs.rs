@@ -289,6 +289,19 @@ pub fn get(bytes: &[u8], number: u16) -> Option<Found> {
     all(bytes).find(|found| found.number() == number)
 }
 
+/// Tells a function of each attribute of a message and of its nests, with the set that it is of.
+pub fn each(grammar: &Grammar, bytes: &[u8], mut told: impl FnMut(SetId, Found)) {
+    let mut left = vec![(MESSAGE, 0, bytes.len())];
+    while let Some((set, from, to)) = left.pop() {
+        for found in walk(bytes, from, to) {
+            told(set, found);
+            if let Some(inside) = grammar.nested(set, found.number()) {
+                left.push((inside, found.payload(), found.end()));
+            }
+        }
+    }
+}
+
 /// Sets an attribute of a message that is a number of 32 bits, or appends it.
 pub fn set_word(bytes: &mut Vec<u8>, number: u16, value: u32) {
     let value = value.to_ne_bytes();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which of the kernel's code was reached, by KCOV.
+//! Which of the kernel's code was reached, by KCOV, or else by what the kernel says.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys;
@@ -18,10 +17,9 @@ pub const WORDS: usize = (1 << BITS) / 64;
 
 /// What was reached so far.
 pub struct Cover {
+    /// Empty without KCOV.
     area: &'static [AtomicU64],
     seen: Vec<u64>,
-    /// How many places there are in it.
-    pub count: u64,
 }
 
 /// Where a place is in a set.
@@ -32,49 +30,56 @@ fn index(place: u64) -> (usize, u64) {
 }
 
 impl Cover {
-    /// Has the kernel write down what this thread reaches.
-    pub fn open() -> io::Result<Self> {
-        Ok(Self {
-            area: sys::kcov(AREA)?,
+    /// Has the kernel write down what this thread reaches, if it can.
+    pub fn open() -> Self {
+        Self {
+            area: sys::kcov(AREA).unwrap_or_default(),
             seen: vec![0; WORDS],
-            count: 0,
-        })
+        }
+    }
+
+    /// Whether the kernel tells of its code.
+    pub fn is_by_code(&self) -> bool {
+        !self.area.is_empty()
     }
 
     /// Forgets what was written down.
     pub fn start(&self) {
-        self.area[0].store(0, Ordering::Relaxed);
+        if let Some(count) = self.area.first() {
+            count.store(0, Ordering::Relaxed);
+        }
     }
 
     /// The places that were reached since then, some of them many times.
     fn places(&self) -> impl Iterator<Item = u64> {
-        let count = self.area[0].load(Ordering::Relaxed);
-        let count = usize::try_from(count).unwrap_or_default().min(AREA - 1);
-        let places = self.area[1..=count].iter();
+        let count = self
+            .area
+            .first()
+            .map_or(0, |count| count.load(Ordering::Relaxed));
+        let count = usize::try_from(count).unwrap_or_default();
+        let places = self.area.iter().skip(1).take(count);
         places.map(|place| place.load(Ordering::Relaxed))
     }
 
-    /// Takes note of the places; gives those that are new.
-    pub fn take(&mut self) -> Vec<u64> {
+    /// Takes note of the places, and of what was said; gives what is new.
+    pub fn take(&mut self, marks: &[u64]) -> Vec<u64> {
         let mut new = Vec::new();
-        let count = self.area[0].load(Ordering::Relaxed);
-        let count = usize::try_from(count).unwrap_or_default().min(AREA - 1);
-        for place in &self.area[1..=count] {
-            let place = place.load(Ordering::Relaxed);
+        let mut seen = std::mem::take(&mut self.seen);
+        for place in self.places().chain(marks.iter().copied()) {
             let (word, bit) = index(place);
-            if self.seen[word] & bit == 0 {
-                self.seen[word] |= bit;
+            if seen[word] & bit == 0 {
+                seen[word] |= bit;
                 new.push(place);
             }
         }
-        self.count += u64::try_from(new.len()).unwrap_or_default();
+        self.seen = seen;
         new
     }
 
     /// Whether all of these places were reached.
-    pub fn has(&self, wanted: &[u64]) -> bool {
+    pub fn has(&self, wanted: &[u64], marks: &[u64]) -> bool {
         let mut left = wanted.to_vec();
-        for place in self.places() {
+        for place in self.places().chain(marks.iter().copied()) {
             left.retain(|one| *one != place);
             if left.is_empty() {
                 return true;

@@ -13,7 +13,9 @@ mod generate;
 mod grammar;
 mod judge;
 mod live;
+mod race;
 mod rng;
+mod session;
 mod sys;
 mod text;
 mod wire;
@@ -33,7 +35,8 @@ use ktap::Writer;
 
 use case::Case;
 use grammar::Grammar;
-use worker::{Board, Orders, Role, Word, Worker};
+use session::Sabotage;
+use worker::{Board, Orders, Part, Role, Word, Worker};
 
 /// The cases that earlier runs have found.
 const CORPUS: &str = include_str!("../corpus.jsonl");
@@ -76,9 +79,12 @@ struct Arguments {
     /// Go on after what is wrong, if these words are in it; for what is known already.
     #[arg(long, value_name = "WORDS")]
     known: Vec<String>,
-    /// Throw away the answers to each of so many messages, which has to be noticed.
+    /// Do something wrong once in so many times, which has to be noticed.
     #[arg(long, value_name = "N", hide = true)]
     sabotage: Option<u64>,
+    /// What that is.
+    #[arg(long, value_enum, default_value = "answers", hide = true)]
+    sabotage_by: Sabotage,
 }
 
 fn time(text: &str) -> Result<Duration> {
@@ -194,7 +200,7 @@ impl Fuzzer {
             if led {
                 "led by what is reached (KCOV)"
             } else {
-                "not led: the kernel has no KCOV (CONFIG_KCOV, debugfs)"
+                "led by what the kernel says: it has no KCOV (CONFIG_KCOV, debugfs)"
             }
         ))?;
         let words = sys::shared(Board::LEN * roles.len())?;
@@ -218,7 +224,7 @@ impl Fuzzer {
                     started.checked_add(time / part)
                 }),
                 trace: arguments.trace,
-                sabotage: arguments.sabotage,
+                sabotage: arguments.sabotage.map(|each| (arguments.sabotage_by, each)),
                 known: arguments.known.clone(),
                 scale: arguments.time_scale.max(1),
             };
@@ -263,6 +269,11 @@ impl Fuzzer {
             system.as_secs()
         );
         self.writer.diagnostic(&line)?;
+        let parts = Part::ALL.map(|(part, name)| {
+            let all = self.workers.iter().map(|one| one.board.spent(part));
+            format!("{} s {name}", all.sum::<Duration>().as_secs())
+        });
+        self.writer.diagnostic(&parts.join(", "))?;
         Ok(good)
     }
 
@@ -291,7 +302,7 @@ impl Fuzzer {
             // Where it hangs; on the console.
             let _ = fs::write("/proc/sysrq-trigger", "w");
             let _ = fs::write("/proc/sysrq-trigger", "l");
-            sys::kill(one.pid);
+            let _ = sys::kill(one.pid);
             one.end = Some(1);
             let text = format!(
                 "case {} does not end: the same seed with --trace {} shows it",
@@ -316,15 +327,20 @@ impl Fuzzer {
         let since = self.said.elapsed().as_millis().max(1);
         let rate = u128::from(messages - self.messages) * 1000 / since;
         let line = format!(
-            "{} s: {messages} messages ({} done), {rate}/s, {} cases, {} places reached, {} kept, \
-             {} sockets compared ({} not), {} overruns",
+            "{} s: {messages} messages ({} of them checks), {rate}/s; {} cases, {} done; \
+             {} places reached, {} kept; {} copies compared ({} not); \
+             {} amendments done, with {} values, {} refused; {} overruns",
             self.started.elapsed().as_secs(),
-            sum(Word::Done),
+            sum(Word::Checks),
             sum(Word::Cases),
+            sum(Word::Done),
             sum(Word::Places),
             sum(Word::Kept),
             sum(Word::Compared),
             sum(Word::NotCompared),
+            sum(Word::Amended),
+            sum(Word::Applied),
+            sum(Word::Unamended),
             sum(Word::Overruns),
         );
         worker::say(&line);

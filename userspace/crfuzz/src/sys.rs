@@ -8,7 +8,7 @@ use std::ffi::c_int;
 use std::fs;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::slice;
 use std::sync::atomic::AtomicU64;
@@ -35,7 +35,8 @@ pub fn socket(family: c_int, kind: c_int, protocol: c_int) -> io::Result<OwnedFd
 }
 
 /// Sets an option to a value without pointers in it.
-pub fn set_option<T: Copy>(fd: &OwnedFd, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+pub fn set_option<T: Copy>(fd: impl AsFd, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+    let fd = fd.as_fd();
     let value = ptr::from_ref(value).cast();
     // SAFETY: The value is there for the call, and as long as is said.
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, len_of::<T>()) })?;
@@ -43,8 +44,19 @@ pub fn set_option<T: Copy>(fd: &OwnedFd, level: c_int, name: c_int, value: &T) -
 }
 
 /// Sets an option to a number.
-pub fn set_int(fd: &OwnedFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+pub fn set_int(fd: impl AsFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
     set_option(fd, level, name, &value)
+}
+
+/// Changes something of a socket that was not asked for: to see that this is noticed.
+pub fn meddle(fd: u32) -> io::Result<()> {
+    let fd = c_int::try_from(fd).unwrap_or(-1);
+    // SAFETY: Takes numbers only.
+    let fd = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: The descriptor is new and belongs to nobody else.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // No message is likely to have this.
+    set_int(&fd, libc::SOL_SOCKET, libc::SO_RCVLOWAT, 4321)
 }
 
 /// Attaches a classic program.
@@ -86,8 +98,20 @@ pub fn bind(fd: &OwnedFd, address: [u8; 4], port: u16) -> io::Result<()> {
 }
 
 /// Connects to an address.
-pub fn connect(fd: &OwnedFd, address: [u8; 4], port: u16) -> io::Result<()> {
+pub fn connect(fd: impl AsFd, address: [u8; 4], port: u16) -> io::Result<()> {
+    let fd = fd.as_fd();
     let address = ipv4(address, port);
+    let place = ptr::from_ref(&address).cast();
+    // SAFETY: The address is there for the call, and as long as is said.
+    check(unsafe { libc::connect(fd.as_raw_fd(), place, len_of::<libc::sockaddr_in>()) })?;
+    Ok(())
+}
+
+/// Takes the peer away.
+pub fn disconnect(fd: impl AsFd) -> io::Result<()> {
+    let fd = fd.as_fd();
+    // SAFETY: All zeros are a good value, and that of AF_UNSPEC.
+    let address: libc::sockaddr_in = unsafe { mem::zeroed() };
     let place = ptr::from_ref(&address).cast();
     // SAFETY: The address is there for the call, and as long as is said.
     check(unsafe { libc::connect(fd.as_raw_fd(), place, len_of::<libc::sockaddr_in>()) })?;
@@ -96,18 +120,35 @@ pub fn connect(fd: &OwnedFd, address: [u8; 4], port: u16) -> io::Result<()> {
 
 /// Sends to an address.
 pub fn send_to(fd: &OwnedFd, bytes: &[u8], address: [u8; 4], port: u16) -> io::Result<()> {
-    let address = ipv4(address, port);
-    let place = ptr::from_ref(&address).cast();
-    let len = len_of::<libc::sockaddr_in>();
+    send_with(fd, bytes, Some((address, port)), libc::MSG_DONTWAIT)
+}
+
+/// Sends by a socket that is connected, or that needs no address.
+pub fn send(fd: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
+    send_with(fd, bytes, None, 0)
+}
+
+/// Sends, to an address if there is one.
+pub fn send_with(
+    fd: impl AsFd,
+    bytes: &[u8],
+    to: Option<([u8; 4], u16)>,
+    flags: c_int,
+) -> io::Result<()> {
+    let fd = fd.as_fd();
+    let address = to.map(|(address, port)| ipv4(address, port));
+    let (place, len) = match &address {
+        Some(address) => (ptr::from_ref(address), len_of::<libc::sockaddr_in>()),
+        None => (ptr::null(), 0),
+    };
     // SAFETY: Bytes and address are there for the call, and as long as is said.
     let sent = unsafe {
-        let flags = libc::MSG_DONTWAIT;
         libc::sendto(
             fd.as_raw_fd(),
             bytes.as_ptr().cast(),
             bytes.len(),
             flags,
-            place,
+            place.cast(),
             len,
         )
     };
@@ -117,18 +158,32 @@ pub fn send_to(fd: &OwnedFd, bytes: &[u8], address: [u8; 4], port: u16) -> io::R
     Ok(())
 }
 
-/// Sends by a socket that is connected, or that needs no address.
-pub fn send(fd: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
-    // SAFETY: The bytes are there for the call.
-    let sent = unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
-    if sent < 0 {
+/// Receives something that is there, and throws it away.
+pub fn receive(fd: impl AsFd, flags: c_int) -> io::Result<()> {
+    let mut bytes = [0_u8; 256];
+    let flags = flags | libc::MSG_DONTWAIT;
+    let place = bytes.as_mut_ptr().cast();
+    // SAFETY: There is room for as many bytes as is said.
+    let got = unsafe { libc::recv(fd.as_fd().as_raw_fd(), place, bytes.len(), flags) };
+    if got < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
 }
 
+/// A descriptor by its number, if it is open.
+pub fn borrow<'a>(fd: u32) -> Option<BorrowedFd<'a>> {
+    let fd = RawFd::try_from(fd).ok()?;
+    // SAFETY: Takes numbers only.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFD) }).ok()?;
+    // SAFETY: It is open. Only the sockets that messages are about are borrowed so, by a process
+    // that never closes them.
+    Some(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
 /// Shuts directions down.
-pub fn shutdown(fd: &OwnedFd, how: c_int) -> io::Result<()> {
+pub fn shutdown(fd: impl AsFd, how: c_int) -> io::Result<()> {
+    let fd = fd.as_fd();
     // SAFETY: Takes numbers only.
     check(unsafe { libc::shutdown(fd.as_raw_fd(), how) }).map(drop)
 }
@@ -269,12 +324,12 @@ pub fn times_of_children() -> (Duration, Duration) {
     (time(usage.ru_utime), time(usage.ru_stime))
 }
 
-/// Kills a child.
-pub fn kill(pid: u32) {
-    let pid = c_int::try_from(pid).unwrap_or_default();
-    if pid > 0 {
+/// Kills a child, if this process may.
+pub fn kill(pid: u32) -> io::Result<()> {
+    match c_int::try_from(pid) {
         // SAFETY: Takes numbers only.
-        unsafe { libc::kill(pid, libc::SIGKILL) };
+        Ok(pid) if pid > 0 => check(unsafe { libc::kill(pid, libc::SIGKILL) }).map(drop),
+        _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
 

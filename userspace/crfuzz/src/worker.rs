@@ -2,7 +2,6 @@
 
 //! A process that sends cases until it has sent enough, as somebody with certain rights.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -16,9 +15,10 @@ use crate::case::Case;
 use crate::cover::{self, Cover};
 use crate::generate::{Generator, Stock};
 use crate::grammar::Grammar;
-use crate::judge::{Family, Judge, Wrong, left_behind};
+use crate::judge::{self, Wrong};
 use crate::live;
 use crate::rng::Rng;
+use crate::session::{Family, Sabotage, Session};
 use crate::sys;
 use crate::text;
 use crate::wire::Netlink;
@@ -46,12 +46,19 @@ impl Role {
     }
 }
 
-/// After how many cases the descriptors are looked at, and the counters of the namespace.
+/// After how many cases the descriptors are looked at. (The counters of the namespace are when the
+/// sockets are new.)
 const LOOK_AT_FDS: u64 = 64;
-const LOOK_AT_COUNTERS: u64 = 8192;
 
-/// How often a case is sent again to find out what of it is needed.
+/// After how many cases there are new sockets, and how many of these cases come while nobody else
+/// uses the sockets. A repro has all cases since the sockets were new.
+const CYCLE: u64 = 512;
+const QUIET: u64 = 448;
+
+/// How often a case is sent again to find out what of it is needed: for code that was reached, and
+/// for words alone, which are found sooner.
 const TRIALS: usize = 100;
+const TRIALS_FOR_WORDS: usize = 24;
 
 /// Cases that reach something new are kept up to this number; then each takes the place of one
 /// that was found by chance, not of one from the repository.
@@ -70,17 +77,46 @@ pub enum Word {
     Cases,
     Messages,
     Done,
+    Checks,
     Compared,
     NotCompared,
+    Amended,
+    Applied,
+    Unamended,
     Overruns,
     Kept,
     /// Places that this worker was the first of all to reach.
     Places,
+    /// Microseconds that are spent, by [`Part`].
+    Spent,
+}
+
+/// What a worker spends its time with.
+#[derive(Clone, Copy)]
+pub enum Part {
+    Making,
+    Sending,
+    Comparing,
+    Learning,
+    Looking,
+    Renewing,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::Making, "making cases"),
+        (Self::Sending, "sending them"),
+        (Self::Comparing, "comparing copies"),
+        (Self::Learning, "learning from them"),
+        (Self::Looking, "looking for what is left"),
+        (Self::Renewing, "renewing the sockets"),
+    ];
 }
 
 impl Board {
     /// How many words there are.
-    pub const LEN: usize = 8;
+    pub const LEN: usize = Word::Spent as usize + Part::ALL.len();
 
     /// In shared memory, with a set of places that all of them share.
     pub fn new(words: &'static [AtomicU64], set: &'static [AtomicU64]) -> Self {
@@ -90,6 +126,20 @@ impl Board {
     /// A word.
     pub fn get(self, word: Word) -> u64 {
         self.words[word as usize].load(Ordering::Relaxed)
+    }
+
+    /// The time that was spent with something.
+    pub fn spent(self, part: Part) -> Duration {
+        let at = Word::Spent as usize + part as usize;
+        Duration::from_micros(self.words[at].load(Ordering::Relaxed))
+    }
+
+    /// Notes that time was spent with something, since a moment, and gives the next moment.
+    fn spend(self, part: Part, since: Instant) -> Instant {
+        let now = Instant::now();
+        let micros = u64::try_from((now - since).as_micros()).unwrap_or_default();
+        self.words[Word::Spent as usize + part as usize].fetch_add(micros, Ordering::Relaxed);
+        now
     }
 
     fn put(self, word: Word, value: u64) {
@@ -107,7 +157,7 @@ pub struct Orders {
     pub until: Option<Instant>,
     /// From which case on each is printed before it is sent.
     pub trace: Option<u64>,
-    pub sabotage: Option<u64>,
+    pub sabotage: Option<(Sabotage, u64)>,
     /// What is passed over if it is wrong, by words in it.
     pub known: Vec<String>,
     /// How slow the machine is.
@@ -118,10 +168,12 @@ pub struct Orders {
 pub struct Worker<'g> {
     grammar: &'g Grammar,
     generator: Generator<'g>,
-    judge: Judge<'g, Netlink>,
+    session: Session<'g, Netlink>,
     zoo: Zoo,
-    cover: Option<Cover>,
+    cover: Cover,
     role: Role,
+    /// What was sent since the sockets were new.
+    recent: Vec<Case>,
 }
 
 impl<'g> Worker<'g> {
@@ -130,7 +182,7 @@ impl<'g> Worker<'g> {
         sys::end_with_parent();
         sys::ignore_signals();
         // Before the rights to open it are gone.
-        let cover = Cover::open().ok();
+        let cover = Cover::open();
         let family = {
             let client = inetcr::Client::new().context("the family")?;
             Family {
@@ -148,31 +200,32 @@ impl<'g> Worker<'g> {
             // The first netlink sockets are those of somebody with rights, which must not help.
             sys::become_nobody().context("other users")?;
         }
-        let judge = Judge::new(grammar, family, wire, role == Role::Nobody)?;
+        let session = Session::new(grammar, family, wire, role == Role::Nobody)?;
         Ok(Self {
             grammar,
             generator: Generator::new(grammar)?,
-            judge,
+            session,
             zoo,
             cover,
             role,
+            recent: Vec::new(),
         })
     }
 
     /// Sends cases one after the other and shows what comes of each.
     pub fn replay(&mut self, cases: &[Case]) -> Result<()> {
-        self.judge.keep = true;
+        self.session.keep = true;
         for case in cases {
             println!("# {}", text::write(self.grammar, case));
-            let wrong = self.judge.send(case, Some(&self.zoo));
-            for answer in &self.judge.shown {
+            let wrong = self.session.send(case, Some(&self.zoo));
+            for answer in &self.session.shown {
                 let words = answer.words.as_deref().unwrap_or_default();
                 println!("#   errno {} {words}", answer.errno);
                 for attrs in &answer.messages {
                     println!("#     {}", text::attributes(self.grammar, attrs));
                 }
             }
-            if let Err(wrong) = wrong.and_then(|()| self.judge.settle(1)) {
+            if let Err(wrong) = wrong.and_then(|()| self.session.settle(1)) {
                 bail!("{wrong}");
             }
         }
@@ -182,63 +235,88 @@ impl<'g> Worker<'g> {
     /// Sends cases until there are enough. The error is what is wrong.
     pub fn run(&mut self, orders: &Orders, corpus: &[Case], board: Board) -> Result<(), Wrong> {
         let mut rng = Rng::new(orders.seed);
-        self.judge.sabotage = orders.sabotage;
+        self.session.sabotage = orders.sabotage;
         let mut stock = self.stock(&mut rng)?;
         stock.cases.extend(corpus.iter().cloned());
         let fixed = stock.cases.len();
-        let free = sys::lowest_free().map_err(|error| error.to_string())?;
-        let counters = counters();
-        let mut recent = VecDeque::new();
-        let mut number = 0_u64;
-        loop {
-            let case = match usize::try_from(number)
-                .ok()
-                .and_then(|at| stock.cases.get(at))
-            {
-                // What is known first.
-                Some(case) if number < u64::try_from(fixed).unwrap_or_default() => case.clone(),
-                _ => self.generator.case(&mut rng, &[&stock]),
-            };
-            number += 1;
-            if orders.trace.is_some_and(|from| from <= number) {
-                say(&format!(
-                    "case {number} {}",
-                    text::write(self.grammar, &case)
-                ));
-            }
-            let result = self.one(&case, board, &mut stock, fixed, &mut rng);
-            if recent.len() >= usize::try_from(LOOK_AT_FDS).unwrap_or_default() {
-                recent.pop_front();
-            }
-            recent.push_back(case);
-            self.report(board, number);
-            let result = result.and_then(|()| {
-                if number.is_multiple_of(LOOK_AT_FDS)
-                    && let Some(now) = left_behind(free).map_err(|error| error.to_string())?
-                {
-                    return Err(format!(
-                        "descriptors are left behind: {free} was free, now {now}"
-                    ));
+        let open = judge::open();
+        let counters = judge::counters();
+        for number in 1.. {
+            let moment = Instant::now();
+            let next = (number % CYCLE == 0).then_some(false);
+            let next = next.or((number % CYCLE == QUIET).then_some(true));
+            if let Some(raced) = next.filter(|_| self.role != Role::Nobody) {
+                let result = self.renew(raced, rng.next()).and_then(|()| {
+                    // With a race, they come and go.
+                    let patience = Duration::from_secs(3) * orders.scale;
+                    if raced {
+                        Ok(())
+                    } else {
+                        judge::none_left(&counters, patience)
+                    }
+                });
+                if let Err(wrong) = result {
+                    self.confess(&wrong, number);
+                    return Err(wrong);
                 }
-                if number.is_multiple_of(LOOK_AT_COUNTERS) {
-                    compare(&counters, Duration::from_secs(3) * orders.scale)?;
+                self.recent.clear();
+            }
+            let moment = board.spend(Part::Renewing, moment);
+            // What is known first.
+            let known = usize::try_from(number).map_or(usize::MAX, |number| number - 1);
+            let case = match stock.cases.get(known).filter(|_| known < fixed) {
+                Some(case) => case.clone(),
+                None => self.generator.case(&mut rng, &[&stock]),
+            };
+            if orders.trace.is_some_and(|from| from <= number) {
+                let case = text::write(self.grammar, &case);
+                say(&format!("case {number} {case}"));
+            }
+            board.spend(Part::Making, moment);
+            let result = self.one(&case, board, &mut stock, fixed, &mut rng);
+            self.report(board, number);
+            let moment = Instant::now();
+            let result = result.and_then(|()| {
+                if number.is_multiple_of(LOOK_AT_FDS) {
+                    judge::none_open(&open)?;
                 }
                 Ok(())
             });
+            board.spend(Part::Looking, moment);
             if let Err(wrong) = result {
                 if !orders.known.iter().any(|words| wrong.contains(words)) {
-                    self.confess(&wrong, number, &recent);
+                    self.confess(&wrong, number);
                     return Err(wrong);
                 }
-                self.judge.start_anew().map_err(|error| error.to_string())?;
+                let anew = self.session.start_anew();
+                anew.map_err(|error| error.to_string())?;
             }
             let late =
                 number.is_multiple_of(32) && orders.until.is_some_and(|at| Instant::now() >= at);
-            if late || self.judge.counts.messages >= orders.messages {
+            if late || self.session.counts.messages >= orders.messages {
                 break;
             }
         }
-        compare(&counters, Duration::from_secs(5) * orders.scale)
+        let end = if self.role == Role::Nobody {
+            Ok(())
+        } else {
+            // Nobody may use them any more.
+            self.renew(false, 0)
+                .and_then(|()| judge::enough(&self.session.counts))
+        };
+        let end =
+            end.and_then(|()| judge::none_left(&counters, Duration::from_secs(5) * orders.scale));
+        if let Err(wrong) = &end {
+            self.confess(wrong, 0);
+        }
+        end
+    }
+
+    /// Has new sockets to send messages about, that somebody uses meanwhile or that nobody does.
+    fn renew(&mut self, raced: bool, seed: u64) -> Result<(), Wrong> {
+        self.session.raced = raced;
+        let result = self.zoo.renew(raced.then_some(seed));
+        result.map_err(|error| format!("the sockets cannot be made anew: {error:#}"))
     }
 
     /// One case, and what comes of it.
@@ -250,15 +328,19 @@ impl<'g> Worker<'g> {
         fixed: usize,
         rng: &mut Rng,
     ) -> Result<(), Wrong> {
-        if let Some(cover) = &self.cover {
-            cover.start();
-        }
-        self.judge.send(case, Some(&self.zoo))?;
-        let new = self.cover.as_mut().map(Cover::take).unwrap_or_default();
+        let moment = Instant::now();
+        self.recent.push(case.clone());
+        self.cover.start();
+        self.session.send(case, Some(&self.zoo))?;
+        let moment = board.spend(Part::Sending, moment);
+        let new = self.cover.take(&self.session.marks);
         // Of many that were restored at once, some.
         let most = if case.len() < 4 { 1 } else { rng.below(2) };
-        self.judge.settle(most)?;
-        if new.is_empty() {
+        let moment = board.spend(Part::Learning, moment);
+        self.session.settle(most)?;
+        let moment = board.spend(Part::Comparing, moment);
+        // What comes of a race does not come again.
+        if new.is_empty() || self.session.raced {
             return Ok(());
         }
         let first = cover::share(board.set, &new);
@@ -267,6 +349,7 @@ impl<'g> Worker<'g> {
             return Ok(());
         }
         let case = self.shorten(case.clone(), &new)?;
+        board.spend(Part::Learning, moment);
         if first > 0 {
             say(&format!("corpus {}", text::write(self.grammar, &case)));
         }
@@ -326,20 +409,20 @@ impl<'g> Worker<'g> {
         places: &[u64],
         trials: &mut usize,
     ) -> Result<(), Wrong> {
-        if less.len() == 0 || *trials >= TRIALS {
+        let most = if self.cover.is_by_code() {
+            TRIALS
+        } else {
+            TRIALS_FOR_WORDS
+        };
+        if less.len() == 0 || *trials >= most {
             return Ok(());
         }
         *trials += 1;
-        let Some(cover) = &self.cover else {
-            return Ok(());
-        };
-        cover.start();
-        let sent = self.judge.send(&less, Some(&self.zoo));
-        let enough = self.cover.as_ref().is_some_and(|cover| cover.has(places));
-        if let Err(wrong) = sent.and_then(|()| self.judge.settle(1)) {
-            say(&format!("repro {}", text::write(self.grammar, &less)));
-            return Err(wrong);
-        }
+        self.recent.push(less.clone());
+        self.cover.start();
+        let sent = self.session.send(&less, Some(&self.zoo));
+        let enough = self.cover.has(places, &self.session.marks);
+        sent.and_then(|()| self.session.settle(1))?;
         if enough {
             *case = less;
         }
@@ -360,9 +443,10 @@ impl<'g> Worker<'g> {
             number.unwrap_or_default()
         });
         for fd in live::FIRST_SOCKET..live::FIRST_SOCKET + live::SOCKETS {
-            let (state, queue) = self.judge.state(fd)?;
+            let (state, queue) = self.session.state(fd)?;
             if let Some(attrs) = state.messages.first() {
                 stock.sockets.push(attrs::without(attrs, &numbers));
+                stock.numbers.push(fd);
                 stock.queues.push(queue);
             }
         }
@@ -373,31 +457,43 @@ impl<'g> Worker<'g> {
                 stock.sockets.len()
             ));
         }
-        for (socket, queue) in stock.sockets.iter().zip(&stock.queues) {
-            stock.cases.push(self.generator.copy(rng, socket, queue));
+        for (nth, socket) in stock.sockets.iter().enumerate() {
+            let generator = &self.generator;
+            stock
+                .cases
+                .push(generator.copy(rng, socket, &stock.queues[nth]));
+            let amended = generator.amend_as_dumped(stock.numbers[nth], socket);
+            stock.cases.push(amended);
+            if !stock.queues[nth].is_empty() {
+                stock.cases.push(generator.bring(rng, &stock.queues[nth]));
+            }
         }
         Ok(stock)
     }
 
     fn report(&self, board: Board, number: u64) {
-        let counts = self.judge.counts;
+        let counts = self.session.counts;
         board.put(Word::Cases, number);
         board.put(Word::Messages, counts.messages);
         board.put(Word::Done, counts.done);
+        board.put(Word::Checks, counts.checks);
         board.put(Word::Compared, counts.compared);
+        board.put(Word::Amended, counts.amended);
+        board.put(Word::Applied, counts.applied);
+        board.put(Word::Unamended, counts.unamended);
         board.put(Word::NotCompared, counts.not_compared);
         board.put(Word::Overruns, counts.overruns);
     }
 
     /// Prints what led to something that is wrong, the last of it at the end.
-    fn confess(&self, wrong: &str, number: u64, recent: &VecDeque<Case>) {
+    fn confess(&self, wrong: &str, number: u64) {
         for line in wrong.lines() {
             say(&format!(
                 "wrong ({}, case {number}): {line}",
                 self.role.name()
             ));
         }
-        for case in recent {
+        for case in &self.recent {
             say(&format!("repro {}", text::write(self.grammar, case)));
         }
     }
@@ -409,44 +505,4 @@ pub fn say(line: &str) {
     let turn = fs::File::open("/dev/null").and_then(|file| file.lock().map(|()| file));
     let _ = io::stdout().write_all(format!("# {line}\n").as_bytes());
     drop(turn);
-}
-
-/// The sockets of the namespace, by protocol.
-fn counters() -> Vec<(String, u64)> {
-    let text = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default();
-    let mut counters = Vec::new();
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        let protocol = words.next().unwrap_or_default();
-        while let (Some(key), Some(value)) = (words.next(), words.next()) {
-            // What else there is, is of the whole machine, or counted in advance.
-            if matches!(key, "inuse" | "used")
-                && let Ok(value) = value.parse()
-            {
-                counters.push((format!("{protocol} {key}"), value));
-            }
-        }
-    }
-    counters
-}
-
-/// Compares counters with those of before, which may take a while to fall.
-fn compare(before: &[(String, u64)], patience: Duration) -> Result<(), Wrong> {
-    let start = Instant::now();
-    loop {
-        let now = counters();
-        let grown: Vec<_> = now
-            .iter()
-            .zip(before)
-            .filter(|(now, before)| now.1 > before.1)
-            .map(|(now, before)| format!("{}: {} before, {} now", now.0, before.1, now.1))
-            .collect();
-        if grown.is_empty() {
-            return Ok(());
-        }
-        if start.elapsed() > patience {
-            return Err(format!("sockets are left behind: {}", grown.join(", ")));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

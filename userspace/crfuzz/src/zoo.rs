@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use anyhow::{Context, Result};
 
 use crate::live::{FIRST_PIDFD, FIRST_PORT, FIRST_SOCKET, SOCKETS};
+use crate::race;
 use crate::sys;
 
 const LOCAL: [u8; 4] = [127, 0, 0, 1];
@@ -29,7 +30,11 @@ const UDP_CORK: i32 = 1;
 pub struct Zoo {
     /// By their numbers.
     sockets: Vec<Option<Known>>,
-    /// Pidfds, and whatever else has to stay open.
+    /// One of another network namespace, which is behind the others.
+    foreign: Option<Known>,
+    /// A child that has the same sockets open, and its pidfd.
+    child: Option<(u32, OwnedFd)>,
+    /// Other pidfds, and what is none.
     _others: Vec<OwnedFd>,
 }
 
@@ -40,21 +45,18 @@ struct Known {
     cookie: u64,
 }
 
+/// How many there are in this network namespace, at the most.
+const OWN: u32 = SOCKETS - 1;
+
 impl Zoo {
-    /// Makes them in this network namespace; `foreign` is a socket of another one.
+    /// Makes them in this network namespace; `foreign` is a socket of another one, and `init` the
+    /// first process.
     pub fn new(foreign: Option<OwnedFd>, init: Option<OwnedFd>) -> Result<Self> {
-        let mut made = sockets();
-        made.push(foreign.ok_or_else(|| io::ErrorKind::NotFound.into()));
-        let mut sockets = Vec::new();
-        for (number, fd) in (FIRST_SOCKET..FIRST_SOCKET + SOCKETS).zip(made) {
-            sockets.push(fd.ok().map(|fd| known(&fd, number)).transpose()?);
-        }
-        // A child has the same sockets open; it ends with this process.
-        let child = sys::fork(|| sys::pause())?;
         let gone = sys::fork(|| 0)?;
         let pidfds = [
             sys::pidfd(std::process::id()),
-            sys::pidfd(child),
+            // The place of the child.
+            Err(io::ErrorKind::NotFound.into()),
             sys::pidfd(gone),
             File::open("/dev/null").map(OwnedFd::from),
             init.ok_or_else(|| io::ErrorKind::NotFound.into()),
@@ -66,10 +68,49 @@ impl Zoo {
                 others.push(sys::move_to(&fd, number).context("a pidfd")?);
             }
         }
-        Ok(Self {
-            sockets,
+        let foreign = foreign.map(|fd| known(&fd, FIRST_SOCKET + OWN));
+        let mut zoo = Self {
+            sockets: Vec::new(),
+            foreign: foreign.transpose()?,
+            child: None,
             _others: others,
-        })
+        };
+        zoo.renew(None)?;
+        Ok(zoo)
+    }
+
+    /// Makes them anew: what amends them changes them, and much of that for ever. With a seed, the
+    /// child uses them by system calls from now on.
+    pub fn renew(&mut self, seed: Option<u64>) -> Result<()> {
+        self.end_child();
+        // The numbers have to be free.
+        self.sockets.clear();
+        for (number, fd) in (FIRST_SOCKET..FIRST_SOCKET + OWN).zip(sockets()) {
+            self.sockets
+                .push(fd.ok().map(|fd| known(&fd, number)).transpose()?);
+        }
+        // It ends with this process, and must not keep netlink sockets from being closed.
+        let child = sys::fork(|| {
+            let _ = sys::close_range(3, FIRST_SOCKET - 1);
+            match seed {
+                None => sys::pause(),
+                Some(seed) => race::race(seed),
+            }
+        })?;
+        let fd = sys::pidfd(child)?;
+        let fd = sys::move_to(&fd, FIRST_PIDFD + 1).context("a pidfd")?;
+        self.child = Some((child, fd));
+        Ok(())
+    }
+
+    /// Ends the child, and with it what it has open.
+    fn end_child(&mut self) {
+        // Who became nobody may not, and need not: it ends with this process.
+        if let Some((child, _fd)) = self.child.take()
+            && sys::kill(child).is_ok()
+        {
+            let _ = sys::ended(child, true);
+        }
     }
 
     /// How many there are.
@@ -88,7 +129,16 @@ impl Zoo {
     }
 
     fn known(&self, nth: usize) -> Option<&Known> {
+        if u32::try_from(nth) == Ok(OWN) {
+            return self.foreign.as_ref();
+        }
         self.sockets.get(nth)?.as_ref()
+    }
+}
+
+impl Drop for Zoo {
+    fn drop(&mut self) {
+        self.end_child();
     }
 }
 

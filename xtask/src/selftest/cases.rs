@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The guests, and what must come of each.
 
 use crate::verdict::Outcome;
@@ -90,6 +92,18 @@ pub const CASES: &[Case] = &[
     Case {
         name: "loses answers while it is fuzzed",
         guest: Runs("exec crfuzz --messages 3000 --seed 1 --sabotage 20"),
+        outcome: Outcome::Failed,
+        says: "root (seed 1000)",
+    },
+    Case {
+        name: "says nothing of what was not amended",
+        guest: Runs("exec crfuzz --messages 3000 --seed 1 --sabotage 1 --sabotage-by reports"),
+        outcome: Outcome::Failed,
+        says: "root (seed 1000)",
+    },
+    Case {
+        name: "amends a socket and says that it did not",
+        guest: Runs("exec crfuzz --messages 3000 --seed 1 --sabotage 1 --sabotage-by refusals"),
         outcome: Outcome::Failed,
         says: "root (seed 1000)",
     },
