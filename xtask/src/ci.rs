@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `ci`: everything that has to pass before a change lands, one command after the other.
 //!
 //! Each step is a command that a person can type, run as a child, so that what passes here is
@@ -69,6 +71,7 @@ const STEPS: &[Step] = &[
     always("cargo xtask vm-test --flavour debug"),
     always("cargo xtask lint kernel"),
     full("cargo xtask vm-test --repeat 5"),
+    full("cargo xtask bench --check"),
     full("cargo xtask fuzz --messages 10000000 --seed 1"),
     full("cargo xtask fuzz --flavour debug --time 1h --seed 1"),
     full("cargo xtask series --check --build-each"),

@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The build driver of `af_inet_cr`: from nothing to a tested kernel.
 //!
 //! `cargo xtask <command>` and `cargo make <command>` are the same. Each command is a module of
 //! its own; this file only reads the command line.
 
+mod bench;
 mod build;
 mod ci;
 mod clean;
@@ -52,7 +55,12 @@ use std::process::ExitCode;
 /// Exit status: 0 done; 1 something was checked and found wrong; 2 the kernel complained or died;
 /// 3 a deadline passed or the VM was lost; 4 the command could not do its work.
 #[derive(Parser)]
-#[command(name = "cargo xtask", version, max_term_width = 100)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    max_term_width = 100
+)]
 struct Cli {
     #[command(flatten)]
     global: ctx::Global,
@@ -80,6 +88,8 @@ enum Command {
     VmTest(vm_test::Args),
     /// Build the kernel, boot it in a VM and send it hostile messages.
     Fuzz(fuzz::Args),
+    /// Count the instructions that checkpoint and restore take, beside those of plain system calls.
+    Bench(bench::Args),
     /// Make the series of patches for netdev out of the manifest, and check it.
     Series(series::Args),
     /// A shell in a VM that runs the kernel, with the programs of this repository on PATH.
@@ -119,6 +129,7 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(&ctx, &args),
             Command::VmTest(args) => vm_test::run(&ctx, &args),
             Command::Fuzz(args) => fuzz::run(&ctx, &args),
+            Command::Bench(args) => bench::run(&ctx, &args),
             Command::Series(args) => series::run(&ctx, &args),
             Command::Shell(args) => shell::run(&ctx, &args),
             Command::Selftest(args) => selftest::run(&ctx, &args),

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The programs that run in the guest.
 
 use crate::{
@@ -77,6 +79,29 @@ pub fn build(ctx: &Ctx) -> Result<Programs> {
     step.done("");
     Ok(Programs(programs))
 }
+
+/// Builds a program that needs nothing around it.
+pub fn build_static(ctx: &Ctx, package: &str) -> Result<PathBuf> {
+    let step = Step::new(&format!("build {package}"));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(&ctx.repo)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        // With it, the flags are not for what runs on the host while this is built.
+        .args(["build", "--release", "--quiet", "--target", STATIC_TARGET])
+        .args(["--message-format=json-render-diagnostics", "--package"])
+        .arg(package);
+    let programs = executables(command)?;
+    step.done("");
+    programs
+        .get(package)
+        .cloned()
+        .context("cargo names no program")
+}
+
+/// What static programs are built for.
+const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// What cargo builds, by the names of the targets.
 fn executables(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {

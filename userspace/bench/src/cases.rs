@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is counted.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::{Context, Result, ensure};
+use inetcr::RawAttr;
+
+use crate::ROUNDS;
+use crate::count;
+use crate::netlink::{Family, Message, all_attrs};
+use crate::options::Which;
+use crate::sys;
+
+/// Something that is counted.
+pub struct Case {
+    pub name: &'static str,
+    pub run: fn() -> Result<u64>,
+}
+
+macro_rules! cases {
+    ($($name:literal => $run:expr;)*) => {
+        /// All, in the order in which they are printed.
+        pub const ALL: &[Case] = &[$(Case { name: $name, run: || $run }),*];
+    };
+}
+
+cases! {
+    "request that is refused" => floor();
+    "dump: new socket" => dump(Which::None);
+    "dump: the options of the RFC" => dump(Which::Rfc);
+    "dump: full state" => dump(Which::All);
+    "dump by system calls: the options of the RFC" => dump_by_calls(Which::Rfc);
+    "dump by system calls: full state" => dump_by_calls(Which::All);
+    "socket and close" => socket_and_close(Which::None, false);
+    "restore and close: new socket" => restore(Which::None, false);
+    "restore and close: the options of the RFC, bound" => restore(Which::Rfc, true);
+    "restore and close: full state, bound" => restore(Which::All, true);
+    "by system calls and close: the options of the RFC, bound" => socket_and_close(Which::Rfc, true);
+    "by system calls and close: full state, bound" => socket_and_close(Which::All, true);
+    "dump of the namespace: per socket of 1,000" => namespace(1_000);
+    "dump of the namespace: per socket of 10,000" => namespace(10_000);
+    "queue: per datagram of 100 bytes" => queue(100, 200);
+    "recvmsg: 100 bytes" => receive(100, 200);
+    "queue: per datagram of 1,400 bytes" => queue(1_400, 200);
+    "recvmsg: 1,400 bytes" => receive(1_400, 200);
+    "queue: per datagram of 60,000 bytes" => queue(60_000, 10);
+    "recvmsg: 60,000 bytes" => receive(60_000, 10);
+    "restore of a queue: per datagram of 100 bytes" => requeue(100, 200);
+    "send over loopback: 100 bytes" => arrive(100, 200);
+    "restore of a queue: per datagram of 1,400 bytes" => requeue(1_400, 200);
+    "send over loopback: 1,400 bytes" => arrive(1_400, 200);
+    "restore of a queue: per datagram of 60,000 bytes" => requeue(60_000, 10);
+    "send over loopback: 60,000 bytes" => arrive(60_000, 10);
+}
+
+/// Numbers of operations and attributes, as in the specification.
+mod number {
+    pub const DUMP: u8 = 1;
+    pub const RESTORE: u8 = 2;
+    pub const QUEUE: u8 = 4;
+    pub const SOCK_FD: u16 = 4;
+    pub const TRANSACTION: u16 = 66;
+    pub const DATAGRAM: u16 = 61;
+    pub const PAYLOAD: u16 = 62;
+    pub const QUEUE_LEN: u16 = 70;
+}
+
+/// Where the sockets are that are somewhere.
+const PORT: u16 = 700;
+
+fn udp() -> Result<OwnedFd> {
+    Ok(sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?)
+}
+
+fn with(which: Which) -> Result<OwnedFd> {
+    let socket = udp()?;
+    which.set(&socket)?;
+    Ok(socket)
+}
+
+fn of(socket: &OwnedFd) -> RawAttr {
+    RawAttr::u32(number::SOCK_FD, socket.as_raw_fd().cast_unsigned())
+}
+
+/// The least that a request of generic netlink takes: there is no such operation.
+fn floor() -> Result<u64> {
+    let mut family = Family::new()?;
+    let message = family.request(0xfe, &[])?;
+    count(100, || {
+        family.answer(&message)?;
+        Ok(())
+    })
+}
+
+fn dump(which: Which) -> Result<u64> {
+    let socket = with(which)?;
+    let mut family = Family::new()?;
+    let message = family.request(number::DUMP, &[of(&socket)])?;
+    count(100, || family.done(&message))
+}
+
+fn dump_by_calls(which: Which) -> Result<u64> {
+    let socket = with(which)?;
+    count(100, || {
+        which.get(&socket);
+        sys::names(&socket);
+        Ok(())
+    })
+}
+
+/// What a dump says of a socket, as a request that makes another one. Of the options of the RFC
+/// alone, no others are in it.
+fn image(family: &mut Family, which: Which, bound: bool) -> Result<Vec<RawAttr>> {
+    let socket = with(which)?;
+    if bound {
+        sys::bind(&socket, PORT)?;
+    }
+    let message = family.request(number::DUMP, &[of(&socket)])?;
+    let mut attrs = family.attrs(&message)?;
+    if which != Which::All {
+        // Family, type, protocol, state, addresses and which of them were chosen.
+        let needed = |number| matches!(number, 2 | 3 | 25..=32);
+        let rfc = |number| which == Which::Rfc && number <= 22;
+        attrs.retain(|attr| needed(attr.number()) || rfc(attr.number()));
+    }
+    Ok(attrs)
+}
+
+/// Takes the new socket out of an answer.
+fn restored(family: &mut Family, message: &Message) -> Result<OwnedFd> {
+    let attrs = family.attrs(message)?;
+    let fd = attrs.iter().find(|attr| attr.number() == number::SOCK_FD);
+    let fd = fd.context("no descriptor")?.payload.as_slice().try_into()?;
+    Ok(sys::adopt(u32::from_ne_bytes(fd)))
+}
+
+fn restore(which: Which, bound: bool) -> Result<u64> {
+    let mut family = Family::new()?;
+    let attrs = image(&mut family, which, bound)?;
+    let message = family.request(number::RESTORE, &attrs)?;
+    // The number is the same each time, so that the answer has not to be looked at.
+    let number = restored(&mut family, &message)?.as_raw_fd().cast_unsigned();
+    count(50, || {
+        family.done(&message)?;
+        drop(sys::adopt(number));
+        Ok(())
+    })
+}
+
+fn socket_and_close(which: Which, bound: bool) -> Result<u64> {
+    count(50, || {
+        let socket = with(which)?;
+        if bound {
+            sys::bind(&socket, PORT)?;
+        }
+        Ok(())
+    })
+}
+
+/// Of all bound sockets of the namespace, each with options of its own.
+fn namespace(sockets: u16) -> Result<u64> {
+    let mut all = Vec::new();
+    for port in 0..sockets {
+        let socket = udp()?;
+        sys::bind(&socket, 2_000 + port)?;
+        all.push(socket);
+    }
+    let mut family = Family::new()?;
+    let message = family.multipart(number::DUMP, &[])?;
+    let whole = count(1, || {
+        let len = family.all(&message)?;
+        ensure!(len > usize::from(sockets) * 200, "only {len} bytes");
+        Ok(())
+    })?;
+    Ok(whole / u64::from(sockets))
+}
+
+/// A bound socket and one that sends to it.
+fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    let (to, from) = (udp()?, udp()?);
+    sys::bind(&to, PORT)?;
+    sys::connect(&from, PORT)?;
+    Ok((to, from))
+}
+
+fn fill(from: &OwnedFd, len: usize, datagrams: u64) -> Result<()> {
+    let payload = vec![7; len];
+    for _ in 0..datagrams {
+        sys::send(from, &payload, 0)?;
+    }
+    Ok(())
+}
+
+/// Without what a queue of no datagrams takes.
+fn queue(len: usize, datagrams: u64) -> Result<u64> {
+    let (to, from) = pair()?;
+    let mut family = Family::new()?;
+    let message = family.multipart(number::QUEUE, &[of(&to)])?;
+    let mut whole = |least: usize| {
+        count(1, || {
+            ensure!(family.all(&message)? > least, "datagrams are missing");
+            Ok(())
+        })
+    };
+    let empty = whole(0)?;
+    fill(&from, len, datagrams)?;
+    Ok((whole(len * usize::try_from(datagrams)?)? - empty) / datagrams)
+}
+
+fn receive(len: usize, datagrams: u64) -> Result<u64> {
+    let (to, from) = pair()?;
+    let mut buffer = vec![0; 1 << 16];
+    let mut control = [0; 256];
+    let mut least = u64::MAX;
+    for _ in 0..ROUNDS {
+        fill(&from, len, datagrams)?;
+        let start = sys::instructions();
+        for _ in 0..datagrams {
+            sys::receive_message(&to, &mut buffer, &mut control, libc::MSG_DONTWAIT)?;
+        }
+        least = least.min(sys::instructions() - start);
+    }
+    Ok(least / datagrams)
+}
+
+fn arrive(len: usize, datagrams: u64) -> Result<u64> {
+    let (to, from) = pair()?;
+    let mut buffer = vec![0; 1 << 16];
+    let payload = vec![7; len];
+    let mut least = u64::MAX;
+    for _ in 0..ROUNDS {
+        let start = sys::instructions();
+        for _ in 0..datagrams {
+            sys::send(&from, &payload, 0)?;
+        }
+        least = least.min(sys::instructions() - start);
+        for _ in 0..datagrams {
+            sys::receive(&to, &mut buffer, libc::MSG_DONTWAIT)?;
+        }
+    }
+    Ok(least / datagrams)
+}
+
+/// Without what a transaction of no datagrams takes.
+fn requeue(len: usize, datagrams: u64) -> Result<u64> {
+    let (to, from) = pair()?;
+    let mut family = Family::new()?;
+    let dump = family.request(number::DUMP, &[of(&to)])?;
+    let state = family.attrs(&dump)?;
+    ensure!(
+        state.iter().all(|attr| attr.number() != number::QUEUE_LEN),
+        "something waits"
+    );
+    fill(&from, len, datagrams)?;
+    let contents = all_attrs(number::QUEUE, &[of(&to)])?;
+    drop(to);
+    drop(from);
+
+    let empty = transaction(&mut family, &state, &[])?;
+    Ok((transaction(&mut family, &state, &contents)? - empty) / datagrams)
+}
+
+/// A whole transaction, and that its socket is closed.
+fn transaction(family: &mut Family, state: &[RawAttr], contents: &[RawAttr]) -> Result<u64> {
+    let part =
+        |part, attrs: &[RawAttr]| [&[RawAttr::u32(number::TRANSACTION, part)], attrs].concat();
+    let begin = family.request(number::RESTORE, &part(1, state))?;
+    let commit = family.request(number::RESTORE, &part(3, &[]))?;
+    // As much in a message as a socket sends at once; each datagram is whole in one.
+    let mut queues = Vec::new();
+    let mut some = Vec::new();
+    let mut len = 0;
+    for attr in contents {
+        let begins = attr.number() == number::DATAGRAM;
+        ensure!(begins || attr.number() == number::PAYLOAD, "something else");
+        if begins && len > 32_768 {
+            queues.push(family.request(number::RESTORE, &part(2, &some))?);
+            some.clear();
+            len = 0;
+        }
+        len += attr.payload.len();
+        some.push(attr.clone());
+    }
+    if !some.is_empty() {
+        queues.push(family.request(number::RESTORE, &part(2, &some))?);
+    }
+    let socket = |family: &mut Family| {
+        family.done(&begin)?;
+        for queue in &queues {
+            family.silent(queue)?;
+        }
+        restored(family, &commit)
+    };
+    let number = socket(family)?.as_raw_fd().cast_unsigned();
+    count(5, || {
+        family.done(&begin)?;
+        for queue in &queues {
+            family.silent(queue)?;
+        }
+        family.done(&commit)?;
+        drop(sys::adopt(number));
+        Ok(())
+    })
+}

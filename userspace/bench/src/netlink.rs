@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests that are made before anything is counted, and answers that are not looked at while it
+//! is.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Result, ensure};
+use inetcr::{Client, RawAttr};
+
+use crate::sys;
+
+/// `NLM_F_REQUEST`, and `NLM_F_DUMP`
+const REQUEST: u16 = 1;
+const DUMP: u16 = 0x300;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const HEADER: usize = 16;
+const GENL_HEADER: usize = 4;
+
+/// A netlink socket of the family.
+pub struct Family {
+    socket: OwnedFd,
+    id: u16,
+    version: u8,
+    buffer: Vec<u8>,
+}
+
+/// A request.
+pub struct Message(Vec<u8>);
+
+impl Family {
+    pub fn new() -> Result<Self> {
+        let client = Client::new()?;
+        Ok(Self {
+            socket: sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_GENERIC)?,
+            id: client.family_id(),
+            version: u8::try_from(client.family_version())?,
+            buffer: vec![0; 1 << 17],
+        })
+    }
+
+    fn message(&self, command: u8, flags: u16, attrs: &[RawAttr]) -> Result<Message> {
+        let attrs = RawAttr::encode_all(attrs);
+        let len = u32::try_from(HEADER + GENL_HEADER + attrs.len())?;
+        let mut bytes = Vec::new();
+        bytes.extend(len.to_ne_bytes());
+        bytes.extend(self.id.to_ne_bytes());
+        bytes.extend((REQUEST | flags).to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend([command, self.version, 0, 0]);
+        bytes.extend(attrs);
+        Ok(Message(bytes))
+    }
+
+    /// A request that has one answer.
+    pub fn request(&self, command: u8, attrs: &[RawAttr]) -> Result<Message> {
+        self.message(command, 0, attrs)
+    }
+
+    /// A request that is answered by any number of messages.
+    pub fn multipart(&self, command: u8, attrs: &[RawAttr]) -> Result<Message> {
+        self.message(command, DUMP, attrs)
+    }
+
+    /// Sends a request, and receives its answer.
+    pub fn answer(&mut self, message: &Message) -> Result<&[u8]> {
+        sys::send(&self.socket, &message.0, 0)?;
+        let len = sys::receive(&self.socket, &mut self.buffer, 0)?;
+        Ok(&self.buffer[..len])
+    }
+
+    /// The same, where the answer has to be one that is no error.
+    pub fn done(&mut self, message: &Message) -> Result<()> {
+        let answer = self.answer(message)?;
+        ensure!(kind(answer) != NLMSG_ERROR, "refused: {:?}", &answer[..20]);
+        Ok(())
+    }
+
+    /// Sends a request that has no answer unless it fails.
+    pub fn silent(&mut self, message: &Message) -> Result<()> {
+        sys::send(&self.socket, &message.0, 0)?;
+        Ok(())
+    }
+
+    /// Sends a request, and receives all of its answer; gives how many bytes it has.
+    pub fn all(&mut self, message: &Message) -> Result<usize> {
+        sys::send(&self.socket, &message.0, 0)?;
+        let mut all = 0;
+        loop {
+            let len = sys::receive(&self.socket, &mut self.buffer, 0)?;
+            all += len;
+            // The end has a message to itself, or comes behind others.
+            let mut rest = &self.buffer[..len];
+            while rest.len() >= HEADER {
+                match kind(rest) {
+                    NLMSG_DONE => return Ok(all),
+                    NLMSG_ERROR => anyhow::bail!("refused: {:?}", &rest[..20]),
+                    _ => {}
+                }
+                let len = u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
+                rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+
+    /// The attributes of an answer.
+    pub fn attrs(&mut self, message: &Message) -> Result<Vec<RawAttr>> {
+        let answer = self.answer(message)?;
+        ensure!(kind(answer) != NLMSG_ERROR, "refused: {:?}", &answer[..20]);
+        Ok(RawAttr::decode_all(&answer[HEADER + GENL_HEADER..])?)
+    }
+}
+
+/// The attributes of all messages of an answer.
+pub fn all_attrs(command: u8, attrs: &[RawAttr]) -> Result<Vec<RawAttr>> {
+    let messages = Client::new()?.raw_multipart(command, attrs)?;
+    Ok(messages.concat())
+}
+
+fn kind(message: &[u8]) -> u16 {
+    u16::from_ne_bytes([message[4], message[5]])
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! System calls, as they are.
+#![expect(unsafe_code, reason = "system calls and the clock of the processor")]
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+/// Instructions since the machine was started. With `-icount shift=0` each takes a nanosecond, and
+/// the time stamp counter of QEMU counts these.
+pub fn instructions() -> u64 {
+    // SAFETY: every x86-64 processor has it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+fn check(result: i64) -> io::Result<i64> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+fn mount(kind: &CStr, at: &CStr) -> io::Result<()> {
+    // SAFETY: C strings, and no data.
+    check(i64::from(unsafe {
+        libc::mkdir(at.as_ptr(), 0o755);
+        libc::mount(
+            kind.as_ptr(),
+            at.as_ptr(),
+            kind.as_ptr(),
+            0,
+            std::ptr::null(),
+        )
+    }))?;
+    Ok(())
+}
+
+/// Makes of a machine that was just started one on which sockets can be measured.
+pub fn prepare() -> io::Result<()> {
+    mount(c"proc", c"/proc")?;
+    let limit = libc::rlimit {
+        rlim_cur: 1 << 20,
+        rlim_max: 1 << 20,
+    };
+    // SAFETY: one rlimit.
+    check(i64::from(unsafe {
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)
+    }))?;
+    for (sysctl, value) in [
+        ("net/core/rmem_max", "8388608"),
+        ("net/core/rmem_default", "4194304"),
+        ("net/ipv4/ip_local_port_range", "1024 65000"),
+    ] {
+        std::fs::write(format!("/proc/sys/{sysctl}"), value)?;
+    }
+    up(b"lo")
+}
+
+/// `SIOCSIFFLAGS`
+fn up(name: &[u8]) -> io::Result<()> {
+    let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
+    // SAFETY: it consists of integers and pointers.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name) {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).unwrap_or_default();
+    // SAFETY: one ifreq.
+    check(i64::from(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
+    }))?;
+    Ok(())
+}
+
+/// Switches the machine off, or starts it again, which QEMU is told to take for the same.
+pub fn end() -> ! {
+    // SAFETY: no pointers. Nothing has to be written before.
+    unsafe {
+        libc::reboot(libc::RB_AUTOBOOT);
+        libc::_exit(0)
+    }
+}
+
+pub fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::socket(family, kind, protocol) };
+    check(i64::from(fd))?;
+    // SAFETY: the kernel just made it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Owns a descriptor that the kernel has made for this process.
+pub fn adopt(fd: u32) -> OwnedFd {
+    // SAFETY: it is from an answer of the kernel, and nobody owns it yet.
+    unsafe { OwnedFd::from_raw_fd(fd.cast_signed()) }
+}
+
+pub fn send(fd: &OwnedFd, bytes: &[u8], flags: i32) -> io::Result<()> {
+    // SAFETY: the kernel reads the bytes.
+    check(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) } as i64)?;
+    Ok(())
+}
+
+pub fn receive(fd: &OwnedFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+    // SAFETY: the kernel writes into the buffer.
+    let len = check(unsafe {
+        libc::recv(
+            fd.as_raw_fd(),
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            flags,
+        )
+    } as i64)?;
+    Ok(usize::try_from(len).unwrap_or_default())
+}
+
+/// `getsockopt(2)`; an option that the socket has not got is an error, which costs as much.
+pub fn get(fd: &OwnedFd, level: i32, option: i32, buffer: &mut [u8]) {
+    let mut len = libc::socklen_t::try_from(buffer.len()).unwrap_or_default();
+    // SAFETY: the kernel writes no more into the buffer than its length.
+    unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            option,
+            buffer.as_mut_ptr().cast(),
+            &raw mut len,
+        );
+    }
+}
+
+pub fn set(fd: &OwnedFd, level: i32, option: i32, value: &[u8]) -> io::Result<()> {
+    let len = libc::socklen_t::try_from(value.len()).unwrap_or_default();
+    // SAFETY: the kernel reads the value.
+    check(i64::from(unsafe {
+        libc::setsockopt(fd.as_raw_fd(), level, option, value.as_ptr().cast(), len)
+    }))?;
+    Ok(())
+}
+
+/// The address 127.0.0.1 with a port.
+fn localhost(port: u16) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: 2,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr {
+            s_addr: 0x7f00_0001_u32.to_be(),
+        },
+        sin_zero: [0; 8],
+    }
+}
+
+/// The size of `struct sockaddr_in`.
+const ADDR_LEN: libc::socklen_t = 16;
+
+pub fn bind(fd: &OwnedFd, port: u16) -> io::Result<()> {
+    let address = localhost(port);
+    // SAFETY: one sockaddr_in.
+    check(i64::from(unsafe {
+        libc::bind(fd.as_raw_fd(), (&raw const address).cast(), ADDR_LEN)
+    }))?;
+    Ok(())
+}
+
+pub fn connect(fd: &OwnedFd, port: u16) -> io::Result<()> {
+    let address = localhost(port);
+    // SAFETY: one sockaddr_in.
+    check(i64::from(unsafe {
+        libc::connect(fd.as_raw_fd(), (&raw const address).cast(), ADDR_LEN)
+    }))?;
+    Ok(())
+}
+
+/// What CRIU asks beside the options: both names, the flags and the owner of the file.
+pub fn names(fd: &OwnedFd) {
+    let mut address = localhost(0);
+    let mut len = ADDR_LEN;
+    let mut owner = [0_i32; 2];
+    let raw = fd.as_raw_fd();
+    // SAFETY: the kernel writes one sockaddr_in, and one f_owner_ex.
+    unsafe {
+        libc::getsockname(raw, (&raw mut address).cast(), &raw mut len);
+        libc::getpeername(raw, (&raw mut address).cast(), &raw mut len);
+        libc::fcntl(raw, libc::F_GETFL);
+        libc::fcntl(raw, F_GETOWN_EX, owner.as_mut_ptr());
+        libc::fcntl(raw, F_GETSIG);
+    }
+}
+
+const F_GETOWN_EX: i32 = 16;
+const F_GETSIG: i32 = 11;
+
+/// `recvmsg(2)` with room for control messages.
+pub fn receive_message(
+    fd: &OwnedFd,
+    buffer: &mut [u8],
+    control: &mut [u8],
+    flags: i32,
+) -> io::Result<()> {
+    let mut name = localhost(0);
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: it consists of integers and pointers.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = (&raw mut name).cast();
+    message.msg_namelen = ADDR_LEN;
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = control.len();
+    // SAFETY: all that the message points to is there, and as long as it says.
+    check(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) } as i64)?;
+    Ok(())
+}

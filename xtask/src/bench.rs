@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `bench`: what checkpoint and restore cost, in instructions of the guest.
+//!
+//! QEMU counts them (`-icount`), whatever else the host does, so that they are the same again. The
+//! machine is as plain as it can be: one processor of a fixed kind, an initramfs with one program
+//! and nothing from the host.
+
+use crate::{
+    build,
+    ctx::{
+        Ctx,
+        Flavour, //
+    },
+    needs::Group,
+    report::Folder,
+    setup,
+    ui::{
+        self,
+        Step, //
+    },
+    userspace,
+};
+use anyhow::{
+    Context,
+    Result,
+    bail, //
+};
+use cpio::newc;
+use fs_err as fs;
+use std::{
+    collections::BTreeMap,
+    io::{
+        BufRead as _,
+        BufReader, //
+    },
+    path::Path,
+    process::{
+        Command,
+        ExitCode,
+        Stdio, //
+    },
+};
+
+/// The figures that are expected, in the repository.
+const FIGURES: &str = "userspace/bench/figures.json";
+
+/// By how much a case may be dearer, in percent.
+const MORE: u64 = 2;
+
+/// How long the machine may live, in seconds.
+const LIFE: &str = "1800";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Fail if a case has become more than 2% dearer than the figures in the repository.
+    #[arg(long)]
+    check: bool,
+    /// Write the figures into the repository.
+    #[arg(long, conflicts_with = "check")]
+    update: bool,
+}
+
+/// Instructions by the name of the case, and the order of the cases.
+type Figures = BTreeMap<String, u64>;
+
+pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    setup::require(ctx, &[Group::Build, Group::Vm])?;
+    let kernel = build::kernel(ctx, Flavour::Default)?;
+    let program = userspace::build_static(ctx, "bench")?;
+    let folder = Folder::new(ctx, "bench", None, false)?;
+    let initramfs = folder.file("initramfs");
+    write_initramfs(&program, &initramfs)?;
+
+    let known = known(ctx)?;
+    let figures = count(&kernel.image, &initramfs, &folder, &known)?;
+    fs::remove_file(&initramfs)?;
+    let text = serde_json::to_string_pretty(&figures)? + "\n";
+    fs::write(folder.file("figures.json"), &text)?;
+    ui::note(&format!("results: {}", folder.path.display()));
+    if args.update {
+        fs::write(ctx.repo(FIGURES), &text)?;
+        ui::note(&format!("{FIGURES}: written"));
+    }
+    if !args.check {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let wrong = dearer(&known, &figures);
+    for line in &wrong {
+        println!("{line}");
+    }
+    println!(
+        "{} passed, {} failed",
+        figures.len().saturating_sub(wrong.len()),
+        wrong.len()
+    );
+    Ok(ExitCode::from(u8::from(!wrong.is_empty())))
+}
+
+fn known(ctx: &Ctx) -> Result<Figures> {
+    let path = ctx.repo(FIGURES);
+    if !path.exists() {
+        return Ok(Figures::new());
+    }
+    serde_json::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())
+}
+
+/// The program as the first process, and nothing else.
+fn write_initramfs(program: &Path, to: &Path) -> Result<()> {
+    let content = fs::read(program)?;
+    let len = u32::try_from(content.len())?;
+    let file = fs::File::create(to)?;
+    let mut entry = newc::Builder::new("init").mode(0o100_755).write(file, len);
+    std::io::Write::write_all(&mut entry, &content)?;
+    newc::trailer(entry.finish()?)?;
+    Ok(())
+}
+
+/// Runs the machine, and prints each figure as it comes.
+fn count(kernel: &Path, initramfs: &Path, folder: &Folder, known: &Figures) -> Result<Figures> {
+    let step = Step::new("count instructions (QEMU, TCG with -icount)");
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", LIFE, "qemu-system-x86_64"]);
+    command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]);
+    command.args(["-cpu", "qemu64", "-smp", "1", "-m", "1024", "-nodefaults"]);
+    command.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
+    command.arg("-kernel").arg(kernel);
+    command.arg("-initrd").arg(initramfs);
+    command.args([
+        "-append",
+        "console=ttyS0 loglevel=4 panic=-1 oops=panic nokaslr kunit.enable=0",
+    ]);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start QEMU: `cargo xtask doctor` says what is missing")?;
+    let mut log = folder.log("console.log")?;
+    let mut figures = Figures::new();
+    let mut done = false;
+    let output = child.stdout.take().context("no output")?;
+    let mut lines = Vec::new();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        let line = line.trim_end();
+        log.line(line);
+        if let Some((name, number)) = line
+            .strip_prefix("bench ")
+            .and_then(|line| line.rsplit_once(' '))
+        {
+            let number: u64 = number.parse().with_context(|| line.to_owned())?;
+            let was = known.get(name).filter(|was| **was != number);
+            let was = was.map_or(String::new(), |was| format!("  (was {was})"));
+            println!("{number:>12}  {name}{was}");
+            figures.insert(name.to_owned(), number);
+        } else if line == "done" {
+            done = true;
+        } else if !line.is_empty() {
+            lines.push(line.to_owned());
+        }
+    }
+    child.wait()?;
+    if !done || figures.is_empty() {
+        let last: Vec<_> = lines.iter().rev().take(15).rev().cloned().collect();
+        bail!("the machine did not come to its end:\n{}", last.join("\n"));
+    }
+    step.done(&format!("{} cases", figures.len()));
+    Ok(figures)
+}
+
+/// What has become dearer, or is not there.
+fn dearer(known: &Figures, figures: &Figures) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, number) in figures {
+        match known.get(name) {
+            None => wrong.push(format!("{name}: not in {FIGURES} (--update writes it)")),
+            Some(was) if number * 100 > was * (100 + MORE) => {
+                wrong.push(format!("{name}: {number}, was {was}"));
+            }
+            Some(_) => {}
+        }
+    }
+    for name in known.keys().filter(|name| !figures.contains_key(*name)) {
+        wrong.push(format!("{name}: not counted any more"));
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dearer_is_told() {
+        let of = |pairs: &[(&str, u64)]| -> Figures {
+            pairs
+                .iter()
+                .map(|(name, number)| ((*name).to_owned(), *number))
+                .collect()
+        };
+        let known = of(&[("dump", 1000), ("restore", 1000), ("queue", 1000)]);
+        let now = of(&[("dump", 1020), ("restore", 1021), ("new", 1)]);
+        let wrong = dearer(&known, &now);
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
+        assert!(wrong.iter().any(|line| line.starts_with("restore")));
+        assert!(wrong.iter().any(|line| line.starts_with("new")));
+        assert!(wrong.iter().any(|line| line.starts_with("queue")));
+    }
+}
