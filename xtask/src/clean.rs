@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `clean`: remove what was built.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! What a kernel says when something is wrong with it.
 //!
 //! A complaint anywhere on the console makes a run red, whatever the tests say. The patterns are

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `config`: the kernel's configuration out of the fragments in `images/`.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! What every command needs to know: where things are and what was asked for.
 
 use anyhow::{

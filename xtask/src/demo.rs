@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `demo`: a socket is dumped, closed and restored in front of the reader.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `doctor`: what this machine has, what it lacks, and what brings it.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Long-running programs: their whole output in a file, their progress on the screen.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `fetch`: the kernel sources, from the pin's Debian package or from `--linux`.
 
 mod given;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Files that are never half-written, and the hashes that name them.
 
 use anyhow::{

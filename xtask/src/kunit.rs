@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The tests inside the kernel: KUnit suites and doctests, which run at boot and print on the
 //! console.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `lint`: everything that can be checked without running the kernel. Only what is ours counts:
 //! Linux has warnings of its own.
 

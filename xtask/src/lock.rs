@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! One run at a time, where two would harm each other.
 
 use crate::ui;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `linux-patches/series.toml`: which commit everything belongs to.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The prerequisites: one table, which `doctor` shows and `setup` works off.
 
 use crate::{

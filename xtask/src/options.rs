@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Whether every socket option of the kernel is either carried or documented as one that is not.
 //!
 //! The options are those of the kernel's uAPI headers. Carried is what the subsystem's Rust code

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `linux-patches/pin.toml`: the kernel that everything is made for.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `refresh`: what a developer edited in the working tree goes back into `linux-patches/` and
 //! `net/`: the reverse of `tree`.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The results folder: everything that a person or a CI needs to look at a run again.
 
 mod junit;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `series`: what netdev takes, made from the manifest.
 //!
 //! The commits are made in a git repository that holds only the files which the patches edit, as
@@ -60,6 +62,9 @@ pub struct Args {
     /// Build the kernel after each commit.
     #[arg(long)]
     build_each: bool,
+    /// Begin --build-each with this commit, counted from 1.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "build_each")]
+    from: usize,
     /// Sign off, as the person that git is configured for. Without it there is no sign-off: the
     /// person who sends the series signs.
     #[arg(long)]
@@ -93,7 +98,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         good &= check(ctx, &patches)?;
     }
     if args.build_each {
-        build_each(ctx)?;
+        build_each(ctx, args.from)?;
     }
     Ok(ExitCode::from(u8::from(!good)))
 }
@@ -222,10 +227,15 @@ pub fn check(ctx: &Ctx, patches: &[PathBuf]) -> Result<bool> {
 }
 
 /// Builds the kernel of the default flavour after each commit, in its usual place.
-fn build_each(ctx: &Ctx) -> Result<()> {
+fn build_each(ctx: &Ctx, from: usize) -> Result<()> {
     let tools = Toolchain::find(ctx)?;
     let (manifest, present) = manifest::load(ctx)?;
-    for count in 1..=manifest.commits.len() {
+    ensure!(
+        (1..=manifest.commits.len()).contains(&from),
+        "--from: the series has {} commits",
+        manifest.commits.len()
+    );
+    for count in from..=manifest.commits.len() {
         let commits = &manifest.commits[..count];
         let id = &commits[count - 1].id;
         ui::note(&format!(

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `setup`: bring what is missing.
 
 use crate::{

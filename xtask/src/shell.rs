@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `shell`: a shell in a VM, for a person.
 
 use crate::{

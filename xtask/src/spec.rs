@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `spec`: the YNL specification is the source of the interface; the uAPI header is made from it
 //! by the kernel's own generator, and the names in Rust have to follow.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The programs that build the kernel, and how make is called with them.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `tree`: the working tree: the sources with the patches applied and the new files in place.
 //!
 //! It is kept in the cache and only ever brought up to date, file by file, so that make rebuilds

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! What the reader sees. Everything here goes to stderr: stdout is for results.
 
 use indicatif::{

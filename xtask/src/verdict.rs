@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Whether a run was good, from everything that is known of it.
 //!
 //! One place decides, for the tests and for the harness's own test of itself alike.

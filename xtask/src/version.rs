@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Version numbers as programs print them.
 
 use std::fmt;

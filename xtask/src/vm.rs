@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Virtual machines: virtme-ng describes the machine, this module starts, watches and ends it.
 //!
 //! virtme-ng gives the command line for QEMU: the host's root over 9p, the processor, the devices.

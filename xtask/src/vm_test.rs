@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! `vm-test`: the tests, in a guest that runs the kernel.
 
 pub mod screen;
@@ -201,7 +203,7 @@ fn job(ctx: &Ctx, args: &Args, programs: &Programs, deadlines: &Deadlines) -> Re
     if only_in_kernel(args) {
         return Ok(Job::new(Path::new("/bin/true"), Vec::<String>::new()));
     }
-    let mut arguments = vec!["--ktap".to_owned()];
+    let mut arguments = Vec::new();
     if let Some(filter) = &args.filter {
         arguments.extend(["--filter".to_owned(), filter.clone()]);
     }

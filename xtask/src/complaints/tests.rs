@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 use super::*;
 
 fn kinds(console: &str) -> Vec<&'static str> {

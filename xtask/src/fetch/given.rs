@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A kernel that the user names by `--linux`.
 
 use super::Source;

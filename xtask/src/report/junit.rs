@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! JUnit, which CI systems read.
 
 use crate::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! git, as `series` uses it.
 
 use super::message;

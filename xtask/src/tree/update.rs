@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Bringing the files of the working tree up to date, one by one, without touching what has not
 //! changed and without losing what somebody edited there.
 

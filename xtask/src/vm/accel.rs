@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! Whether KVM can be used. That `/dev/kvm` opens says little: there are machines where it makes
 //! guests that die in their first second. So a guest is started once, and seen alive or not.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! What `vminit` reports.
 
 /// The lines of the control port, read.

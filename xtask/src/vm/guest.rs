@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! A running guest: its ways out, its deadlines, its end.
 //!
 //! Four ways lead out of a guest, each a socket of its own: the console (kernel messages only),

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The command line of QEMU as virtme-ng gives it, and what is changed in it.
 
 use anyhow::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! The process of a virtual machine.
 
 use crate::vm::line::Line;

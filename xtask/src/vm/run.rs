@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! One guest from its start to its results: what it is started with is written into a folder, and
 //! so is what comes out of it.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0
+
 //! What is shown and kept while the guest runs.
 
 use crate::{
