@@ -16,8 +16,8 @@
 //!   `reuseport.rs`, that of a group of sockets; `membership.rs`, the multicast groups.
 //! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not
 //!   carried; `loss.rs`, what of that may be left out.
-//! - `datagram.rs`, the datagrams that wait to be received; `errqueue.rs`, what makes one of them an
-//!   error; `cork.rs`, the one that waits to be sent.
+//! - `datagram.rs`, the datagrams that wait to be received; `errqueue.rs`, what makes one of them
+//!   an error; `cork.rs`, the one that waits to be sent.
 //! - `map.rs`, the devices and addresses that have others in their places where it is restored.
 //!
 //! What is done with it: `select.rs` finds a socket; `dump.rs`, `many.rs` for many sockets at once,

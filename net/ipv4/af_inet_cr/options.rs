@@ -515,7 +515,8 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
     socket(uapi::AF_INET_CR_ATTR_ERROR, "SO_ERROR", 0, Volatile, Limits,
         Field(|sock| sock.err().unsigned_abs(), internals::set_err, ErrorInfo::MAX_ERRNO)),
     socket(uapi::AF_INET_CR_ATTR_SOFT_ERROR, "a soft error", 0, Volatile, Limits,
-        Field(|sock| sock.err_soft().unsigned_abs(), internals::set_err_soft, ErrorInfo::MAX_ERRNO)),
+        Field(|sock| sock.err_soft().unsigned_abs(), internals::set_err_soft,
+            ErrorInfo::MAX_ERRNO)),
 
     udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_CORK,
         "UDP_CORK", uapi::UDP_CORK, Last, UdpFlag::CORK),

@@ -54,7 +54,6 @@ impl Capability {
 
     /// Raw access to the network.
     pub const NET_RAW: Capability = Capability(bindings::CAP_NET_RAW as c_int);
-
 }
 
 /// A request to a generic netlink family (`struct sk_buff` and `struct genl_info`).
@@ -210,8 +209,9 @@ impl<'a> Request<'a> {
 
         // SAFETY: Credentials are valid as long as there is a reference to them, and so is their
         // user namespace.
-        let (user_ns, mut rights) =
-            unsafe { ((*sender.as_ptr()).user_ns, (*sender.as_ptr()).cap_effective.val) };
+        let user_ns = unsafe { (*sender.as_ptr()).user_ns };
+        // SAFETY: As above.
+        let mut rights = unsafe { (*sender.as_ptr()).cap_effective.val };
         while rights != 0 {
             // CAST: Less than 64.
             let capability = rights.trailing_zeros() as c_int;

@@ -63,9 +63,9 @@ pub struct SocketFile {
 // SAFETY: The reference to a file may be dropped by any task.
 unsafe impl Send for SocketFile {}
 
-// SAFETY: Threads that share an open file call all of this in parallel: what reads fields reads each
-// at once; what changes the file takes its locks (`f_lock`, that of `f_owner`); options and the
-// shutdown go through the functions of the system calls, and the rest through the socket lock.
+// SAFETY: Threads that share an open file call all of this in parallel: what reads fields reads
+// each at once; what changes the file takes its locks (`f_lock`, that of `f_owner`); options and
+// the shutdown go through the functions of the system calls, and the rest through the socket lock.
 unsafe impl Sync for SocketFile {}
 
 impl SocketFile {
@@ -209,7 +209,8 @@ impl SocketFile {
     /// Tells whether there are other references to the file: some process may have it open, or get
     /// it in a message.
     ///
-    /// The answer is final if it is no, unless the socket can be [found](Self::from_sock) otherwise.
+    /// The answer is final if it is no, unless the socket can be [found](Self::from_sock)
+    /// otherwise.
     #[inline]
     pub fn is_shared(&self) -> bool {
         // SAFETY: The file is valid, since there is a reference to it.

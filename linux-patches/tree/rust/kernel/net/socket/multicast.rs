@@ -244,11 +244,7 @@ impl SourceFilter {
             // SAFETY: The socket is valid and locked, and so is RTNL, in this order; it is an IP
             // one, as `new()` has checked of it. The filter has as many sources as it says.
             to_result(unsafe {
-                bindings::ip_mc_msfilter(
-                    sk.as_ptr(),
-                    self.filter.as_mut_ptr().cast(),
-                    self.ifindex,
-                )
+                bindings::ip_mc_msfilter(sk.as_ptr(), self.filter.as_mut_ptr().cast(), self.ifindex)
             })?;
             if !hears_nobody {
                 return Ok(());

@@ -55,8 +55,10 @@ fn wakes_a_reader() -> Result<()> {
 
 /// Who sleeps in `poll(2)` is told what there is: datagrams, errors, completed sends.
 fn wakes_poll() -> Result<()> {
+    type Original = fn() -> Result<UdpSocket>;
+
     let mut client = cr::client()?;
-    let sockets: [(fn() -> Result<UdpSocket>, i16); 3] = [
+    let sockets: [(Original, i16); 3] = [
         (|| holding(&[b"x"]), libc::POLLIN),
         (|| kinds::made("too_long_here"), libc::POLLERR),
         (|| kinds::made("zerocopy_once"), libc::POLLERR),
