@@ -86,7 +86,8 @@ fn of_part(faulty: Part) -> Result<()> {
     })?;
     println!("{refused} refused, {reported} reported");
     ensure!(refused > 0, "none was refused");
-    ensure!(faulty == Part::Queue || reported > 0, "none was reported");
+    // The first part may have nothing to report: what this state needs is allocated before.
+    ensure!(faulty != Part::Commit || reported > 0, "none was reported");
     Ok(())
 }
 
