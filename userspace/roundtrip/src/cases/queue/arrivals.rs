@@ -257,9 +257,24 @@ fn told_of_drops() -> Result<()> {
         control.any(|one| (one.0, one.1) == (SOL_SOCKET, SO_RXQ_OVFL)),
         "nobody was told: {expected:02x?}"
     );
+    let dropped = drops(&original)?;
+    ensure!(dropped > 0, "nothing was dropped");
     drop(original);
     let copy = queued.restore(&mut client)?;
+    // What was kept out while the transaction was open does not count.
+    let found = drops(&copy)?;
+    ensure!(found == dropped, "{dropped} dropped, the copy says {found}");
     same_messages(&expected, &drain(&copy)?)
+}
+
+/// The count of drops, by `SO_MEMINFO`.
+fn drops(socket: &UdpSocket) -> Result<u32> {
+    const SO_MEMINFO: i32 = 55;
+    const SK_MEMINFO_DROPS: usize = 8;
+
+    let info = socket::get(socket, SOL_SOCKET, SO_MEMINFO, 36)?;
+    let drops = info.get(SK_MEMINFO_DROPS * 4..).unwrap_or_default();
+    Ok(u32::from_ne_bytes(drops.try_into()?))
 }
 
 /// A reader that asked for nothing when the datagram came, and does so before it reads.

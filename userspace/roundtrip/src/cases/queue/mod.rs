@@ -6,7 +6,7 @@ pub mod arrivals;
 mod devices;
 pub mod ends;
 mod faults;
-mod parts;
+pub mod parts;
 mod peeks;
 mod privileges;
 mod refusals;

@@ -28,18 +28,22 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Each part has its own attributes.
-fn of_another_part() -> Result<()> {
-    let mut good = Good::new()?;
-    let mine = |part: Part, number: u16| match number {
+/// Whether a part behind the first may have an attribute.
+pub fn may_have(part: Part, number: u16) -> bool {
+    match number {
         attr::TRANSACTION => true,
         attr::DATAGRAM | attr::PAYLOAD => part == Part::Queue,
         _ => false,
-    };
+    }
+}
+
+/// Each part has its own attributes.
+fn of_another_part() -> Result<()> {
+    let mut good = Good::new()?;
     let errno = [libc::EINVAL, libc::ERANGE, libc::EOPNOTSUPP];
     for part in [Part::Queue, Part::Commit, Part::Abort] {
         let rows = SOCKET.iter().filter(|row| row.role != Role::Identity);
-        for row in rows.filter(|row| !mine(part, row.number)) {
+        for row in rows.filter(|row| !may_have(part, row.number)) {
             Part::Begin.send(&mut good.client, &good.dump.0)?;
             let bad = part.of(&[RawAttr::u32(row.number, 0)]);
             let expected = Expected::errno(&errno).attribute(row.number);

@@ -11,6 +11,7 @@ use inetcr::{Amended, RawAttr};
 
 use super::{Donor, commit, is_empty};
 use crate::cases::amend::{bound, request};
+use crate::cases::queue::parts::may_have;
 use crate::cases::queue::traffic::HERE;
 use crate::cases::queue::{drain, piece, port_is_free, same_messages};
 use crate::cr::{self, AMEND, Dump, Expected, Part, attr};
@@ -186,14 +187,9 @@ fn of_another_part() -> Result<()> {
     let mut client = cr::client()?;
     let donor = donor(&mut client)?;
     let target = bound()?;
-    let mine = |part: Part, number: u16| match number {
-        attr::TRANSACTION => true,
-        attr::DATAGRAM | attr::PAYLOAD => part == Part::Queue,
-        _ => false,
-    };
     let errno = [libc::EINVAL, libc::ERANGE, libc::EOPNOTSUPP];
     for part in [Part::Queue, Part::Commit, Part::Abort] {
-        for row in SOCKET.iter().filter(|row| !mine(part, row.number)) {
+        for row in SOCKET.iter().filter(|row| !may_have(part, row.number)) {
             donor.begin(&mut client, &target)?;
             let value = match row.role {
                 // Those are wider.
