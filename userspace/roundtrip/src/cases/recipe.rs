@@ -4,11 +4,9 @@
 //! freeze the owner, plug the way to the socket, dump, close, restore, thaw, release. Nothing that
 //! was sent is lost, and nothing comes twice.
 
-use std::fs::File;
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -22,7 +20,7 @@ use crate::sys::cgroup::Cgroup;
 use crate::sys::link::{self, Plug};
 use crate::sys::namespace::{self, Network};
 use crate::sys::socket;
-use crate::sys::task::{self, Child, memfd};
+use crate::sys::task::{self, Child};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -54,29 +52,28 @@ pub fn with_a_plug(device: &str) -> Result<()> {
 }
 
 /// A number that processes share.
-pub struct Shared(File);
+pub struct Shared(&'static AtomicU32);
 
 impl Shared {
     pub fn new() -> Result<Self> {
-        let file = memfd()?;
-        file.set_len(4)?;
-        Ok(Self(file))
+        let [number] = task::shared(1)? else {
+            unreachable!("not one number")
+        };
+        Ok(Self(number))
     }
 
-    pub fn set(&self, number: u32) -> std::io::Result<()> {
-        self.0.write_all_at(&number.to_ne_bytes(), 0)
+    pub fn set(&self, number: u32) {
+        self.0.store(number, Ordering::Relaxed);
     }
 
-    pub fn get(&self) -> std::io::Result<u32> {
-        let mut number = [0; 4];
-        self.0.read_exact_at(&mut number, 0)?;
-        Ok(u32::from_ne_bytes(number))
+    pub fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
     }
 
     /// Waits until the number has grown by so much.
     pub fn grows_by(&self, more: u32) -> Result<()> {
-        let (from, start) = (self.get()?, Instant::now());
-        while self.get()? < from + more {
+        let (from, start) = (self.get(), Instant::now());
+        while self.get() < from + more {
             ensure!(
                 start.elapsed() < Duration::from_secs(20),
                 "the client sends nothing any more"
@@ -101,12 +98,12 @@ impl Client {
             let run = || -> std::io::Result<()> {
                 let socket = UdpSocket::bind((CLIENT, 0))?;
                 for number in 0_u32.. {
-                    if stop.get()? != 0 {
+                    if stop.get() != 0 {
                         break;
                     }
                     // Those that are refused while there is no service are not counted.
                     while socket.send_to(&number.to_ne_bytes(), SERVICE).is_err() {}
-                    sent.set(number + 1)?;
+                    sent.set(number + 1);
                     std::thread::sleep(Duration::from_micros(200));
                 }
                 Ok(())
@@ -118,23 +115,67 @@ impl Client {
 
     /// Stops it, and tells how many it has sent.
     fn stop(mut self) -> Result<u32> {
-        self.stop.set(1)?;
+        self.stop.set(1);
         let end = self.child.wait(Duration::from_secs(10))?;
         ensure!(end == task::End::Exited(0), "the client: {end:?}");
-        Ok(self.sent.get()?)
+        Ok(self.sent.get())
+    }
+}
+
+/// What services have received, one behind the other.
+///
+/// `recv(2)` itself writes it down: one that is frozen and killed has received a datagram and
+/// written it down, or neither.
+struct Log(&'static [AtomicU32]);
+
+impl Log {
+    /// Where nothing was written yet.
+    const EMPTY: u32 = u32::MAX;
+
+    fn new() -> Result<Self> {
+        let numbers = task::shared(1 << 16)?;
+        for number in numbers {
+            number.store(Self::EMPTY, Ordering::Relaxed);
+        }
+        Ok(Self(numbers))
+    }
+
+    fn len(&self) -> usize {
+        let is_there = |number: &AtomicU32| number.load(Ordering::Relaxed) != Self::EMPTY;
+        self.0.partition_point(is_there)
+    }
+
+    fn receive(&self, socket: &UdpSocket) -> std::io::Result<()> {
+        let free = self
+            .0
+            .get(self.len())
+            .ok_or(std::io::ErrorKind::StorageFull)?;
+        socket::recv_into(socket, free)
+    }
+
+    /// What was written down, once there are so many, or nothing more comes for a while.
+    fn read(&self, count: u32) -> Result<Vec<u32>> {
+        let count = usize::try_from(count)?;
+        let (mut len, mut last) = (self.len(), Instant::now());
+        while len < count && last.elapsed() < Duration::from_secs(3) {
+            std::thread::sleep(Duration::from_millis(5));
+            let now = self.len();
+            if now > len {
+                (len, last) = (now, Instant::now());
+            }
+        }
+        let all = self.0.iter().take(self.len());
+        Ok(all.map(|number| number.load(Ordering::Relaxed)).collect())
     }
 }
 
 /// Starts a service: it writes down what it receives, more slowly than the client sends.
-fn serve(socket: &UdpSocket, log: &File, cgroup: Option<&Cgroup>) -> Result<Child> {
+fn serve(socket: &UdpSocket, log: &Log, cgroup: Option<&Cgroup>) -> Result<Child> {
     let child = task::fork(|| {
         let serve = || -> std::io::Result<std::convert::Infallible> {
             cgroup.map_or(Ok(()), Cgroup::enter)?;
-            let (mut log, mut number) = (log, [0; 4]);
             loop {
-                socket.recv_from(&mut number)?;
-                // The offset is shared, too.
-                log.write_all(&number)?;
+                log.receive(socket)?;
                 std::thread::sleep(Duration::from_millis(2));
             }
         };
@@ -161,10 +202,10 @@ fn warm_up(service: &UdpSocket) -> Result<()> {
 }
 
 /// Waits until the service has received some, and many wait in its socket.
-fn falls_behind(client: &Client, log: &File) -> Result<()> {
+fn falls_behind(client: &Client, log: &Log) -> Result<()> {
     let start = Instant::now();
     loop {
-        let (received, sent) = (log.metadata()?.len() / 4, u64::from(client.sent.get()?));
+        let (received, sent) = (log.len(), usize::try_from(client.sent.get())?);
         if received > 10 && sent > received + 50 {
             return Ok(());
         }
@@ -176,28 +217,11 @@ fn falls_behind(client: &Client, log: &File) -> Result<()> {
     }
 }
 
-/// What was written down, once there are so many, or nothing more comes for a while.
-fn written(log: &File, count: u32) -> Result<Vec<u32>> {
-    let bytes = u64::from(count) * 4;
-    let (mut len, mut last) = (0, Instant::now());
-    while len < bytes && last.elapsed() < Duration::from_secs(3) {
-        std::thread::sleep(Duration::from_millis(5));
-        let now = log.metadata()?.len();
-        if now > len {
-            (len, last) = (now, Instant::now());
-        }
-    }
-    let mut all = vec![0; usize::try_from(log.metadata()?.len())?];
-    log.read_exact_at(&mut all, 0)?;
-    let numbers = all.as_chunks::<4>().0;
-    Ok(numbers.iter().map(|one| u32::from_ne_bytes(*one)).collect())
-}
-
 /// A service in a network namespace of its own, with a client here, and what they are made of.
 struct Scene {
     here: Network,
     there: Network,
-    log: File,
+    log: Log,
     service: Child,
     fd: i32,
     client: Client,
@@ -221,7 +245,7 @@ impl Scene {
         here.enter()?;
         warm_up(&socket)?;
 
-        let (cgroup, log) = (Cgroup::new("recipe").context("cgroup")?, memfd()?);
+        let (cgroup, log) = (Cgroup::new("recipe").context("cgroup")?, Log::new()?);
         let service = serve(&socket, &log, Some(&cgroup))?;
         let fd = socket.as_raw_fd();
         drop(socket);
@@ -267,19 +291,19 @@ fn nothing_is_lost() -> Result<()> {
 
     scene.cgroup.freeze().context("freezing the service")?;
     link::plug("client0", Plug::Buffer)?;
-    let plugged = scene.client.sent.get()?;
+    let plugged = scene.client.sent.get();
 
     let queued = scene.checkpoint()?;
     let waited = queued.dump.u32(attr::QUEUE_LEN).unwrap_or(0);
     // The client does not know of all this.
     scene.client.sent.grows_by(50)?;
     let service = scene.restore(&queued)?;
-    let held_back = scene.client.sent.get()? - plugged;
+    let held_back = scene.client.sent.get() - plugged;
     link::plug("client0", Plug::ReleaseIndefinite)?;
     scene.client.sent.grows_by(50)?;
 
     let sent = scene.client.stop()?;
-    let mut received = written(&scene.log, sent)?;
+    let mut received = scene.log.read(sent)?;
     drop(service);
     link::remove("client0")?;
     // What the plug releases goes by another CPU than what is sent: some overtake others.
@@ -304,7 +328,7 @@ fn without_the_plug() -> Result<()> {
     let service = scene.restore(&queued)?;
     scene.client.sent.grows_by(50)?;
     let sent = scene.client.stop()?;
-    let received = written(&scene.log, sent)?;
+    let received = scene.log.read(sent)?;
     drop(service);
     link::remove("client0")?;
     ensure!(

@@ -5,12 +5,27 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 pub use super::message::{
     Control, Message, receive, receive_into, receive_message, send, send_message, send_to,
 };
 use super::{check, socklen};
+
+/// `recv(2)` of a number, right into memory that is shared.
+pub fn recv_into(fd: &impl AsRawFd, number: &AtomicU32) -> io::Result<()> {
+    // SAFETY: the memory is as long as this, and may change at any time.
+    let len = unsafe {
+        let place = number.as_ptr().cast();
+        libc::recv(fd.as_raw_fd(), place, size_of::<AtomicU32>(), 0)
+    };
+    match usize::try_from(len) {
+        Err(_) => Err(io::Error::last_os_error()),
+        Ok(len) if len < size_of::<AtomicU32>() => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(_) => Ok(()),
+    }
+}
 
 /// `socket(2)`, close-on-exec.
 pub fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {

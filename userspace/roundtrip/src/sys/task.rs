@@ -4,7 +4,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
+use std::{ptr, slice};
 
 use super::check;
 
@@ -56,6 +58,20 @@ pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Child> {
         pidfd,
         status: None,
     })
+}
+
+/// Memory that is shared with the children of the caller: numbers that are 0.
+pub fn shared(count: usize) -> io::Result<&'static [AtomicU32]> {
+    let len = count * size_of::<AtomicU32>();
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    // SAFETY: maps new memory at no place that was asked for.
+    let place = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, -1, 0) };
+    if place == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the memory is zeros, as long as this, aligned to a page, and never unmapped.
+    Ok(unsafe { slice::from_raw_parts(place.cast(), count) })
 }
 
 /// Runs `body` in a child, which tells on stderr why it fails, and waits for it.
