@@ -146,10 +146,9 @@ impl Corked {
 
     /// Copies the payload.
     pub(crate) fn payload(&self, sock: &LockedSocket<'_>) -> Result<KVVec<u8>> {
-        let mut payload = KVVec::new();
+        let mut payload = KVVec::with_capacity(u32_as_usize(self.len()), GFP_KERNEL_ACCOUNT)?;
 
-        payload.resize(u32_as_usize(self.len()), 0, GFP_KERNEL_ACCOUNT)?;
-        sock.read_cork(&mut payload)?;
+        sock.append_cork_to(&mut payload, GFP_KERNEL_ACCOUNT)?;
         Ok(payload)
     }
 

@@ -196,7 +196,7 @@ fn copy(
             datagram,
             error: Some(info),
         });
-        state.add(item, |payload| error.read(payload))?;
+        state.add(item, |payload| error.append_to(payload, GFP_KERNEL_ACCOUNT))?;
     }
     for datagram in datagrams {
         if !datagram.is_intact() {
@@ -206,25 +206,28 @@ fn copy(
             datagram: datagram.info(),
             error: None,
         });
-        state.add(item, |payload| datagram.read(0, payload))?;
+        state.add(item, |payload| {
+            datagram.append_to(payload, GFP_KERNEL_ACCOUNT)
+        })?;
     }
     if let Some((cork, bytes)) = cork {
         state.add(Item::Cork(cork), |payload| {
-            payload.copy_from_slice(bytes.get(..payload.len()).ok_or(EINVAL)?);
-            Ok(())
+            Ok(payload.extend_from_slice(&bytes, GFP_KERNEL_ACCOUNT)?)
         })?;
     }
     Ok(state)
 }
 
 impl State {
-    /// Adds an error or a datagram, with the payload that a function reads.
-    fn add(&mut self, item: Item, read: impl FnOnce(&mut [u8]) -> Result) -> Result<(), Refusal> {
+    /// Adds an error or a datagram, with the payload that a function appends to the others.
+    fn add(
+        &mut self,
+        item: Item,
+        append: impl FnOnce(&mut KVVec<u8>) -> Result,
+    ) -> Result<(), Refusal> {
         let begin = self.payload.len();
-        let end = begin.saturating_add(item.len());
 
-        self.payload.resize(end, 0, GFP_KERNEL_ACCOUNT)?;
-        read(self.payload.get_mut(begin..).unwrap_or_default())?;
+        append(&mut self.payload)?;
         Ok(self.items.push((item, begin), GFP_KERNEL_ACCOUNT)?)
     }
 }

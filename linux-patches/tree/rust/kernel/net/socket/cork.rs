@@ -3,8 +3,12 @@
 //! Datagrams that are corked: begun (`UDP_CORK`, `MSG_MORE`), and not sent yet.
 
 use crate::{
+    alloc::{
+        allocator::KVmalloc,
+        Flags,
+        Vec, //
+    },
     bindings,
-    error::to_result,
     num::casts::u32_as_usize,
     prelude::*, //
 };
@@ -24,6 +28,7 @@ use core::{
 
 use super::{
     consts,
+    datagram::append,
     InetSock,
     IpOptions,
     LockedSocket, //
@@ -198,32 +203,20 @@ impl LockedSocket<'_> {
         })
     }
 
-    /// Copies the payload of the corked datagram.
+    /// Appends the payload of the corked datagram to a vector.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if it has another length than `to`, and `EOPNOTSUPP` as [`Self::cork`].
-    pub fn read_cork(&self, to: &mut [u8]) -> Result {
+    /// `EOPNOTSUPP` as [`Self::cork`], and `ENOMEM`; a part may have been appended then.
+    pub fn append_cork_to(&self, to: &mut Vec<u8, KVmalloc>, flags: Flags) -> Result {
         self.udp().filter(|udp| udp.is_plain()).ok_or(EOPNOTSUPP)?;
-        let mut rest = to;
 
         for (skb, offset, len) in self.cork_pieces() {
-            let (piece, behind) = rest.split_at_mut_checked(u32_as_usize(len)).ok_or(EFAULT)?;
-            // CAST: Both are at most the length of the skb, which is an `int` wherever one is
-            // copied.
-            let (offset, len) = (offset as c_int, len as c_int);
-
             // SAFETY: The skb is in the queue, so that it is valid, and nobody changes it without
-            // the socket lock. There are `len` bytes to write to.
-            to_result(unsafe {
-                bindings::skb_copy_bits(skb, offset, piece.as_mut_ptr().cast(), len)
-            })?;
-            rest = behind;
+            // the socket lock.
+            unsafe { append(skb, offset, len, to, flags) }?;
         }
-        match rest {
-            [] => Ok(()),
-            _ => Err(EFAULT),
-        }
+        Ok(())
     }
 
     /// The payload of a corked datagram: what it is in, where it begins there, and how long it is.

@@ -296,18 +296,14 @@ impl Datagram {
         }
     }
 
-    /// Copies from the payload, from `offset` on.
+    /// Appends the payload to a vector.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if the payload has not as much.
-    pub fn read(&self, offset: u32, to: &mut [u8]) -> Result {
-        let skb = self.skb.as_ptr();
-        let offset = c_int::try_from(offset).map_err(|_| EFAULT)?;
-        let len = c_int::try_from(to.len()).map_err(|_| EFAULT)?;
-
-        // SAFETY: By the type invariants, the skb is valid, and there are `len` bytes to write to.
-        to_result(unsafe { bindings::skb_copy_bits(skb, offset, to.as_mut_ptr().cast(), len) })
+    /// `ENOMEM`; the vector is as it was then.
+    pub fn append_to(&self, to: &mut Vec<u8, KVmalloc>, flags: Flags) -> Result {
+        // SAFETY: By the type invariants, the skb is valid.
+        unsafe { append(self.skb.as_ptr(), 0, self.payload_len(), to, flags) }
     }
 }
 
@@ -318,6 +314,35 @@ impl Drop for Datagram {
         // SAFETY: By the type invariants, we have a reference, which is given back.
         unsafe { bindings::sk_skb_reason_drop(ptr::null_mut(), self.skb.as_ptr(), consumed) };
     }
+}
+
+/// Appends `len` bytes of what is in a packet, from an offset on, to a vector.
+///
+/// On failure the vector is as it was: `ENOMEM`, or `EFAULT` if there is not as much.
+///
+/// # Safety
+///
+/// `skb` must be valid.
+pub(super) unsafe fn append(
+    skb: *const bindings::sk_buff,
+    offset: u32,
+    len: u32,
+    to: &mut Vec<u8, KVmalloc>,
+    flags: Flags,
+) -> Result {
+    let count = u32_as_usize(len);
+    let offset = c_int::try_from(offset).map_err(|_| EFAULT)?;
+    let len = c_int::try_from(len).map_err(|_| EFAULT)?;
+
+    to.reserve(count, flags)?;
+    let spare = to.spare_capacity_mut().as_mut_ptr();
+
+    // SAFETY: The caller says that the skb is valid, and there is room for `len` bytes more.
+    to_result(unsafe { bindings::skb_copy_bits(skb, offset, spare.cast(), len) })?;
+
+    // SAFETY: There was room for so many, which have been written.
+    unsafe { to.inc_len(count) };
+    Ok(())
 }
 
 /// Tells whether there is a security label among IP options (`IPOPT_CIPSO`).

@@ -32,6 +32,7 @@ use core::{
 };
 
 use super::{
+    datagram::append,
     DatagramInfo,
     IpOptions,
     LockedSocket,
@@ -502,15 +503,14 @@ impl QueuedError<'_> {
         }
     }
 
-    /// Copies from the payload, from its beginning on.
+    /// Appends the payload to a vector.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if the payload has not as much, or is not in memory.
-    pub fn read(&self, to: &mut [u8]) -> Result {
-        // SAFETY: By the type invariants, the skb is valid. What is in front of the data is not
-        // read.
-        unsafe { read_at(self.skb.as_ptr(), 0, to) }
+    /// `EFAULT` if the payload is not in memory, and `ENOMEM`; the vector is as it was then.
+    pub fn append_to(&self, to: &mut Vec<u8, KVmalloc>, flags: Flags) -> Result {
+        // SAFETY: By the type invariants, the skb is valid.
+        unsafe { append(self.skb.as_ptr(), 0, self.payload_len(), to, flags) }
     }
 }
 

@@ -279,11 +279,10 @@ mod cases {
         assert_eq!((cork.ttl, cork.tos), (9, 0));
         assert_eq!(cork.options.as_bytes(), options);
         assert!(!cork.gateway && !cork.xfrm && !cork.zerocopy && !cork.confirm);
-        let mut payload = [0; 6];
-        locked.read_cork(&mut payload)?;
-        assert_eq!(&payload, b"onetwo");
-        assert_eq!(locked.read_cork(&mut [0; 5]), Err(EFAULT));
-        assert_eq!(locked.read_cork(&mut [0; 7]), Err(EFAULT));
+        let mut payload = KVVec::new();
+        payload.push(b'>', GFP_KERNEL)?;
+        locked.append_cork_to(&mut payload, GFP_KERNEL)?;
+        assert_eq!(&payload[..], b">onetwo");
         drop(locked);
 
         // It goes out.
