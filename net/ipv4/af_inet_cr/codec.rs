@@ -26,8 +26,7 @@ use crate::{
         Access,
         Nest,
         Shape,
-        SocketOption,
-        OPTIONS, //
+        SocketOption, //
     },
     policy,
     refusal::Refusal,
@@ -180,21 +179,17 @@ pub(crate) fn put_options(sock: &Sock, net: &Net, msg: &AttrWriter) -> Result<()
 fn put_level(nest: Nest, sock: &Sock, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
     let (mut bits, mut saved, mut bits_attr) = (0, 0, 0);
 
-    for option in OPTIONS.iter().filter(|option| option.nest == nest) {
-        if let Shape::IpOptions = option.shape {
-            put_ip_options(option.attr, sock, msg)?;
-            continue;
-        }
-        let value = option.read(sock);
-
-        if option.bit == 0 {
-            option.put(value, net, msg)?;
-            continue;
-        }
-        bits_attr = option.attr;
-        saved |= option.bit;
-        if value == Value::Int(1) {
-            bits |= option.bit;
+    for option in nest.options() {
+        match option.number(sock) {
+            Some(value) if option.bit != 0 => {
+                bits_attr = option.attr;
+                saved |= option.bit;
+                if value == 1 {
+                    bits |= option.bit;
+                }
+            }
+            Some(value) => option.put_number(value, net, msg)?,
+            None => option.put_other(sock, net, msg)?,
         }
     }
     if saved != 0 {
@@ -218,41 +213,51 @@ const fn saved_attr(bits_attr: u16) -> u16 {
 impl SocketOption {
     /// Reads the option of a socket, once.
     fn read(&self, sock: &Sock) -> Value<'static> {
-        match self.shape {
-            Shape::Bool(get) => Value::Int(get(sock).into()),
-            Shape::Flag(flag) => Value::Int(sock.flag(flag).into()),
-            Shape::InetFlag(flag) => {
-                Value::Int(sock.inet().is_some_and(|inet| inet.inet_flag(flag)).into())
-            }
-            Shape::UdpFlag(flag) => {
-                Value::Int(sock.udp().is_some_and(|udp| udp.udp_flag(flag)).into())
-            }
-            Shape::Int(get, _, _) | Shape::OneOf(get, _) | Shape::Field(get, _, _) => {
-                Value::Int(get(sock))
-            }
+        match self.number(sock) {
+            Some(value) => Value::Int(value),
+            None => self.other(sock),
+        }
+    }
+
+    /// Reads the option of a socket, if it is a number: most of them are.
+    #[inline]
+    fn number(&self, sock: &Sock) -> Option<u32> {
+        Some(match self.shape {
+            Shape::Bool(get) => get(sock).into(),
+            Shape::Flag(flag) => sock.flag(flag).into(),
+            Shape::InetFlag(flag) => sock.inet().is_some_and(|inet| inet.inet_flag(flag)).into(),
+            Shape::UdpFlag(flag) => sock.udp().is_some_and(|udp| udp.udp_flag(flag)).into(),
+            Shape::Int(get, _, _) | Shape::OneOf(get, _) | Shape::Field(get, _, _) => get(sock),
             // CAST: The same bits.
-            Shape::Signed(get, _, _) => Value::Int(get(sock) as u32),
+            Shape::Signed(get, _, _) => get(sock) as u32,
+            Shape::Device => sock.bound_dev_if(),
+            Shape::UnicastDevice => device::unicast(sock),
+            Shape::Timestamp => timestamp_mode(sock),
+            Shape::Size(which) => buffer::size(sock, which).unsigned_abs(),
+            Shape::SizeLock(which) => buffer::is_locked(sock, which).into(),
+            Shape::Shutdown => sock.shutdown().into(),
+            _ => return None,
+        })
+    }
+
+    /// Reads the option of a socket that is no number.
+    fn other(&self, sock: &Sock) -> Value<'static> {
+        match self.shape {
             Shape::Long(get) | Shape::LongField(get, _) => Value::Long(get(sock)),
             Shape::Time(get) => Value::Time(get(sock)),
             Shape::Linger => Value::Linger(sock.flag(SockFlag::LINGER), sock.lingertime()),
-            Shape::Device => Value::Int(sock.bound_dev_if()),
-            Shape::UnicastDevice => Value::Int(device::unicast(sock)),
             Shape::MulticastDevice => {
                 let (index, addr) = device::multicast(sock);
                 Value::Multicast(index, addr)
             }
-            Shape::Timestamp => Value::Int(timestamp_mode(sock)),
             Shape::Timestamping => timestamping(sock),
             Shape::Txtime => Value::Txtime(
                 sock.flag(SockFlag::TXTIME)
                     .then(|| (sock.clockid().into(), sock.txtime_flags())),
             ),
-            Shape::Size(which) => Value::Int(buffer::size(sock, which).unsigned_abs()),
-            Shape::SizeLock(which) => Value::Int(buffer::is_locked(sock, which).into()),
-            // They have no value that could be held.
-            Shape::IpOptions => Value::Bytes(&[]),
-            Shape::Shutdown => Value::Int(sock.shutdown().into()),
             Shape::Stamp => Value::Stamp(sock.flag(SockFlag::TIMESTAMP).then(|| sock.stamp())),
+            // The options of an IP header have no value that could be held.
+            _ => Value::Bytes(&[]),
         }
     }
 
@@ -264,31 +269,40 @@ impl SocketOption {
         }
     }
 
-    /// Writes a value into a message.
-    fn put(&self, value: Value<'_>, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
+    /// Writes a number into a message.
+    #[inline]
+    fn put_number(&self, value: u32, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
+        match self.shape {
+            Shape::Device => Ok(device::put_bound(value, net, msg)?),
+            Shape::UnicastDevice => {
+                device::put(self.attr, value, net, msg).map_err(|refusal| refusal.about(self.name))
+            }
+            _ if self.attr == attr::SOCKOPT_REUSEADDR && value == SK_FORCE_REUSE => {
+                Err(force_reuse())
+            }
+            // A signed one by its bits.
+            _ => Ok(msg.put_u32(self.attr, value)?),
+        }
+    }
+
+    /// Writes what is no number into a message.
+    ///
+    /// It is kept out of the loop over all options, most of which are numbers.
+    #[inline(never)]
+    fn put_other(&self, sock: &Sock, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
         let too_long = || Refusal::new(EOVERFLOW, "is too long for a message").about(self.name);
 
-        match (self.shape, value) {
-            (Shape::Device, Value::Int(ifindex)) => device::put_bound(ifindex, net, msg)?,
-            (Shape::UnicastDevice, Value::Int(ifindex)) => {
-                device::put(self.attr, ifindex, net, msg)
-                    .map_err(|refusal| refusal.about(self.name))?;
-            }
-            // CAST: The same bits.
-            (Shape::Signed(..), Value::Int(value)) => msg.put_s32(self.attr, value as i32)?,
-            (_, Value::Int(value)) => {
-                if self.attr == attr::SOCKOPT_REUSEADDR && value == SK_FORCE_REUSE {
-                    return Err(force_reuse());
-                }
-                msg.put_u32(self.attr, value)?;
-            }
+        if let Shape::IpOptions = self.shape {
+            return Ok(put_ip_options(self.attr, sock, msg)?);
+        }
+        match self.other(sock) {
             // CAST: All bits set is no limit, however many there are.
-            (_, Value::Long(usize::MAX)) => msg.put_uint(self.attr, u64::MAX)?,
-            (_, Value::Long(value)) => msg.put_uint(self.attr, value as u64)?,
-            (_, Value::Time(time)) => {
+            Value::Long(usize::MAX) => msg.put_uint(self.attr, u64::MAX)?,
+            Value::Long(value) => msg.put_uint(self.attr, value as u64)?,
+            Value::Time(time) => {
                 msg.put_sint(self.attr, time::to_nanos(time).ok_or_else(too_long)?)?;
             }
-            (_, Value::Linger(on, time)) => {
+            Value::Linger(on, time) => {
                 let time = time::to_nanos(time).ok_or_else(too_long)?;
 
                 msg.nest(self.attr, |nest| {
@@ -296,23 +310,22 @@ impl SocketOption {
                     nest.put_sint(attr::linger::TIME, time)
                 })?;
             }
-            (_, Value::Multicast(ifindex, addr)) => {
+            Value::Multicast(ifindex, addr) => {
                 device::put(self.attr, ifindex, net, msg)
                     .map_err(|refusal| refusal.about(self.name))?;
                 msg.put_bytes(attr::ip::MULTICAST_ADDR, &addr.octets())?;
             }
-            (_, Value::Timestamping(flags, phc, new)) => msg.nest(self.attr, |nest| {
+            Value::Timestamping(flags, phc, new) => msg.nest(self.attr, |nest| {
                 nest.put_u32(attr::timestamping::FLAGS, flags)?;
                 nest.put_s32(attr::timestamping::BIND_PHC, phc)?;
                 nest.put_u32(attr::timestamping::NEW, new.into())
             })?,
-            (_, Value::Txtime(None) | Value::Stamp(None)) => {}
-            (_, Value::Stamp(Some(nanos))) => msg.put_sint(self.attr, nanos)?,
-            (_, Value::Txtime(Some((clock, flags)))) => msg.nest(self.attr, |nest| {
+            Value::Stamp(Some(nanos)) => msg.put_sint(self.attr, nanos)?,
+            Value::Txtime(Some((clock, flags))) => msg.nest(self.attr, |nest| {
                 nest.put_s32(attr::txtime::CLOCKID, clock)?;
                 nest.put_u32(attr::txtime::FLAGS, flags)
             })?,
-            (_, Value::Bytes(bytes)) => msg.put_bytes(self.attr, bytes)?,
+            Value::Txtime(None) | Value::Stamp(None) | Value::Bytes(_) | Value::Int(_) => {}
         }
         Ok(())
     }

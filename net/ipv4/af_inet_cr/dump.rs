@@ -42,8 +42,7 @@ use kernel::{
             DoRequest,
             OpFlags,
             Policy,
-            Request,
-            GENLMSG_DEFAULT_SIZE, //
+            Request, //
         },
         socket::{
             LockedSocket,
@@ -104,7 +103,7 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
         ));
     }
 
-    let reply = request.reply(GENLMSG_DEFAULT_SIZE.saturating_add(socket.more_room()?))?;
+    let reply = request.reply(Dumpable::PLAIN.saturating_add(socket.more_room()?))?;
     let current = current!();
     let pid_ns = current.active_pid_ns().ok_or(ESRCH)?;
     socket.put(request.net(), pid_ns, &reply)?;

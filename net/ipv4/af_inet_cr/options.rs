@@ -193,6 +193,45 @@ impl Nest {
             Nest::Udp => SOL_UDP,
         }
     }
+
+    /// The options of the level, in the order of the table.
+    pub(crate) fn options(self) -> &'static [&'static SocketOption] {
+        static SOCKET: [&SocketOption; Nest::None.count()] = Nest::None.rows();
+        static IP: [&SocketOption; Nest::Ip.count()] = Nest::Ip.rows();
+        static UDP: [&SocketOption; Nest::Udp.count()] = Nest::Udp.rows();
+
+        match self {
+            Nest::None => &SOCKET,
+            Nest::Ip => &IP,
+            Nest::Udp => &UDP,
+        }
+    }
+
+    /// How many options the level has.
+    const fn count(self) -> usize {
+        let (mut i, mut count) = (0, 0);
+
+        while i < COUNT {
+            count += (OPTIONS[i].nest as u8 == self as u8) as usize;
+            i += 1;
+        }
+        count
+    }
+
+    /// The rows of the level.
+    const fn rows<const N: usize>(self) -> [&'static SocketOption; N] {
+        let mut rows = [&OPTIONS[0]; N];
+        let (mut i, mut count) = (0, 0);
+
+        while i < COUNT {
+            if OPTIONS[i].nest as u8 == self as u8 {
+                rows[count] = &OPTIONS[i];
+                count += 1;
+            }
+            i += 1;
+        }
+        rows
+    }
 }
 
 /// An option of a socket.
