@@ -18,7 +18,10 @@ use crate::{
         Step, //
     },
 };
-use anyhow::Result;
+use anyhow::{
+    Result,
+    ensure, //
+};
 use fs_err as fs;
 use std::{
     path::{
@@ -36,7 +39,7 @@ pub struct Args {
 }
 
 /// A kernel that was built.
-pub struct Built {
+pub struct Kernel {
     /// The image: a copy that belongs to this checkout, so that a later build does not change it
     /// under a guest that runs.
     pub image: PathBuf,
@@ -59,7 +62,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 
 /// Builds the kernel from what is in the repository now: sources, tree, configuration, image.
 /// Only one such build runs at a time on this machine.
-pub fn kernel(ctx: &Ctx, flavour: Flavour) -> Result<Built> {
+pub fn kernel(ctx: &Ctx, flavour: Flavour) -> Result<Kernel> {
     setup::require(ctx, &[Group::Build])?;
     let _lock = fetch::lock(ctx)?;
     let tools = Toolchain::find(ctx)?;
@@ -69,14 +72,30 @@ pub fn kernel(ctx: &Ctx, flavour: Flavour) -> Result<Built> {
 
     make(ctx, &tools, &tree.dir, &build_dir, flavour.name(), &[IMAGE])?;
 
-    let out = ctx.target.join("kernel").join(flavour.name());
-    let built = Built {
-        image: out.join(IMAGE),
-        config: out.join("config"),
-    };
+    let built = place(ctx, flavour);
     files::write_if_changed(&built.image, &fs::read(build_dir.join(IMAGE))?)?;
     files::write_if_changed(&built.config, &fs::read(build_dir.join(".config"))?)?;
     Ok(built)
+}
+
+/// The kernel of the last build.
+pub fn latest(ctx: &Ctx, flavour: Flavour) -> Result<Kernel> {
+    let built = place(ctx, flavour);
+    ensure!(
+        built.image.exists(),
+        "no kernel at {}: run without --no-build",
+        built.image.display()
+    );
+    Ok(built)
+}
+
+/// Where a kernel is put.
+fn place(ctx: &Ctx, flavour: Flavour) -> Kernel {
+    let out = ctx.target.join("kernel").join(flavour.name());
+    Kernel {
+        image: out.join(IMAGE),
+        config: out.join("config"),
+    }
 }
 
 /// Runs make in a build directory, with a bar; `name` is that of the log.

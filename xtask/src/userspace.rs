@@ -57,12 +57,11 @@ struct Target {
 }
 
 /// Builds them; gives where they are.
-pub fn build(ctx: &Ctx) -> Result<Programs> {
-    let step = Step::new("build the programs for the guest");
+pub fn build(repo: &Path) -> Result<Programs> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(&cargo);
     command
-        .current_dir(&ctx.repo)
+        .current_dir(repo)
         .args(["build", "--release", "--quiet"]);
     command.arg("--message-format=json-render-diagnostics");
     for package in PACKAGES {
@@ -71,12 +70,11 @@ pub fn build(ctx: &Ctx) -> Result<Programs> {
     let mut programs = executables(command)?;
     let mut tests = Command::new(cargo);
     tests
-        .current_dir(&ctx.repo)
+        .current_dir(repo)
         .args(["test", "--release", "--quiet", "--no-run"]);
     tests.arg("--message-format=json-render-diagnostics");
     tests.args(["--package", "inetcr", "--test", TOOL_TESTS]);
     programs.extend(executables(tests)?);
-    step.done("");
     Ok(Programs(programs))
 }
 
@@ -98,6 +96,19 @@ pub fn build_static(ctx: &Ctx, package: &str) -> Result<PathBuf> {
         .get(package)
         .cloned()
         .context("cargo names no program")
+}
+
+/// Builds a library that a program of the host loads.
+pub fn build_library(ctx: &Ctx, package: &str) -> Result<PathBuf> {
+    let step = Step::new(&format!("build {package}"));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(&ctx.repo)
+        .args(["build", "--release", "--quiet", "--package", package]);
+    executables(command)?;
+    step.done("");
+    Ok(ctx.target.join(format!("release/lib{package}.so")))
 }
 
 /// What static programs are built for.

@@ -16,6 +16,8 @@ pub mod line;
 pub mod qemu;
 pub mod run;
 
+pub use crate::build::Kernel;
+
 use crate::{
     build,
     ctx::{
@@ -28,6 +30,7 @@ use crate::{
         self,
         VIRTME_NG, //
     },
+    ui::Step,
     userspace::{
         self,
         Programs, //
@@ -37,6 +40,7 @@ use crate::{
 use anyhow::{
     Context,
     Result,
+    anyhow,
     bail, //
 };
 use fs_err as fs;
@@ -51,36 +55,23 @@ use std::{
     },
 };
 
-/// The kernel to run.
-pub struct Kernel {
-    /// Its image, with symbols.
-    pub image: PathBuf,
-    /// Its configuration.
-    pub config: PathBuf,
-}
-
 /// Builds what a VM needs, or takes what the last build left.
 pub fn parts(ctx: &Ctx, flavour: Flavour, no_build: bool) -> Result<(Kernel, Programs)> {
     // Before the build, which takes long, and not after it.
     setup::require(ctx, &[Group::Build, Group::Vm])?;
-    let kernel = if no_build {
-        let dir = ctx.target.join("kernel").join(flavour.name());
-        let image = dir.join(build::IMAGE);
-        if !image.exists() {
-            bail!("no kernel in {}: run without --no-build", dir.display());
-        }
-        Kernel {
-            image,
-            config: dir.join("config"),
-        }
-    } else {
-        let built = build::kernel(ctx, flavour)?;
-        Kernel {
-            image: built.image,
-            config: built.config,
-        }
-    };
-    Ok((kernel, programs(ctx, no_build)?))
+    if no_build {
+        return Ok((build::latest(ctx, flavour)?, userspace::built(ctx)));
+    }
+    // Side by side: a kernel that is built from nothing leaves a processor idle for minutes.
+    let repo = &ctx.repo;
+    std::thread::scope(|scope| {
+        let programs = scope.spawn(|| userspace::build(repo));
+        let kernel = build::kernel(ctx, flavour)?;
+        let step = Step::new("build the programs for the guest");
+        let programs = programs.join().map_err(|_| anyhow!("a panic"))??;
+        step.done("");
+        Ok((kernel, programs))
+    })
 }
 
 /// Builds the programs for the guest, or takes those of the last build.
@@ -88,7 +79,7 @@ pub fn programs(ctx: &Ctx, no_build: bool) -> Result<Programs> {
     if no_build {
         Ok(userspace::built(ctx))
     } else {
-        userspace::build(ctx)
+        userspace::build(&ctx.repo)
     }
 }
 
