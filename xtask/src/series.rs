@@ -226,7 +226,8 @@ pub fn check(ctx: &Ctx, patches: &[PathBuf]) -> Result<bool> {
     Ok(good == all)
 }
 
-/// Builds the kernel of the default flavour after each commit, in its usual place.
+/// Builds the kernel of the default flavour after each commit, in a tree and a build directory of
+/// its own.
 fn build_each(ctx: &Ctx, from: usize) -> Result<()> {
     let tools = Toolchain::find(ctx)?;
     let (manifest, present) = manifest::load(ctx)?;
@@ -243,17 +244,10 @@ fn build_each(ctx: &Ctx, from: usize) -> Result<()> {
             manifest.commits.len()
         ));
         let tree = tree::prepare_commits(ctx, commits, &present)?;
-        let build = config::build_dir(ctx, &tree, Flavour::Default.name());
+        let build = config::build_dir(ctx, &tree, "series");
         config::make(ctx, &tools, &tree, &build, Flavour::Default)?;
-        build::make(
-            ctx,
-            &tools,
-            &tree.dir,
-            &build,
-            Flavour::Default.name(),
-            &["bzImage"],
-        )
-        .with_context(|| format!("the series does not build at {id}"))?;
+        build::make(ctx, &tools, &tree.dir, &build, "series", &[build::IMAGE])
+            .with_context(|| format!("the series does not build at {id}"))?;
     }
     Ok(())
 }

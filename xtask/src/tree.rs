@@ -98,21 +98,28 @@ pub fn place(ctx: &Ctx, source: &Source) -> PathBuf {
 /// Brings the working tree up to date. To be called under [`fetch::lock`].
 pub fn prepare(ctx: &Ctx, reset: bool) -> Result<Tree> {
     let (manifest, present) = manifest::load(ctx)?;
-    bring(ctx, &manifest.commits, &present, reset)
-}
-
-/// The working tree as it is after some first commits of the series.
-pub fn prepare_commits(ctx: &Ctx, commits: &[Commit], present: &Present) -> Result<Tree> {
-    bring(ctx, commits, &present.of(commits), false)
-}
-
-fn bring(ctx: &Ctx, commits: &[Commit], present: &Present, reset: bool) -> Result<Tree> {
     let source = fetch::source(ctx)?;
     let dir = place(ctx, &source);
-    let (from, record) = (
-        &source.dir,
-        ctx.cache("tree").join(format!("{}.owned", source.key)),
-    );
+    bring(ctx, source, dir, &manifest.commits, &present, reset)
+}
+
+/// A tree as it is after some first commits of the series. It is not the one that is worked in: to
+/// go through the commits there would have all of the kernel built anew.
+pub fn prepare_commits(ctx: &Ctx, commits: &[Commit], present: &Present) -> Result<Tree> {
+    let source = fetch::source(ctx)?;
+    let dir = ctx.cache("tree").join(format!("{}-series", source.key));
+    bring(ctx, source, dir, commits, &present.of(commits), false)
+}
+
+fn bring(
+    ctx: &Ctx,
+    source: Source,
+    dir: PathBuf,
+    commits: &[Commit],
+    present: &Present,
+    reset: bool,
+) -> Result<Tree> {
+    let (from, record) = (&source.dir, dir.with_extension("owned"));
     if !dir.exists() {
         let step = Step::new("make the working tree");
         let sh = &ctx.sh;
