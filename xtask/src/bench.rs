@@ -6,6 +6,8 @@
 //! machine is as plain as it can be: one processor of a fixed kind, an initramfs with one program
 //! and nothing from the host.
 
+mod profile;
+
 use crate::{
     build,
     ctx::{
@@ -59,6 +61,9 @@ pub struct Args {
     /// Write the figures into the repository.
     #[arg(long, conflicts_with = "check")]
     update: bool,
+    /// Tell in which functions of the kernel this case spends its instructions.
+    #[arg(long, value_name = "CASE", conflicts_with_all = ["check", "update"])]
+    profile: Option<String>,
 }
 
 /// Instructions by the name of the case, and the order of the cases.
@@ -73,7 +78,11 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     write_initramfs(&program, &initramfs)?;
 
     let known = known(ctx)?;
-    let figures = count(&kernel.image, &initramfs, &folder, &known)?;
+    if let Some(case) = &args.profile {
+        return profile::run(ctx, &kernel, &initramfs, &folder, case);
+    }
+    let machine = machine(&kernel.image, &initramfs, None);
+    let figures = count(machine, &folder, &known)?;
     fs::remove_file(&initramfs)?;
     let text = serde_json::to_string_pretty(&figures)? + "\n";
     fs::write(folder.file("figures.json"), &text)?;
@@ -116,9 +125,8 @@ fn write_initramfs(program: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs the machine, and prints each figure as it comes.
-fn count(kernel: &Path, initramfs: &Path, folder: &Folder, known: &Figures) -> Result<Figures> {
-    let step = Step::new("count instructions (QEMU, TCG with -icount)");
+/// The machine; of one case alone, if it is named.
+fn machine(kernel: &Path, initramfs: &Path, case: Option<&str>) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", LIFE, "qemu-system-x86_64"]);
     command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]);
@@ -126,11 +134,17 @@ fn count(kernel: &Path, initramfs: &Path, folder: &Folder, known: &Figures) -> R
     command.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
     command.arg("-kernel").arg(kernel);
     command.arg("-initrd").arg(initramfs);
-    command.args([
-        "-append",
-        "console=ttyS0 loglevel=4 panic=-1 oops=panic nokaslr kunit.enable=0",
-    ]);
-    let mut child = command
+    let only = case.map_or(String::new(), |case| format!(" BENCH_CASE=\"{case}\""));
+    command.arg("-append").arg(format!(
+        "console=ttyS0 loglevel=4 panic=-1 oops=panic nokaslr kunit.enable=0{only}"
+    ));
+    command
+}
+
+/// Runs the machine, and prints each figure as it comes.
+fn count(mut machine: Command, folder: &Folder, known: &Figures) -> Result<Figures> {
+    let step = Step::new("count instructions (QEMU, TCG with -icount)");
+    let mut child = machine
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

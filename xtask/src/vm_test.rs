@@ -68,6 +68,10 @@ pub struct Args {
     /// `kunit::SUITE::CASE`.
     #[arg(long, short = 't', value_name = "GLOB")]
     filter: Option<String>,
+    /// Of those in userspace, only every fourth, and none that takes long: the answer to a small
+    /// change.
+    #[arg(long)]
+    quick: bool,
     /// Print the names of the tests that run in userspace and do nothing.
     #[arg(long)]
     list: bool,
@@ -127,10 +131,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 /// The names do not depend on the kernel, so the host can say them.
 fn list(programs: &Programs, args: &Args) -> Result<ExitCode> {
     let mut command = Command::new(programs.get("roundtrip")?);
-    command.arg("--list");
-    if let Some(filter) = &args.filter {
-        command.args(["--filter", filter]);
-    }
+    command.arg("--list").args(selection(args));
     let status = command.status().context("cannot run roundtrip")?;
     Ok(if status.success() {
         ExitCode::SUCCESS
@@ -193,6 +194,13 @@ fn say(verdict: &Verdict, summary: &str) {
     println!("{}", verdict.totals);
 }
 
+/// Which tests the program is to run.
+fn selection(args: &Args) -> impl Iterator<Item = &str> {
+    let quick = args.quick.then_some("--quick");
+    let filter = args.filter.iter().flat_map(|glob| ["--filter", glob]);
+    quick.into_iter().chain(filter)
+}
+
 fn only_in_kernel(args: &Args) -> bool {
     args.filter
         .as_deref()
@@ -203,10 +211,7 @@ fn job(ctx: &Ctx, args: &Args, programs: &Programs, deadlines: &Deadlines) -> Re
     if only_in_kernel(args) {
         return Ok(Job::new(Path::new("/bin/true"), Vec::<String>::new()));
     }
-    let mut arguments = Vec::new();
-    if let Some(filter) = &args.filter {
-        arguments.extend(["--filter".to_owned(), filter.clone()]);
-    }
+    let mut arguments: Vec<_> = selection(args).map(str::to_owned).collect();
     arguments.extend(args.extra.iter().cloned());
     let tree = tree::place(ctx, &fetch::source(ctx)?);
     let mut job = Job::new(programs.get("roundtrip")?, arguments);

@@ -5,7 +5,8 @@
 //!
 //! It is the first process of a machine that runs nothing else, and whose clock counts instructions
 //! (`qemu -icount`): `cargo xtask bench` makes that machine. Of each case it prints a line, `bench
-//! NAME INSTRUCTIONS`.
+//! NAME INSTRUCTIONS`; of one alone if `BENCH_CASE` names it (what a kernel does not know of its
+//! command line, init gets).
 
 mod cases;
 mod netlink;
@@ -25,7 +26,11 @@ fn main() {
 }
 
 fn run() -> Result<()> {
+    let only = std::env::var("BENCH_CASE").ok();
     for case in cases::ALL {
+        if only.as_ref().is_some_and(|only| only != case.name) {
+            continue;
+        }
         let instructions = (case.run)()?;
         println!("bench {} {instructions}", case.name);
     }
