@@ -28,6 +28,8 @@ use runner::Runner;
 ///
 /// Exit status: 0 all passed, 1 a test failed, 4 the tests could not run.
 #[derive(Parser)]
+// Each is a switch of the command line.
+#[expect(clippy::struct_excessive_bools)]
 struct Arguments {
     /// Print the names of the tests and do nothing.
     #[arg(long)]
@@ -35,6 +37,9 @@ struct Arguments {
     /// Run only tests whose name matches a pattern with * and ?; may be repeated.
     #[arg(long, value_name = "GLOB")]
     filter: Vec<String>,
+    /// Run only every fourth test, and none that takes long.
+    #[arg(long)]
+    quick: bool,
     /// Multiply the times of all tests, for a slow machine.
     #[arg(long, env = "ROUNDTRIP_TIME_SCALE", default_value_t = 1)]
     time_scale: u32,
@@ -54,6 +59,9 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut tests = cases::all(arguments.random);
+    if arguments.quick {
+        tests = runner::sample(tests);
+    }
     if !arguments.filter.is_empty() {
         tests.retain(|test| {
             let mut filters = arguments.filter.iter();
