@@ -211,14 +211,6 @@ const fn saved_attr(bits_attr: u16) -> u16 {
 }
 
 impl SocketOption {
-    /// Reads the option of a socket, once.
-    fn read(&self, sock: &Sock) -> Value<'static> {
-        match self.number(sock) {
-            Some(value) => Value::Int(value),
-            None => self.other(sock),
-        }
-    }
-
     /// Reads the option of a socket, if it is a number: most of them are.
     #[inline]
     fn number(&self, sock: &Sock) -> Option<u32> {
@@ -264,8 +256,9 @@ impl SocketOption {
     /// Tells whether a socket has this value.
     pub(crate) fn is(&self, value: Value<'_>, sock: &Sock) -> Result<bool> {
         match value {
+            Value::Int(value) => Ok(self.number(sock) == Some(value)),
             Value::Bytes(bytes) => Ok(ip_options(sock)?.as_bytes() == bytes),
-            value => Ok(self.read(sock) == value),
+            value => Ok(self.other(sock) == value),
         }
     }
 

@@ -268,8 +268,8 @@ struct Image<'a> {
     reuseport: Program,
     /// The multicast groups.
     memberships: KVec<Membership>,
-    /// The options, in the order of their table; [`None`] for those that were not saved.
-    values: KVec<Option<Value<'a>>>,
+    /// The options that were saved, in the order of their table, and their values.
+    options: KVec<(&'static SocketOption, Value<'a>)>,
 }
 
 impl<'a> Image<'a> {
@@ -302,9 +302,11 @@ impl<'a> Image<'a> {
         }
 
         let levels = Levels::open(request, there)?;
-        let mut values = KVec::with_capacity(COUNT, GFP_KERNEL)?;
+        let mut options = KVec::with_capacity(COUNT, GFP_KERNEL)?;
         for option in OPTIONS {
-            values.push(option.parse(&levels)?, GFP_KERNEL)?;
+            if let Some(value) = option.parse(&levels)? {
+                options.push((option, value), GFP_KERNEL)?;
+            }
         }
 
         Ok(Image {
@@ -314,7 +316,7 @@ impl<'a> Image<'a> {
             filter: Filter::parse(request)?,
             reuseport: Program::parse(request)?,
             memberships: Membership::parse_all(request, &there)?,
-            values,
+            options,
         })
     }
 
@@ -334,20 +336,21 @@ impl<'a> Image<'a> {
         let mut socket = Socket::create(net, family, type_, protocol)
             .map_err(|errno| Refusal::new(errno, "cannot make a socket"))?;
 
-        let saved_options = || {
-            OPTIONS
-                .iter()
-                .zip(&self.values)
-                .filter_map(|(option, value)| Some((option, (*value)?)))
-        };
-        let is_last = |option: &SocketOption| option.phase >= Phase::Last;
-
         // The table is sorted by phase.
-        let mut saved = saved_options().peekable();
-        while let Some((option, value)) =
-            saved.next_if(|(option, _)| option.phase < Phase::AfterConnect)
-        {
-            option.restore(value, &mut socket)?;
+        let until = |phase| {
+            self.options
+                .partition_point(|(option, _)| option.phase < phase)
+        };
+        let (now, last) = self
+            .options
+            .split_at_checked(until(Phase::Last))
+            .unwrap_or_default();
+        let (before, after) = now
+            .split_at_checked(until(Phase::AfterConnect))
+            .unwrap_or_default();
+
+        for (option, value) in before {
+            option.restore(*value, &mut socket)?;
         }
         // Once it is bound, it hears no source that the original did not.
         for (nth, membership) in self.memberships.iter().enumerate() {
@@ -358,30 +361,30 @@ impl<'a> Image<'a> {
         let closed = closed && self.addresses.can_be_sent_to();
         self.addresses.restore(&mut socket, &self.filter, closed)?;
         self.reuseport.restore(&mut socket)?;
-        for (option, value) in saved.filter(|(option, _)| !is_last(option)) {
-            option.restore(value, &mut socket)?;
+        for (option, value) in after {
+            option.restore(*value, &mut socket)?;
         }
 
         let locked = socket.lock();
         self.addresses.verify(&locked)?;
         self.reuseport.verify(&locked)?;
-        for (option, value) in saved_options().filter(|(option, _)| !is_last(option)) {
-            option.verify(value, &locked)?;
+        for (option, value) in now {
+            option.verify(*value, &locked)?;
         }
         drop(locked);
 
-        let mut last = KVec::new();
-        for (option, value) in saved_options().filter(|(option, _)| is_last(option)) {
+        let mut numbers = KVec::new();
+        for (option, value) in last {
             // There are no others.
             if let Value::Int(value) = value {
-                last.push((option, Value::Int(value)), GFP_KERNEL)?;
+                numbers.push((*option, Value::Int(*value)), GFP_KERNEL)?;
             }
         }
         Ok(Restored {
             socket,
             file: self.file,
             closed: closed.then_some(self.filter),
-            last,
+            last: numbers,
         })
     }
 }

@@ -59,6 +59,7 @@ impl<'a> Attribute<'a> {
     ///
     /// Returns [`None`] if the stream does not begin with a whole attribute. `stream` must be
     /// aligned to `NLA_ALIGNTO`.
+    #[inline]
     fn split_first(stream: &'a [u8]) -> Option<(Attribute<'a>, &'a [u8])> {
         let (header, _) = stream.split_first_chunk::<NLA_HDRLEN>()?;
         let [len_0, len_1, type_0, type_1] = *header;
@@ -246,6 +247,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Returns the attribute whose header is at `ptr`, if it is one of these.
+    #[inline]
     pub(super) fn at(&self, ptr: *const bindings::nlattr) -> Option<Attribute<'a>> {
         let offset = ptr.addr().checked_sub(self.stream.as_ptr().addr())?;
 
@@ -283,20 +285,27 @@ impl<'a> Attributes<'a> {
     /// As [`first_repeated`](Self::first_repeated), but for attributes whose type is in `lists`:
     /// those may be repeated (`multi-attr` in a YNL specification).
     pub fn first_repeated_but(&self, lists: &[u16]) -> Option<Attribute<'a>> {
+        // A bit for each type. There is always a word: by the type invariants the types are below
+        // `MAX_POLICIES`.
         let mut seen = [0u64; MAX_POLICIES.div_ceil(64)];
+        let mut may_repeat = seen;
+        let place = |ty: u16| (usize::from(ty / 64), 1u64 << (ty % 64));
 
-        self.iter().find(|attr| {
-            let ty = attr.type_();
-            if lists.contains(&ty) {
-                return false;
-            }
-            // There is always a word: by the type invariants the types are below `MAX_POLICIES`.
-            seen.get_mut(usize::from(ty / 64)).is_some_and(|word| {
-                let bit = 1 << (ty % 64);
-                let repeated = *word & bit != 0;
+        for (index, bit) in lists.iter().map(|ty| place(*ty)) {
+            if let Some(word) = may_repeat.get_mut(index) {
                 *word |= bit;
-                repeated
-            })
+            }
+        }
+        self.iter().find(|attr| {
+            let (index, bit) = place(attr.type_());
+            let (Some(seen), Some(may_repeat)) = (seen.get_mut(index), may_repeat.get(index))
+            else {
+                return false;
+            };
+            let repeated = *seen & !may_repeat & bit != 0;
+
+            *seen |= bit;
+            repeated
         })
     }
 }
@@ -319,6 +328,7 @@ pub struct AttributeIter<'a> {
 impl<'a> Iterator for AttributeIter<'a> {
     type Item = Attribute<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Attribute<'a>> {
         let (attr, rest) = Attribute::split_first(self.rest)?;
         self.rest = rest;
