@@ -12,8 +12,9 @@
 //! - `options.rs`, the option table; `codec.rs`, how each shape of option is read, written, checked
 //!   and set, with `buffer.rs`, `device.rs` and `time.rs` for those that are not straightforward;
 //!   `policy.rs`, the policies that follow from the table.
-//! - `address.rs`, the addresses; `file.rs`, the open file; `filter.rs`, the classic filter;
-//!   `reuseport.rs`, that of a group of sockets; `membership.rs`, the multicast groups.
+//! - `address.rs`, the addresses; `user.rs`, whose it is; `file.rs`, the open file; `filter.rs`,
+//!   the classic filter; `reuseport.rs`, that of a group of sockets; `membership.rs`, the multicast
+//!   groups.
 //! - `protocol.rs`, the kinds of sockets, and `uncovered.rs`, what they can have that is not
 //!   carried; `loss.rs`, what of that may be left out.
 //! - `datagram.rs`, the datagrams that wait to be received; `errqueue.rs`, what makes one of them
@@ -69,6 +70,7 @@ mod staging;
 mod time;
 mod transaction;
 mod uncovered;
+mod user;
 
 /// The operations, sorted by command.
 static OPERATIONS: [Operation<transaction::Transaction>; 5] = [

@@ -55,7 +55,8 @@ use crate::{
         self,
         Command,
         Transaction, //
-    }, //
+    },
+    user::User, //
 };
 
 use kernel::{
@@ -220,6 +221,8 @@ struct Amendment<'a> {
     place: Option<(u32, Addresses)>,
     /// Which of the local address and port were chosen by the owner.
     locks: Option<u32>,
+    /// The user that it is to belong to.
+    user: User,
     /// What the open file is to be like.
     file: File,
     /// The classic filter.
@@ -273,6 +276,7 @@ impl<'a> Amendment<'a> {
         Ok(Amendment {
             place,
             locks: address::parse_locks(request)?,
+            user: User::parse(request)?,
             file: File::parse(request)?,
             filter: Filter::parse(request)?,
             reuseport: Program::parse(request)?,
@@ -323,7 +327,7 @@ impl<'a> Amendment<'a> {
     /// Returns how much room in a message it takes if all of it fails.
     fn room(&self) -> usize {
         /// What is neither an option nor a membership.
-        const OTHERS: usize = 10;
+        const OTHERS: usize = 11;
 
         COUNT
             .saturating_add(OTHERS)
@@ -344,6 +348,7 @@ impl<'a> Amendment<'a> {
     ) -> Result<(), Refusal> {
         let mut live = Live::new(file);
 
+        report.check(self.user.amend(&live))?;
         self.set_options(&mut live, &report, |it| it.phase < Phase::AfterConnect)?;
         for (nth, membership) in self.memberships.iter().enumerate() {
             report.check(

@@ -46,6 +46,7 @@ attributes! {
     BIND_LOCKS,
     BOUND_IFINDEX,
     FILE_FLAGS,
+    UID,
     OWNER,
     REUSEPORT_FILTER,
     IP,

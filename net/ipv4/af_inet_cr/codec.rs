@@ -228,11 +228,19 @@ impl SocketOption {
             Shape::Size(which) => buffer::size(sock, which).unsigned_abs(),
             Shape::SizeLock(which) => buffer::is_locked(sock, which).into(),
             Shape::Shutdown => sock.shutdown().into(),
-            _ => return None,
+            Shape::Long(_)
+            | Shape::LongField(..)
+            | Shape::Time(_)
+            | Shape::Linger
+            | Shape::MulticastDevice
+            | Shape::Timestamping
+            | Shape::Txtime
+            | Shape::IpOptions
+            | Shape::Stamp => return None,
         })
     }
 
-    /// Reads the option of a socket that is no number.
+    /// Reads the option of a socket, also one that is no number.
     fn other(&self, sock: &Sock) -> Value<'static> {
         match self.shape {
             Shape::Long(get) | Shape::LongField(get, _) => Value::Long(get(sock)),
@@ -248,8 +256,22 @@ impl SocketOption {
                     .then(|| (sock.clockid().into(), sock.txtime_flags())),
             ),
             Shape::Stamp => Value::Stamp(sock.flag(SockFlag::TIMESTAMP).then(|| sock.stamp())),
-            // The options of an IP header have no value that could be held.
-            _ => Value::Bytes(&[]),
+            // They have no value that could be held.
+            Shape::IpOptions => Value::Bytes(&[]),
+            Shape::Bool(_)
+            | Shape::Flag(_)
+            | Shape::InetFlag(_)
+            | Shape::UdpFlag(_)
+            | Shape::Int(..)
+            | Shape::OneOf(..)
+            | Shape::Field(..)
+            | Shape::Signed(..)
+            | Shape::Device
+            | Shape::UnicastDevice
+            | Shape::Timestamp
+            | Shape::Size(_)
+            | Shape::SizeLock(_)
+            | Shape::Shutdown => Value::Int(self.number(sock).unwrap_or(0)),
         }
     }
 

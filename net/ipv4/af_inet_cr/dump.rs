@@ -24,6 +24,10 @@ use crate::{
         Losses, //
     },
     membership,
+    options::{
+        Nest,
+        Shape, //
+    },
     protocol::Protocol,
     refusal::{
         self,
@@ -31,10 +35,12 @@ use crate::{
     },
     reuseport::Program,
     select,
-    transaction::Transaction, //
+    transaction::Transaction,
+    user, //
 };
 
 use kernel::{
+    cred::Credential,
     net::{
         netlink::{
             AttrWriter,
@@ -106,7 +112,7 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
     let reply = request.reply(Dumpable::PLAIN.saturating_add(socket.more_room()?))?;
     let current = current!();
     let pid_ns = current.active_pid_ns().ok_or(ESRCH)?;
-    socket.put(request.net(), pid_ns, &reply)?;
+    socket.put(request.net(), pid_ns, &Credential::current(), &reply)?;
     drop(socket);
     Ok(reply.send()?)
 }
@@ -130,6 +136,14 @@ pub(crate) struct Dumpable<'a> {
     reuseport: Program,
     losses: Losses,
 }
+
+static_assert!({
+    // The inode, the cookie, which socket and descriptor, the user, the flags of the file, its
+    // owner, the state, the addresses, the lengths of queues, and what is lost.
+    let others = 2 * Shape::LONG + 22 * Shape::NUMBER;
+
+    others + Nest::None.room() + Nest::Ip.room() + Nest::Udp.room() <= Dumpable::PLAIN
+});
 
 impl<'a> Dumpable<'a> {
     /// How much room in a message a socket may take without a program or a membership.
@@ -174,6 +188,7 @@ impl<'a> Dumpable<'a> {
         &self,
         net: &Net,
         pid_ns: &PidNamespace,
+        requester: &Credential,
         msg: &AttrWriter,
     ) -> Result<(), Refusal> {
         let Dumpable {
@@ -187,6 +202,7 @@ impl<'a> Dumpable<'a> {
         msg.put_uint(attr::INODE, sock.ino())?;
         msg.put_uint(attr::COOKIE, sock.cookie())?;
         msg.put_u32(attr::SOCK_STATE, sock.state().into())?;
+        user::put(sock, requester, msg)?;
         file::put(file, pid_ns, &mut losses, msg)?;
         Addresses::read(sock)?.put(msg)?;
         filter::put(sock, msg)?;

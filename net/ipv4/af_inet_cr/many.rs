@@ -21,6 +21,7 @@ use crate::{
 };
 
 use kernel::{
+    cred::Credential,
     net::{
         netlink::{
             AttrWriter,
@@ -72,6 +73,8 @@ pub(crate) struct State {
     losses: Losses,
     /// Where the requester numbers processes.
     pid_ns: ARef<PidNamespace>,
+    /// And users.
+    requester: ARef<Credential>,
     /// How much room was asked for.
     reserved: usize,
 }
@@ -110,6 +113,7 @@ impl DumpOperation for DumpMany {
             batch,
             losses: state.losses,
             pid_ns: &state.pid_ns,
+            requester: &state.requester,
             // Each batch waits for one socket in vain at the most.
             patience: Patience::some(),
             reserved: &mut state.reserved,
@@ -177,6 +181,7 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
         losses: Losses::allowed_by(request)?,
         place,
         pid_ns: current!().active_pid_ns().ok_or(ESRCH)?.into(),
+        requester: Credential::current(),
         reserved: 0,
     })
 }
@@ -224,6 +229,7 @@ struct Writer<'a, 'b> {
     batch: &'a mut Batch<'b>,
     losses: Losses,
     pid_ns: &'a PidNamespace,
+    requester: &'a Credential,
     patience: Patience,
     reserved: &'a mut usize,
 }
@@ -257,7 +263,7 @@ impl Writer<'_, '_> {
             room = Dumpable::PLAIN.saturating_add(socket.more_room()?);
             self.batch.put(|msg| {
                 put_fd(fd, msg)?;
-                socket.put(net, self.pid_ns, msg)
+                socket.put(net, self.pid_ns, self.requester, msg)
             })
         });
         let Err(refusal) = state else {

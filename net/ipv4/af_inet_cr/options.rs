@@ -28,6 +28,7 @@ use kernel::{
         sock::{
             InetFlag,
             InetSock,
+            IpOptions,
             Sock,
             SockFlag,
             Timeout,
@@ -170,6 +171,43 @@ pub(crate) enum Shape {
     Stamp,
 }
 
+/// The header of an attribute.
+const NLA_HDRLEN: usize = size_of::<uapi::nlattr>();
+
+impl Shape {
+    /// How much room a number takes in a message.
+    pub(crate) const NUMBER: usize = NLA_HDRLEN + 4;
+
+    /// How much room one of 64 bits takes, and the name of a device.
+    pub(crate) const LONG: usize = NLA_HDRLEN + 8;
+    pub(crate) const NAME: usize = NLA_HDRLEN + uapi::IFNAMSIZ as usize;
+
+    /// How much room an option of this shape takes at the most.
+    const fn room(self) -> usize {
+        match self {
+            Shape::Bool(_)
+            | Shape::Flag(_)
+            | Shape::InetFlag(_)
+            | Shape::UdpFlag(_)
+            | Shape::Int(..)
+            | Shape::OneOf(..)
+            | Shape::Field(..)
+            | Shape::Signed(..)
+            | Shape::Timestamp
+            | Shape::Size(_)
+            | Shape::SizeLock(_)
+            | Shape::Shutdown => Self::NUMBER,
+            Shape::Long(_) | Shape::LongField(..) | Shape::Time(_) | Shape::Stamp => Self::LONG,
+            Shape::Device | Shape::UnicastDevice => Self::NAME,
+            Shape::MulticastDevice => Self::NAME + Self::NUMBER,
+            Shape::Linger => NLA_HDRLEN + Self::NUMBER + Self::LONG,
+            Shape::Timestamping => NLA_HDRLEN + 3 * Self::NUMBER,
+            Shape::Txtime => NLA_HDRLEN + 2 * Self::NUMBER,
+            Shape::IpOptions => NLA_HDRLEN + IpOptions::MAX,
+        }
+    }
+}
+
 /// Where a message has the options of a level.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Nest {
@@ -205,6 +243,24 @@ impl Nest {
             Nest::Ip => &IP,
             Nest::Udp => &UDP,
         }
+    }
+
+    /// How much room in a message the options of the level take at the most.
+    pub(crate) const fn room(self) -> usize {
+        let (mut i, mut room, mut has_bits) = (0, 0, false);
+
+        while i < COUNT {
+            if OPTIONS[i].nest as u8 == self as u8 {
+                has_bits |= OPTIONS[i].bit != 0;
+                room += match OPTIONS[i].bit {
+                    0 => OPTIONS[i].shape.room(),
+                    _ => 0,
+                };
+            }
+            i += 1;
+        }
+        // The header of the nest, and the bits with which of them were saved.
+        room + NLA_HDRLEN + 2 * Shape::NUMBER * has_bits as usize
     }
 
     /// How many options the level has.
@@ -379,6 +435,16 @@ fn of_ip<T: Default>(sock: &Sock, read: fn(&InetSock) -> T) -> T {
 fn of_udp<T: Default>(sock: &Sock, read: fn(&UdpSock) -> T) -> T {
     sock.udp().map(read).unwrap_or_default()
 }
+
+// A restore goes by the phases.
+static_assert!({
+    let mut i = 1;
+
+    while i < COUNT && OPTIONS[i - 1].phase as u8 <= OPTIONS[i].phase as u8 {
+        i += 1;
+    }
+    i == COUNT
+});
 
 use Access::*;
 use Phase::*;
@@ -675,11 +741,6 @@ mod tests {
 
             assert!(two || !same);
         }
-    }
-
-    #[test]
-    fn rows_are_in_the_order_of_restore() {
-        assert!(OPTIONS.is_sorted_by(|a, b| a.phase <= b.phase));
     }
 
     #[test]

@@ -226,8 +226,13 @@ impl State {
         append: impl FnOnce(&mut KVVec<u8>) -> Result,
     ) -> Result<(), Refusal> {
         let begin = self.payload.len();
+        let end = begin.saturating_add(item.len());
 
         append(&mut self.payload)?;
+        // The next one begins where this one says that it ends.
+        if self.payload.len() != end {
+            return Err(EFAULT.into());
+        }
         Ok(self.items.push((item, begin), GFP_KERNEL_ACCOUNT)?)
     }
 }

@@ -52,7 +52,8 @@ use crate::{
         self,
         Command,
         Transaction, //
-    }, //
+    },
+    user::User, //
 };
 
 use kernel::{
@@ -111,6 +112,7 @@ pub(crate) static POLICY: [Policy; LAST + 1] = {
     table[attr::SOCKOPT_FILTER as usize] = filter::policy();
     table[attr::REUSEPORT_FILTER as usize] = filter::policy();
     table[attr::FILE_FLAGS as usize] = file::policy();
+    table[attr::UID as usize] = Policy::u32();
     table[attr::OWNER as usize] = Policy::nested(&file::OWNER);
     table[attr::LOCAL_ADDR as usize] = policy::addr();
     table[attr::LOCAL_PORT as usize] = Policy::be16();
@@ -258,6 +260,8 @@ impl Restored {
 struct Image<'a> {
     /// What kind of socket it is.
     protocol: &'static Protocol,
+    /// The user that it is to belong to.
+    user: User,
     /// What the open file is to be like.
     file: File,
     /// Addresses and ports.
@@ -311,6 +315,7 @@ impl<'a> Image<'a> {
 
         Ok(Image {
             protocol,
+            user: User::parse(request)?,
             file: File::parse(request)?,
             addresses: Addresses::parse(request, &there, state)?,
             filter: Filter::parse(request)?,
@@ -335,6 +340,8 @@ impl<'a> Image<'a> {
         } = *self.protocol;
         let mut socket = Socket::create(net, family, type_, protocol)
             .map_err(|errno| Refusal::new(errno, "cannot make a socket"))?;
+
+        self.user.restore(&mut socket)?;
 
         // The table is sorted by phase.
         let until = |phase| {

@@ -136,6 +136,8 @@ attributes! {
         51 zckey "zckey" State: u32;
         /// Count of dropped datagrams, which `SO_RXQ_OVFL` and `SO_MEMINFO` report.
         52 drops "drops" State: u32;
+        /// User that the socket belongs to, by the number in the user namespace of the requester.
+        53 uid "uid" State: u32;
         /// Owner of the open file (`F_SETOWN_EX`, `F_SETSIG`). Absent if it has never had one.
         54 owner "owner" Place: Owner;
         /// Classic BPF program of `SO_ATTACH_REUSEPORT_CBPF`, an array of `struct sock_filter`.
@@ -164,7 +166,6 @@ attributes! {
     kept {
         12 "sockopt-passcred" Kind::Unused;
         23 "pidfd" Kind::U32;
-        53 "uid" Kind::U32;
         55 "cgroup" Kind::Uint;
         56 "reuseport-group" Kind::Uint;
         61 "datagram" Kind::Nest("datagram", DATAGRAM_SET);

@@ -212,6 +212,10 @@ pub fn observe(fd: &impl AsRawFd) -> Observation {
         "F_GETOWN_EX".into(),
         signal::owner(fd).map_or_else(|error| format!("{error}"), |owner| format!("{owner:?}")),
     );
+    seen.insert(
+        "fstat user".into(),
+        socket::user(fd).map_or_else(|error| format!("{error}"), |user| format!("{user}")),
+    );
     seen.insert("F_GETSIG".into(), number(signal::signal(fd)));
     seen.insert(
         "FIONREAD".into(),

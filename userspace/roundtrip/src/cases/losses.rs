@@ -18,7 +18,7 @@ use crate::cr::{self, Dump, Expected, Part, Queued, attr};
 use crate::observe::{observe, same};
 use crate::places::{PEER, PORT};
 use crate::runner::{Test, skip};
-use crate::sys::{filter, link, socket, storage, task};
+use crate::sys::{filter, link, socket, storage};
 
 /// All that may be lost, by bit.
 const ALL: u32 = (1 << 7) - 1;
@@ -137,7 +137,6 @@ pub fn tests() -> Vec<Test> {
         Test::new("losses::never", never),
         Test::new("losses::encapsulation", encapsulation),
         Test::new("losses::wrong", wrong),
-        Test::new("losses::user", user),
     ];
     each.chain(others).collect()
 }
@@ -390,26 +389,6 @@ fn encapsulation() -> Result<()> {
     }
     let word = "UDP_ENCAP of the kernel is set and not carried";
     cr::refused(dump(&mut client, &encapsulated, ALL), refusal.word(word))?;
-    Ok(())
-}
-
-/// Whose the copy is: not that of the original, but that of the file system user of the restorer,
-/// who may choose it.
-fn user() -> Result<()> {
-    const USER: u32 = 4711;
-    let mut client = cr::client()?;
-    let original = bound()?;
-    let uid = "/proc/net/udp uid";
-    let of = |socket: &UdpSocket| observe(socket).get(uid).map(str::to_owned);
-    ensure!(of(&original).as_deref() == Some("0"), "{:?}", of(&original));
-    let dumped = cr::dump(&mut client, &original)?;
-    drop(original);
-    task::set_file_system_user(USER)?;
-    let copy = cr::restore(&mut client, &dumped);
-    task::set_file_system_user(0)?;
-    let copy = copy?;
-    let expected = USER.to_string();
-    ensure!(of(&copy) == Some(expected), "{:?}", of(&copy));
     Ok(())
 }
 

@@ -27,6 +27,7 @@ mod shutdown;
 mod stress;
 mod tools;
 mod usage;
+mod user;
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -53,6 +54,7 @@ pub fn all(random: Random) -> Vec<Test> {
         usage::tests(),
         shutdown::tests(),
         owner::tests(),
+        user::tests(),
         forgotten::tests(),
         losses::tests(),
         queue::tests(),

@@ -239,13 +239,22 @@ pub fn ioctl_int(fd: &impl AsRawFd, request: u64) -> io::Result<i32> {
     Ok(value)
 }
 
-/// Inode number of an open file, the one in `socket:[N]`.
-pub fn inode(fd: &impl AsRawFd) -> io::Result<u64> {
+fn stat(fd: &impl AsRawFd) -> io::Result<libc::stat> {
     // SAFETY: all zeroes is a valid stat.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel writes one stat.
     check(unsafe { libc::fstat(fd.as_raw_fd(), &raw mut stat) })?;
-    Ok(stat.st_ino)
+    Ok(stat)
+}
+
+/// Inode number of an open file, the one in `socket:[N]`.
+pub fn inode(fd: &impl AsRawFd) -> io::Result<u64> {
+    Ok(stat(fd)?.st_ino)
+}
+
+/// The user that an open file belongs to.
+pub fn user(fd: &impl AsRawFd) -> io::Result<u32> {
+    Ok(stat(fd)?.st_uid)
 }
 
 /// `SO_COOKIE`.

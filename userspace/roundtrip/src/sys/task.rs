@@ -10,6 +10,10 @@ use std::{ptr, slice};
 
 use super::check;
 
+/// Number of `CAP_CHOWN`.
+pub const CAP_CHOWN: u32 = 0;
+/// Number of `CAP_SETUID`.
+pub const CAP_SETUID: u32 = 7;
 /// Number of `CAP_NET_BIND_SERVICE`.
 pub const CAP_NET_BIND_SERVICE: u32 = 10;
 /// Number of `CAP_NET_ADMIN`.
@@ -253,6 +257,13 @@ pub fn drop_capabilities(capabilities: &[u32]) -> io::Result<()> {
         i32::try_from(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) })
             .unwrap_or(-1),
     )?;
+    Ok(())
+}
+
+/// `fchown(2)`, of the user only.
+pub fn give_to(fd: &impl AsRawFd, user: u32) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::fchown(fd.as_raw_fd(), user, u32::MAX) })?;
     Ok(())
 }
 

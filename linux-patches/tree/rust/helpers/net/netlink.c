@@ -29,6 +29,29 @@ int rust_helper_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(skb, info);
 }
 
+/*
+ * nla_put() of what needs no padding, as most attributes: the functions that it
+ * calls take three times as long.
+ */
+__rust_helper
+int rust_helper_nla_put_unpadded(struct sk_buff *skb, int attrtype, int attrlen,
+				 const void *data)
+{
+	struct nlattr *nla;
+
+	if (unlikely(skb_tailroom(skb) < nla_attr_size(attrlen)))
+		return -EMSGSIZE;
+
+	nla = skb_put(skb, nla_attr_size(attrlen));
+	nla->nla_type = attrtype;
+	nla->nla_len = nla_attr_size(attrlen);
+	if (attrlen == sizeof(u32))
+		memcpy(nla_data(nla), data, sizeof(u32));
+	else
+		memcpy(nla_data(nla), data, attrlen);
+	return 0;
+}
+
 __rust_helper
 struct nlattr *rust_helper_nla_nest_start(struct sk_buff *skb, int attrtype)
 {

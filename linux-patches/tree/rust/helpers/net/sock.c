@@ -1,19 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
 #include <linux/sock_diag.h>
 #include <linux/sockptr.h>
+#include <linux/uidgid.h>
 #include <net/sock.h>
 
 #ifdef CONFIG_NET
+
+__rust_helper struct inode *rust_helper_SOCK_INODE(struct socket *socket)
+{
+	return SOCK_INODE(socket);
+}
 
 __rust_helper unsigned int rust_helper_bpf_prog_size(unsigned int proglen)
 {
 	return bpf_prog_size(proglen);
 }
+
+#ifndef CONFIG_MULTIUSER
+__rust_helper bool rust_helper_ns_capable_setid(struct user_namespace *ns, int cap)
+{
+	return ns_capable_setid(ns, cap);
+}
+#endif
+
+#ifndef CONFIG_USER_NS
+__rust_helper kuid_t rust_helper_make_kuid(struct user_namespace *from, uid_t uid)
+{
+	return make_kuid(from, uid);
+}
+#endif
 
 __rust_helper sockptr_t rust_helper_KERNEL_SOCKPTR(void *p)
 {

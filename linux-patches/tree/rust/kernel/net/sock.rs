@@ -316,6 +316,8 @@ impl Sock {
         /// [cookie](Self::cookie) is unique.
         pub fn ino() -> u64 = sk_ino;
 
+        /// Returns the user that the socket belongs to, by its number in the kernel.
+        pub(super) fn sk_uid() -> bindings::uid_t = sk_uid.val;
         /// Returns `sk_tskey`.
         fn sk_tskey() -> c_int = sk_tskey.counter;
         /// Returns `sk_zckey`.

@@ -64,6 +64,7 @@ mod option;
 mod owned;
 mod owner;
 mod process;
+mod user;
 
 pub use self::{
     bound::{

@@ -87,14 +87,14 @@ const ELSEWHERE: &[&str] = &[
 ];
 
 /// What a dump says, as a request about another socket.
-fn request(dump: &Dump, fd: &impl AsRawFd) -> Dump {
+pub fn request(dump: &Dump, fd: &impl AsRawFd) -> Dump {
     let fd = RawAttr::u32(attr::SOCK_FD, fd.as_raw_fd().cast_unsigned());
     let dump = dump.clone().without(attr::INODE).without(attr::COOKIE);
     dump.with(fd)
 }
 
 /// Amends a socket of this process.
-fn amend(client: &mut Client, dump: &Dump, fd: &impl AsRawFd) -> Result<Amended, Error> {
+pub fn amend(client: &mut Client, dump: &Dump, fd: &impl AsRawFd) -> Result<Amended, Error> {
     client.amend_attrs(&request(dump, fd).0)
 }
 

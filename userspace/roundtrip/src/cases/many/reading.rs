@@ -16,6 +16,8 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("many::reading::small_parts", || whole(SMALL, |_| Ok(()))),
         Test::new("many::reading::large_parts", || whole(65_536, |_| Ok(()))),
+        // The kernel puts the end of a message where the buffer of the reader had its end.
+        Test::new("many::reading::odd_parts", || whole(5001, |_| Ok(()))),
         Test::new("many::reading::slowly", || {
             whole(SMALL, |_| {
                 std::thread::sleep(Duration::from_millis(2));

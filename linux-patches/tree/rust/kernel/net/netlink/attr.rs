@@ -584,6 +584,25 @@ mod tests {
     }
 
     #[test]
+    fn lists_may_be_repeated() -> Result {
+        let lists = [65, 3, MAX_POLICIES as u16, u16::MAX];
+        let stream = Stream::new()
+            .attr(65, &[1])
+            .attr(3, &[2])
+            .attr(65, &[3])
+            .attr(3, &[4]);
+        let attributes = stream.attributes();
+        assert!(attributes.first_repeated_but(&lists).is_none());
+        assert_eq!(attributes.first_repeated().ok_or(EINVAL)?.as_bytes(), [3]);
+
+        // One with the same bit in another word is none of them.
+        let stream = stream.attr(1, &[5]).attr(65, &[6]).attr(1, &[7]);
+        let repeated = stream.attributes().first_repeated_but(&lists);
+        assert_eq!(repeated.ok_or(EINVAL)?.as_bytes(), [7]);
+        Ok(())
+    }
+
+    #[test]
     fn by_address() -> Result {
         let stream = Stream::new().attr(1, &[0; 4]).attr(2, &[7; 4]);
         let other = Stream::new().attr(1, &[0; 4]);

@@ -300,7 +300,7 @@ impl Datagram {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; the vector is as it was then.
+    /// `EFAULT` if the payload is not in memory, and `ENOMEM`; the vector is as it was then.
     pub fn append_to(&self, to: &mut Vec<u8, KVmalloc>, flags: Flags) -> Result {
         // SAFETY: By the type invariants, the skb is valid.
         unsafe { append(self.skb.as_ptr(), 0, self.payload_len(), to, flags) }
