@@ -68,6 +68,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OLD=NEW", value_parser = pair::<IpAddr>)]
     map_address: Vec<(IpAddr, IpAddr)>,
 
+    /// Make the sockets those of the caller, whoever they belonged to. Without it a socket of
+    /// another user takes the right to become that user (CAP_SETUID).
+    #[arg(long)]
+    as_caller: bool,
+
     /// Restore sockets although the dump has lost these parts of them, with commas between: see
     /// `inetcr dump --help`. COMMAND can give them to the sockets again.
     #[arg(long, value_name = "LOSS,...")]
@@ -106,7 +111,12 @@ struct RestoredCopy {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let maps = self.maps()?;
-        let image = files::read(&self.image)?;
+        let mut image = files::read(&self.image)?;
+        if self.as_caller {
+            for socket in &mut image.sockets {
+                socket.state.uid = None;
+            }
+        }
         let copies = self.restore(&image, &maps)?;
         match self.command.split_first() {
             Some((program, arguments)) => self.exec(program, arguments, copies),

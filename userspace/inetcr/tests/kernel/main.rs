@@ -230,6 +230,21 @@ fn another_address_takes_the_place_of_one() {
 
 #[test]
 #[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn a_socket_belongs_to_its_user_or_to_the_caller() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    rustix::fs::fchown(&socket, Some(rustix::fs::Uid::from_raw(4711)), None).unwrap();
+    let dump = printed(&["dump", "--inode", &inode(socket.as_raw_fd()), "--json"]);
+    let image = File::new("user", &dump);
+    drop(socket);
+    let whose = ["--", "stat", "-L", "-c", "%u", "/proc/self/fd/3"];
+    let restore = ["restore", image.path()];
+    assert_eq!(printed(&[&restore[..], &whose].concat()), "4711\n");
+    let own = [&restore[..], &["--as-caller"], &whose].concat();
+    assert_eq!(printed(&own), "0\n");
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
 fn what_is_lost_is_allowed_by_both_and_said() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let name = c"user.test";

@@ -42,7 +42,7 @@ int rust_helper_nla_put_unpadded(struct sk_buff *skb, int attrtype, int attrlen,
 	if (unlikely(skb_tailroom(skb) < nla_attr_size(attrlen)))
 		return -EMSGSIZE;
 
-	nla = skb_put(skb, nla_attr_size(attrlen));
+	nla = __skb_put(skb, nla_attr_size(attrlen));
 	nla->nla_type = attrtype;
 	nla->nla_len = nla_attr_size(attrlen);
 	if (attrlen == sizeof(u32))
