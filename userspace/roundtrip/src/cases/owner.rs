@@ -90,6 +90,21 @@ fn process() -> Result<(i32, task::Child)> {
     Ok((i32::from_ne_bytes(id), child))
 }
 
+/// Does something with the number of a thread that exists meanwhile.
+fn with_a_thread(work: impl FnOnce(u32) -> Result<()>) -> Result<()> {
+    let (id, number) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let _ = id.send(task::thread_id());
+            let _ = ends.recv();
+        });
+        let result = work(number.recv()?);
+        drop(end);
+        result
+    })
+}
+
 /// An owner that is gone is none.
 fn gone() -> Result<()> {
     let original = bound()?;
@@ -221,5 +236,18 @@ fn wrong() -> Result<()> {
         let dump = with(&[(TYPE, 1), (ID, id), (SIGNUM, 0)]);
         cr::restore_refused(&mut client, &dump, nobody).with_context(|| format!("{id}"))?;
     }
+    // A process that leads no group, and a thread that is no process.
+    let (leads_none, child) = process()?;
+    task::join_group(leads_none)?;
+    let mut only_a_thread = |kind, id| -> Result<()> {
+        let dump = with(&[(TYPE, kind), (ID, id), (SIGNUM, 0)]);
+        cr::restore_refused(&mut client, &dump, nobody).with_context(|| format!("{id}"))?;
+        let fine = with(&[(TYPE, 0), (ID, id), (SIGNUM, 0)]);
+        cr::restore(&mut client, &fine).with_context(|| format!("{id} as a thread"))?;
+        Ok(())
+    };
+    only_a_thread(2, leads_none.cast_unsigned())?;
+    with_a_thread(|thread| only_a_thread(1, thread))?;
+    drop(child);
     Ok(())
 }

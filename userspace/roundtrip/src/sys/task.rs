@@ -155,6 +155,19 @@ pub fn outlive_until_end_of(who: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes a child into the process group of the caller.
+pub fn join_group(child: libc::pid_t) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::setpgid(child, libc::getpgrp()) })?;
+    Ok(())
+}
+
+/// The number of the calling thread.
+pub fn thread_id() -> u32 {
+    // SAFETY: no pointers.
+    unsafe { libc::gettid() }.cast_unsigned()
+}
+
 /// Kills the process that started this one.
 pub fn kill_parent() -> io::Result<()> {
     // SAFETY: no pointers.

@@ -87,14 +87,25 @@ impl NewOwner {
     ///
     /// # Errors
     ///
-    /// `ESRCH` if there is no such task or group, `EINVAL` if there is no such signal.
+    /// `ESRCH` if there is no such task or group, `EINVAL` if there is no such signal. (`F_SETOWN_EX`
+    /// takes the number of a task for a group that there is not, and nobody is told.)
     pub fn find(type_: OwnerType, id: u32, signum: u32) -> Result<Self> {
         if signum > bindings::_NSIG {
             return Err(EINVAL);
         }
         let pid = match id {
             0 => None,
-            id => Some(PidRef::find(id).ok_or(ESRCH)?),
+            id => {
+                let pid = PidRef::find(id).ok_or(ESRCH)?;
+                let _rcu = rcu::read_lock();
+
+                // SAFETY: The pid is valid, since there is a reference to it. The task is not
+                // looked at.
+                if unsafe { bindings::pid_task(pid.as_ptr(), type_.pid_type()) }.is_null() {
+                    return Err(ESRCH);
+                }
+                Some(pid)
+            }
         };
         Ok(Self {
             type_,
