@@ -7,6 +7,7 @@
 //! and nothing from the host.
 
 mod profile;
+mod readme;
 
 use crate::{
     build,
@@ -89,7 +90,8 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     ui::note(&format!("results: {}", folder.path.display()));
     if args.update {
         fs::write(ctx.repo(FIGURES), &text)?;
-        ui::note(&format!("{FIGURES}: written"));
+        readme::update(&ctx.repo(readme::PATH), &figures)?;
+        ui::note(&format!("{FIGURES} and {}: written", readme::PATH));
     }
     if !args.check {
         return Ok(ExitCode::SUCCESS);

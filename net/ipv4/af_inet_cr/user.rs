@@ -53,12 +53,18 @@ impl User {
         }
     }
 
-    /// Gives a socket in use to the user, unless it is theirs.
+    /// Says that a socket in use is another user's.
+    ///
+    /// `fchown(2)` gives it away, for which the requester needs nobody. It locks the inode, as the
+    /// close of a netlink socket does before it takes the lock that this request is handled with.
     pub(crate) fn amend(&self, live: &Live<'_>) -> Result<(), Refusal> {
         let is_theirs = |uid| Credential::current().uid_of(live.file().user()) == Some(uid);
 
         match self.0 {
-            Some(uid) if !is_theirs(uid) => live.file().chown(uid).map_err(refused),
+            Some(uid) if !is_theirs(uid) => {
+                let refusal = Refusal::new(EOPNOTSUPP, "is set by fchown(2) alone");
+                Err(refusal.about("the user").at(attr::UID))
+            }
             _ => Ok(()),
         }
     }
@@ -68,8 +74,7 @@ impl User {
 fn refused(errno: Error) -> Refusal {
     let reason = match errno {
         EINVAL => "there is no such user here",
-        EPERM => "to give a socket to another user is not permitted",
-        _ => "the user cannot be set",
+        _ => "a socket of another user needs CAP_SETUID",
     };
     Refusal::new(errno, reason).at(attr::UID)
 }

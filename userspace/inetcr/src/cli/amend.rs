@@ -2,14 +2,20 @@
 //! `inetcr amend`.
 
 use std::fmt::Write as _;
-use std::os::fd::{AsFd as _, RawFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::{chown, fchown};
 use std::path::PathBuf;
 
 use anyhow::bail;
+use inetcr::table::AttributePath;
 use inetcr::{Amended, Client, Failure, Selector, Target};
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde_json::json;
 
 use super::{dump, files, netns, pass_on_warning, text};
+
+/// The attribute that the user is in.
+const UID: u16 = 53;
 
 /// Apply an image to a socket that exists.
 ///
@@ -19,7 +25,8 @@ use super::{dump, files, netns, pass_on_warning, text};
 ///
 /// Datagrams and errors of the image come behind those that wait in the socket; a corked datagram
 /// is not put into a socket that exists (`inetcr dump --no-queue` leaves all of them out of the
-/// image). If one has no place, nothing behind it is queued.
+/// image). If one has no place, nothing behind it is queued. A socket of another user than that of
+/// the image is given to that user, as by chown(1).
 ///
 /// This is not atomic, and the owner of the socket should be frozen. What cannot be applied is
 /// named, and the exit status is 1; everything else was applied. If the image is refused as a
@@ -76,7 +83,10 @@ impl Args {
             selector,
             cookie: self.cookie,
         };
-        let amended = client.amend_snapshot(target, socket)?;
+        let mut amended = client.amend_snapshot(target, socket)?;
+        if let Some(uid) = socket.uid {
+            self.give_to(uid, pidfd.as_ref(), &mut amended)?;
+        }
         pass_on_warning(&client);
         if self.json {
             text::print(&report_json(&amended)?)?;
@@ -88,6 +98,34 @@ impl Args {
             1 => bail!("1 part of the image was not applied"),
             count => bail!("{count} parts of the image were not applied"),
         }
+    }
+}
+
+impl Args {
+    /// Gives the socket to the user of the image, if it is said not to be theirs.
+    fn give_to(
+        &self,
+        uid: u32,
+        pidfd: Option<&OwnedFd>,
+        amended: &mut Amended,
+    ) -> anyhow::Result<()> {
+        let user = AttributePath::new(&[UID]);
+        let is_about_it = |failure: &Failure| failure.error.attribute.as_ref() == Some(&user);
+        if !amended.failed.iter().any(is_about_it) {
+            return Ok(());
+        }
+        let given = match pidfd {
+            Some(pidfd) => {
+                let theirs = pidfd_getfd(pidfd, self.fd, PidfdGetfdFlags::empty())?;
+                fchown(theirs, Some(uid), None)
+            }
+            None => chown(format!("/proc/self/fd/{}", self.fd), Some(uid), None),
+        };
+        match given {
+            Ok(()) => amended.failed.retain(|failure| !is_about_it(failure)),
+            Err(error) => eprintln!("inetcr: fchown to user {uid}: {error}"),
+        }
+        Ok(())
     }
 }
 

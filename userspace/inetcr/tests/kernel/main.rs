@@ -241,6 +241,25 @@ fn a_socket_belongs_to_its_user_or_to_the_caller() {
     assert_eq!(printed(&[&restore[..], &whose].concat()), "4711\n");
     let own = [&restore[..], &["--as-caller"], &whose].concat();
     assert_eq!(printed(&own), "0\n");
+
+    // One that exists is given away.
+    let here = Image::from_json(&dump).unwrap().sockets[0].local().unwrap();
+    let socket = UdpSocket::bind(here).unwrap();
+    let pid = std::process::id().to_string();
+    let fd = socket.as_raw_fd().to_string();
+    let report = printed(&["amend", image.path(), "--pid", &pid, "--fd", &fd]);
+    assert!(report.ends_with(" amended\n"), "{report}");
+    assert_eq!(rustix::fs::fstat(&socket).unwrap().st_uid, 4711);
+    rustix::fs::fchown(&socket, Some(rustix::fs::Uid::ROOT), None).unwrap();
+    let inherited = rustix::io::dup(&socket).unwrap();
+    let amend = format!(
+        "exec \"$0\" amend \"$1\" --fd 7 7<&{}",
+        inherited.as_raw_fd()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &amend, env!("CARGO_BIN_EXE_inetcr"), image.path()]);
+    assert!(command.output().unwrap().status.success());
+    assert_eq!(rustix::fs::fstat(&socket).unwrap().st_uid, 4711);
 }
 
 #[test]

@@ -4,14 +4,13 @@
 
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail, ensure};
 use inetcr::RawAttr;
 
-use super::amend::{amend, request};
-use super::refusals::privileges::in_user_namespace;
+use super::amend::amend;
+use super::refusals::privileges::{in_turns, in_user_namespace};
 use crate::cr::{self, Dump, Expected, attr};
 use crate::places::PORT;
 use crate::runner::Test;
@@ -33,8 +32,8 @@ pub fn tests() -> Vec<Test> {
                 Ok(())
             })
         }),
+        Test::new("user::two_in_user_namespace", two_users),
         Test::new("user::amended", amended),
-        Test::new("user::amended_not_permitted", amended_not_permitted),
     ]
 }
 
@@ -150,22 +149,15 @@ fn not_permitted() -> Result<()> {
 
 /// A user without a number where the requester is, is not told.
 fn hidden() -> Result<()> {
-    let [fd, given] = task::shared(2)? else {
-        bail!("not two numbers");
+    let first = || -> Result<UdpSocket> {
+        task::become_user(65_534)?;
+        namespace::new_user_and_network()?;
+        bound()
     };
-    let wait = |number: &AtomicU32| {
-        while number.load(Ordering::SeqCst) == 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    };
-    let mut child = task::fork(|| {
-        let inside = || -> Result<()> {
-            task::become_user(65_534)?;
-            namespace::new_user_and_network()?;
-            task::set_dumpable()?;
-            let socket = bound()?;
-            fd.store(socket.as_raw_fd().cast_unsigned(), Ordering::SeqCst);
-            wait(given);
+    in_turns(
+        first,
+        |theirs| Ok(task::give_to(&theirs, USER)?),
+        |socket| {
             let dump = cr::dump(&mut cr::client()?, &socket)?;
             ensure!(dump.get(attr::UID).is_none(), "{dump:?}");
             // And the copy is that of who makes it.
@@ -173,54 +165,67 @@ fn hidden() -> Result<()> {
             let copy = cr::restore(&mut cr::client()?, &dump)?;
             ensure!(socket::user(&copy)? == 0, "{}", socket::user(&copy)?);
             Ok(())
-        };
-        inside().map_or_else(
-            |error| {
-                eprintln!("{error:#}");
-                1
-            },
-            |()| 0,
-        )
-    })?;
-    wait(fd);
-    let theirs = fd.load(Ordering::SeqCst).cast_signed();
-    let theirs = task::take_descriptor(child.pidfd(), theirs)?;
-    task::give_to(&theirs, USER)?;
-    drop(theirs);
-    given.store(1, Ordering::SeqCst);
-    let end = child.wait(Duration::from_secs(20))?;
-    ensure!(end == task::End::Exited(0), "inside: {end:?}");
-    Ok(())
+        },
+    )
 }
 
-/// `fchown(2)` for a socket that exists.
+/// Numbers and rights are those of the user namespace of the requester: here with two users, 0, and
+/// 1 who is [`USER`] outside.
+fn two_users() -> Result<()> {
+    let [pid] = task::shared(1)? else {
+        bail!("not one number");
+    };
+    let first = || -> Result<UdpSocket> {
+        task::become_user(65_534)?;
+        namespace::new_user()?;
+        pid.store(std::process::id(), Ordering::SeqCst);
+        Ok(socket::udp()?)
+    };
+    in_turns(
+        first,
+        |theirs| {
+            let map = format!("/proc/{}/uid_map", pid.load(Ordering::SeqCst));
+            std::fs::write(map, format!("0 65534 1\n1 {USER} 1\n"))?;
+            Ok(task::give_to(&theirs, USER)?)
+        },
+        |of_other| {
+            ensure!(socket::user(&of_other)? == 1, "the map");
+            namespace::new_network()?;
+            let gone = cr::checkpoint(&mut cr::client()?, bound()?)?;
+            ensure!(gone.dump.u32(attr::UID) == Some(0), "{:?}", gone.dump);
+            let dump = |uid| gone.dump.clone().with(RawAttr::u32(attr::UID, uid));
+            let copy = cr::restore(&mut cr::client()?, &dump(1))?;
+            ensure!(socket::user(&copy)? == 1, "{}", socket::user(&copy)?);
+            drop(copy);
+
+            let refused = Expected::errno(&[libc::EINVAL]).attribute(attr::UID);
+            cr::restore_refused(&mut cr::client()?, &dump(2), refused)?;
+            task::drop_capabilities(&[task::CAP_SETUID])?;
+            let refused = Expected::errno(&[libc::EPERM]).attribute(attr::UID);
+            cr::restore_refused(&mut cr::client()?, &dump(1), refused)
+        },
+    )
+}
+
+/// What is left to `fchown(2)` is reported, unless it is so.
 fn amended() -> Result<()> {
     let mut client = cr::client()?;
-    let donor = bound()?;
-    task::give_to(&donor, USER)?;
-    let donor = cr::checkpoint(&mut client, donor)?;
     let target = bound()?;
-    let report = amend(&mut client, &donor.dump, &target)?;
-    ensure!(report.failed.is_empty(), "{:?}", report.failed);
-    ensure!(socket::user(&target)? == USER, "{}", socket::user(&target)?);
-    Ok(())
-}
-
-fn amended_not_permitted() -> Result<()> {
-    let target = bound()?;
-    task::drop_capabilities(&[task::CAP_CHOWN])?;
-    let mut client = cr::client()?;
     let dump = cr::dump(&mut client, &target)?;
-    for (uid, errno) in [(USER, libc::EPERM), (u32::MAX, libc::EINVAL)] {
+    for uid in [USER, u32::MAX] {
         let dump = dump.clone().with(RawAttr::u32(attr::UID, uid));
-        let report = client.amend_attrs(&request(&dump, &target).0)?;
+        let report = amend(&mut client, &dump, &target)?;
         let failed: Vec<_> = report
             .failed
             .iter()
             .map(|failed| failed.error.errno)
             .collect();
-        ensure!(failed == [errno], "{:?}", report.failed);
+        ensure!(failed == [libc::EOPNOTSUPP], "{:?}", report.failed);
         ensure!(socket::user(&target)? == 0, "given away");
     }
+    task::give_to(&target, USER)?;
+    let dump = dump.with(RawAttr::u32(attr::UID, USER));
+    let report = amend(&mut client, &dump, &target)?;
+    ensure!(report.failed.is_empty(), "{:?}", report.failed);
     Ok(())
 }

@@ -10,8 +10,6 @@ use std::{ptr, slice};
 
 use super::check;
 
-/// Number of `CAP_CHOWN`.
-pub const CAP_CHOWN: u32 = 0;
 /// Number of `CAP_SETUID`.
 pub const CAP_SETUID: u32 = 7;
 /// Number of `CAP_NET_BIND_SERVICE`.

@@ -23,9 +23,9 @@ __rust_helper unsigned int rust_helper_bpf_prog_size(unsigned int proglen)
 }
 
 #ifndef CONFIG_MULTIUSER
-__rust_helper bool rust_helper_ns_capable_setid(struct user_namespace *ns, int cap)
+__rust_helper bool rust_helper_ns_capable(struct user_namespace *ns, int cap)
 {
-	return ns_capable_setid(ns, cap);
+	return ns_capable(ns, cap);
 }
 #endif
 

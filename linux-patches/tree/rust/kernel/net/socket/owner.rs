@@ -87,8 +87,8 @@ impl NewOwner {
     ///
     /// # Errors
     ///
-    /// `ESRCH` if there is no such task or group, `EINVAL` if there is no such signal. (`F_SETOWN_EX`
-    /// takes the number of a task for a group that there is not, and nobody is told.)
+    /// `ESRCH` if there is no such task or group, `EINVAL` if there is no such signal.
+    /// (`F_SETOWN_EX` takes the number of a task for a group that there is not; nobody is told.)
     pub fn find(type_: OwnerType, id: u32, signum: u32) -> Result<Self> {
         if signum > bindings::_NSIG {
             return Err(EINVAL);

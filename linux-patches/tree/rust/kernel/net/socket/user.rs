@@ -4,30 +4,14 @@
 
 use crate::{
     bindings,
-    error::to_result,
     prelude::*,
     task::Kuid, //
 };
 
 use super::{
     Sock,
-    Socket,
-    SocketFile, //
+    Socket, //
 };
-
-/// Returns the user with a number in the user namespace of the calling task.
-fn user(uid: u32) -> Result<bindings::kuid_t> {
-    /// What is no user (`INVALID_UID`).
-    const INVALID: bindings::uid_t = bindings::uid_t::MAX;
-
-    // SAFETY: The user namespace of the calling task is valid.
-    let user = unsafe { bindings::make_kuid(bindings::current_user_ns(), uid) };
-
-    match user.val {
-        INVALID => Err(EINVAL),
-        _ => Ok(user),
-    }
-}
 
 impl Sock {
     /// Returns the user that the socket belongs to.
@@ -48,13 +32,20 @@ impl Socket {
     pub fn set_user(&mut self, uid: u32) -> Result {
         // CAST: A small number.
         const CAP_SETUID: c_int = bindings::CAP_SETUID as c_int;
+        /// What is no user (`INVALID_UID`).
+        const INVALID: bindings::uid_t = bindings::uid_t::MAX;
 
-        let user = user(uid)?;
+        // SAFETY: The user namespace of the calling task is valid.
+        let user = unsafe { bindings::make_kuid(bindings::current_user_ns(), uid) };
+        if user.val == INVALID {
+            return Err(EINVAL);
+        }
         if Kuid::from_raw(user) == self.user() {
             return Ok(());
         }
+        // Not `ns_capable_setid()`: that allows what SafeSetID would refuse in `setfsuid(2)`.
         // SAFETY: The user namespace of the calling task is valid.
-        if !unsafe { bindings::ns_capable_setid(bindings::current_user_ns(), CAP_SETUID) } {
+        if !unsafe { bindings::ns_capable(bindings::current_user_ns(), CAP_SETUID) } {
             return Err(EPERM);
         }
 
@@ -66,22 +57,5 @@ impl Socket {
             (&raw mut (*self.sock().as_ptr()).sk_uid).write_volatile(user);
         }
         Ok(())
-    }
-}
-
-impl SocketFile {
-    /// Gives the socket to a user, as `fchown(2)` does.
-    ///
-    /// # Errors
-    ///
-    /// Those of `fchown(2)`.
-    pub fn chown(&self, uid: u32) -> Result {
-        // That nothing is said of the group.
-        const SAME: bindings::gid_t = bindings::gid_t::MAX;
-
-        user(uid)?;
-        // SAFETY: The file is valid, since there is a reference to it. The function asks the
-        // security module.
-        to_result(unsafe { bindings::vfs_fchown(self.file().as_ptr(), uid, SAME) })
     }
 }

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The figures that the README shows.
+
+use super::Figures;
+use anyhow::{
+    Context,
+    Result, //
+};
+use fs_err as fs;
+use std::{
+    fmt::Write as _,
+    path::Path, //
+};
+
+/// Where it is in the repository.
+pub const PATH: &str = "README.md";
+
+/// The lines around the table.
+const BEGIN: &str = "<!-- bench -->\n";
+const END: &str = "<!-- end -->\n";
+
+/// What is shown: in words, the case, and the case of plain calls.
+const ROWS: [(&str, &str, &str); 9] = [
+    (
+        "a socket is dumped, in its full state",
+        "dump: full state",
+        "dump by system calls: full state",
+    ),
+    (
+        "of 10,000 in a namespace, each",
+        "dump of the namespace: per socket of 10,000",
+        "dump by system calls: full state",
+    ),
+    (
+        "a bound socket is made and closed, with the options of the RFC",
+        "restore and close: the options of the RFC, bound",
+        "by system calls and close: the options of the RFC, bound",
+    ),
+    (
+        "with every option off its default",
+        "restore and close: full state, bound",
+        "by system calls and close: full state, bound",
+    ),
+    (
+        "a datagram of 100 bytes is dumped (received)",
+        "queue: per datagram of 100 bytes",
+        "recvmsg: 100 bytes",
+    ),
+    (
+        "of 1,400 bytes",
+        "queue: per datagram of 1,400 bytes",
+        "recvmsg: 1,400 bytes",
+    ),
+    (
+        "a datagram of 100 bytes is restored (sent over loopback)",
+        "restore of a queue: per datagram of 100 bytes",
+        "send over loopback: 100 bytes",
+    ),
+    (
+        "of 1,400 bytes",
+        "restore of a queue: per datagram of 1,400 bytes",
+        "send over loopback: 1,400 bytes",
+    ),
+    ("a request that is refused", "request that is refused", ""),
+];
+
+/// Writes the table into the README.
+pub fn update(readme: &Path, figures: &Figures) -> Result<()> {
+    let text = fs::read_to_string(readme)?;
+    let (before, rest) = text.split_once(BEGIN).context("no place for figures")?;
+    let (_, behind) = rest.split_once(END).context("no end of the figures")?;
+    let text = format!("{before}{BEGIN}{}{END}{behind}", table(figures)?);
+    Ok(fs::write(readme, text)?)
+}
+
+/// The table.
+fn table(figures: &Figures) -> Result<String> {
+    let of = |case: &str| {
+        let figure = figures.get(case).with_context(|| format!("no {case:?}"))?;
+        Ok::<_, anyhow::Error>(thousands(*figure))
+    };
+    let mut table = String::from("| | this | plain calls |\n|---|---:|---:|\n");
+    for (words, ours, plain) in ROWS {
+        let plain = match plain {
+            "" => String::new(),
+            plain => of(plain)?,
+        };
+        writeln!(table, "| {words} | {} | {plain} |", of(ours)?)?;
+    }
+    Ok(table)
+}
+
+/// A number as people read it.
+fn thousands(number: u64) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", thousands(number / 1000), number % 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_000), "1,000");
+        assert_eq!(thousands(1_234_056), "1,234,056");
+    }
+
+    /// Nobody writes a figure by hand.
+    #[test]
+    fn the_readme_has_the_figures_of_the_repository() {
+        let figures = include_str!("../../../userspace/bench/figures.json");
+        let figures: Figures = serde_json::from_str(figures).unwrap();
+        let table = table(&figures).unwrap();
+        assert!(include_str!("../../../README.md").contains(&format!("{BEGIN}{table}{END}")));
+    }
+}
