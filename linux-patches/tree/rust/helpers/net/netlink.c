@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/fs.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
 #include <net/genetlink.h>
 #include <net/netlink.h>
+#include <net/sock.h>
 
 #ifdef CONFIG_NET
+
+__rust_helper
+const struct cred *rust_helper_netlink_skb_opener_cred(const struct sk_buff *skb)
+{
+	return NETLINK_CB(skb).sk->sk_socket->file->f_cred;
+}
 
 __rust_helper struct net *rust_helper_genl_info_net(const struct genl_info *info)
 {

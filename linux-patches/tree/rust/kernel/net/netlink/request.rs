@@ -194,14 +194,12 @@ impl<'a> Request<'a> {
     /// the opener may have got somebody with more of them to write to the socket.
     pub fn opener_has_rights_of_sender(&self) -> bool {
         let sender = Credential::current();
-        let cb = self.skb.as_ptr();
 
         // SAFETY: By the type invariants `skb` was received from a netlink socket, so that it has
-        // the parameters of one in its control block.
-        let sk = unsafe { (*(&raw const (*cb).cb).cast::<bindings::netlink_skb_parms>()).sk };
-        // SAFETY: The socket is that of the sender, who is in a call that has a reference to its
-        // file. Neither changes meanwhile, nor do the credentials of a file ever.
-        let opener = unsafe { (*(*(*sk).sk_socket).file).f_cred };
+        // the parameters of one in its control block. The socket is that of the sender, who is in a
+        // call that has a reference to its file. Neither changes meanwhile, nor do the credentials
+        // of a file ever.
+        let opener = unsafe { bindings::netlink_skb_opener_cred(self.skb.as_ptr()) };
         // Mostly it is the same task.
         if core::ptr::eq(opener, sender.as_ptr()) {
             return true;
