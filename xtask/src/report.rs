@@ -164,6 +164,9 @@ pub fn summary(verdict: &Verdict, record: &Record, times: &Times, folder: &Path)
     for problem in &verdict.problems {
         say(&format!("PROBLEM {problem}"));
     }
+    if let Some(slowest) = slowest(verdict) {
+        say(&slowest);
+    }
     say(&format!("times: {times}"));
     say(&format!("results: {}", folder.display()));
     if verdict.failed.iter().any(|name| name == RUN_ITSELF) {
@@ -179,6 +182,28 @@ pub fn summary(verdict: &Verdict, record: &Record, times: &Times, folder: &Path)
         ));
     }
     text
+}
+
+/// What took the most of the time, where many tests ran.
+fn slowest(verdict: &Verdict) -> Option<String> {
+    const MANY: usize = 20;
+    const SHOWN: usize = 5;
+
+    let mut all: Vec<_> = verdict
+        .tests
+        .iter()
+        .filter_map(|case| Some((case.took?, case.name.as_str())))
+        .collect();
+    if all.len() < MANY {
+        return None;
+    }
+    all.sort_by_key(|(took, _)| std::cmp::Reverse(*took));
+    let all: Vec<_> = all
+        .iter()
+        .take(SHOWN)
+        .map(|(took, name)| format!("{name} {}", ui::seconds(*took)))
+        .collect();
+    Some(format!("slowest: {}", all.join(", ")))
 }
 
 fn excerpt(complaint: &Complaint) -> String {
@@ -197,7 +222,14 @@ fn json(verdict: &Verdict, times: &Times) -> Result<String> {
     let tests: Vec<_> = verdict
         .tests
         .iter()
-        .map(|case| json!({ "name": case.name, "status": word(case.status), "text": case.text }))
+        .map(|case| {
+            json!({
+                "name": case.name,
+                "status": word(case.status),
+                "seconds": case.took.map(|took| took.as_secs_f64()),
+                "text": case.text,
+            })
+        })
         .collect();
     let complaints: Vec<_> = verdict
         .complaints

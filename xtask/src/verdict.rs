@@ -19,7 +19,10 @@ use ktap::{
     Status,
     Totals, //
 };
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    time::Duration, //
+};
 
 /// The worst that happened; the number is the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +84,8 @@ pub struct Case {
     pub name: String,
     /// How it ended.
     pub status: Status,
+    /// How long it took, if that is known.
+    pub took: Option<Duration>,
     /// Its directive's reason, and what it printed.
     pub text: Vec<String>,
 }
@@ -183,6 +188,7 @@ impl Verdict {
             self.tests.push(Case {
                 name,
                 status: test.status,
+                took: test.took,
                 text,
             });
         }

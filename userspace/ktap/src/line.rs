@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What one line of KTAP is.
 
+use std::time::Duration;
+
 use crate::Status;
 
 /// One line, classified.
@@ -14,6 +16,8 @@ pub enum Line<'a> {
     Subtest(&'a str),
     /// `# Started: name`: a test has begun, others may end before it does.
     Started(&'a str),
+    /// `# Took: N ms`: how long the test took whose result comes next.
+    Took(Duration),
     /// `ok` or `not ok`.
     Result(ResultLine<'a>),
     /// `Bail out!`: the run gave up.
@@ -68,12 +72,19 @@ fn classify_body(body: &str) -> Line<'_> {
                 Line::Subtest(name.trim())
             } else if let Some(name) = rest.strip_prefix("Started:") {
                 Line::Started(name.trim())
+            } else if let Some(time) = rest.strip_prefix("Took:").and_then(milliseconds) {
+                Line::Took(time)
             } else {
                 Line::Diagnostic(rest)
             }
         }
         None => Line::Other(body),
     }
+}
+
+fn milliseconds(text: &str) -> Option<Duration> {
+    let number = text.trim().strip_suffix(" ms")?;
+    number.parse().ok().map(Duration::from_millis)
 }
 
 /// Removes what `printk` puts before a message: level, time, and caller.

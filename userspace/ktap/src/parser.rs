@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Reads a run line by line.
 
+use std::time::Duration;
+
 use crate::{Line, Report, ResultLine, Status, Test, classify};
 
 /// Diagnostics kept for one test; what is beyond is in the log.
@@ -29,6 +31,8 @@ pub enum Event {
     },
     /// A test began.
     Started,
+    /// How long the next one to end took.
+    Took,
     /// Anything else.
     Text,
 }
@@ -40,6 +44,7 @@ struct Level {
     plan: Option<usize>,
     tests: Vec<Test>,
     diagnostics: Vec<String>,
+    took: Option<Duration>,
 }
 
 /// Reads KTAP as it arrives.
@@ -74,6 +79,12 @@ impl Parser {
             Line::Started(name) => {
                 self.running.push(name.to_owned());
                 return Event::Started;
+            }
+            Line::Took(time) => {
+                if let Some(level) = self.levels.last_mut() {
+                    level.took = Some(time);
+                }
+                return Event::Took;
             }
             Line::Result(result) => return self.result(indent, &result),
             Line::Bail(reason) => self.problem(format!("the run gave up: {reason}")),
@@ -182,6 +193,7 @@ impl Parser {
             name: result.name.to_owned(),
             status: result.status,
             reason: result.reason.to_owned(),
+            took: top.took.take(),
             diagnostics,
             children,
         });
@@ -212,6 +224,7 @@ impl Parser {
                 name,
                 status: Status::Failed,
                 reason: "did not end".to_owned(),
+                took: None,
                 diagnostics: open.diagnostics,
                 children: open.tests,
             });

@@ -2,6 +2,7 @@
 //! What a run of tests amounts to.
 
 use std::fmt;
+use std::time::Duration;
 
 /// How a test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +26,8 @@ pub struct Test {
     pub status: Status,
     /// What stood after the directive.
     pub reason: String,
+    /// How long it took, if that was said.
+    pub took: Option<Duration>,
     /// The lines printed before the result that belong to it.
     pub diagnostics: Vec<String>,
     /// The tests of the level below; a test that has some is their summary.

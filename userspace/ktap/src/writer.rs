@@ -2,6 +2,7 @@
 //! Prints a run line by line.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// Prints one level of a run. Every line is flushed, so that a reader sees it at once.
 #[derive(Debug)]
@@ -33,6 +34,11 @@ impl<W: Write> Writer<W> {
     /// named.
     pub fn started(&mut self, name: &str) -> io::Result<()> {
         self.diagnostic(&format!("Started: {}", plain(name)))
+    }
+
+    /// How long the test took whose result is printed next.
+    pub fn took(&mut self, time: Duration) -> io::Result<()> {
+        self.diagnostic(&format!("Took: {} ms", time.as_millis()))
     }
 
     /// A test passed.
@@ -120,6 +126,7 @@ mod tests {
         let mut writer = Writer::new(&mut out);
         writer.begin(4).unwrap();
         writer.started("a::b").unwrap();
+        writer.took(Duration::from_micros(12_900)).unwrap();
         writer.ok("a::b").unwrap();
         writer.not_ok("a::c", "left: 1\nright: 2").unwrap();
         writer.skip("a::d#1", "no dummy").unwrap();
@@ -128,7 +135,7 @@ mod tests {
         assert!(!below.has_failed());
         writer.ok("group").unwrap();
         assert!(writer.has_failed());
-        let expected = "KTAP version 1\n1..4\n# Started: a::b\nok 1 a::b\n# left: 1\n# right: 2\nnot ok 2 a::c\n\
+        let expected = "KTAP version 1\n1..4\n# Started: a::b\n# Took: 12 ms\nok 1 a::b\n# left: 1\n# right: 2\nnot ok 2 a::c\n\
                         ok 3 a::d_1 # SKIP no dummy\n  KTAP version 1\n  # Subtest: group\n  1..1\n  \
                         ok 1 x\nok 4 group\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

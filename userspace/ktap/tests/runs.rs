@@ -135,3 +135,19 @@ fn nothing_but_skipped_tests_is_not_green() {
     assert!(!read("KTAP version 1\n1..1\nok 1 a # SKIP no family\n").is_green());
     assert!(read("KTAP version 1\n1..2\nok 1 a # SKIP no family\nok 2 b\n").is_green());
 }
+
+/// Of tests that say how long they took, each has its own time.
+#[test]
+fn times_belong_to_the_result_behind_them() {
+    let run = "KTAP version 1\n1..3\n# Took: 1500 ms\nok 1 slow\nok 2 says nothing\n\
+               # Took: long\n# Took: 3 ms\nok 3 quick\n";
+    let mut parser = ktap::Parser::new();
+    for line in run.lines() {
+        parser.feed(line);
+    }
+    let report = parser.finish();
+    let took: Vec<_> = report.tests.iter().map(|test| test.took).collect();
+    let ms = |ms| Some(std::time::Duration::from_millis(ms));
+    assert_eq!(took, [ms(1500), None, ms(3)]);
+    assert_eq!(report.tests[2].diagnostics, ["Took: long"]);
+}

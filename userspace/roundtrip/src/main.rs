@@ -28,8 +28,6 @@ use runner::Runner;
 ///
 /// Exit status: 0 all passed, 1 a test failed, 4 the tests could not run.
 #[derive(Parser)]
-// Each is a switch of the command line.
-#[expect(clippy::struct_excessive_bools)]
 struct Arguments {
     /// Print the names of the tests and do nothing.
     #[arg(long)]
@@ -49,9 +47,6 @@ struct Arguments {
     /// Let tests print as they run, one at a time, and take as long as they want.
     #[arg(long)]
     live: bool,
-    /// Say how long each test took.
-    #[arg(long)]
-    times: bool,
     #[command(flatten)]
     random: cases::Random,
 }
@@ -98,7 +93,6 @@ fn main() -> ExitCode {
         scale,
         patience: leaks::PATIENCE * scale,
         live: arguments.live,
-        times: arguments.times,
     };
     match runner.run(&tests, std::io::stdout()) {
         Ok(true) => ExitCode::SUCCESS,

@@ -61,6 +61,9 @@ fn test_case(name: &str, case: &Case) -> TestCase {
         Status::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
     };
     let mut test = TestCase::new(name, with_text(status, &case.text));
+    if let Some(took) = case.took {
+        test.set_time(took);
+    }
     if case.status != Status::Failed && !case.text.is_empty() {
         test.set_system_out(case.text.join("\n"));
     }
@@ -102,6 +105,7 @@ fn vm(verdict: &Verdict) -> TestSuite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn names_are_split() {
@@ -118,6 +122,7 @@ mod tests {
         let case = |name: &str, status| Case {
             name: name.to_owned(),
             status,
+            took: Some(Duration::from_millis(1500)),
             text: vec!["left < right".to_owned()],
         };
         let verdict = Verdict {
@@ -138,6 +143,7 @@ mod tests {
             "<testsuite name=\"a\" tests=\"2\" disabled=\"0\" errors=\"0\" failures=\"1\""
         ));
         assert!(xml.contains("left &lt; right"));
+        assert!(xml.contains("name=\"x\" time=\"1.500\""), "{xml}");
         assert!(xml.contains("the kernel is tainted"));
     }
 }

@@ -51,8 +51,10 @@ impl Screen {
             Way::Output => {
                 self.booted();
                 self.ktap.line(line);
-                // Which tests have begun is for the log, and for the verdict if they do not end.
-                if self.parser.feed(line) != ktap::Event::Started {
+                // Which tests have begun is for the log, and for the verdict if they do not end;
+                // how long they took is for the results.
+                let event = self.parser.feed(line);
+                if !matches!(event, ktap::Event::Started | ktap::Event::Took) {
                     println!("{line}");
                     let _ = std::io::stdout().flush();
                 }

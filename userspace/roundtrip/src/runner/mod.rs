@@ -104,8 +104,6 @@ pub struct Runner {
     pub scale: u32,
     /// Output goes to the terminal as it comes, tests are not limited in time.
     pub live: bool,
-    /// Each test is followed by a line that says how long it took.
-    pub times: bool,
     /// How long counters may take to come back.
     pub patience: Duration,
 }
@@ -166,10 +164,8 @@ impl Runner {
                 }
                 Message::Ended(index, outcome, took) => {
                     left.remove(&index);
+                    ktap.took(took)?;
                     report(ktap, &tests[index].name, &outcome)?;
-                    if self.times {
-                        ktap.diagnostic(&format!("took {} ms", took.as_millis()))?;
-                    }
                 }
             }
             Ok(())

@@ -127,7 +127,6 @@ fn impatient(jobs: usize) -> Runner {
         jobs,
         scale: 12,
         live: false,
-        times: false,
         patience: Duration::from_millis(50),
     }
 }
