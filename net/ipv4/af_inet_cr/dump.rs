@@ -137,17 +137,15 @@ pub(crate) struct Dumpable<'a> {
     losses: Losses,
 }
 
-static_assert!({
-    // The inode, the cookie, which socket and descriptor, the user, the flags of the file, its
-    // owner, the state, the addresses, the lengths of queues, and what is lost.
-    let others = 2 * Shape::LONG + 22 * Shape::NUMBER;
-
-    others + Nest::None.room() + Nest::Ip.room() + Nest::Udp.room() <= Dumpable::PLAIN
-});
-
 impl<'a> Dumpable<'a> {
     /// How much room in a message a socket may take without a program or a membership.
-    pub(crate) const PLAIN: usize = 1024;
+    pub(crate) const PLAIN: usize = {
+        // The inode, the cookie, which socket and descriptor, the user, the flags of the file, its
+        // owner, the state, the addresses, the lengths of queues, and what is lost.
+        let others = 2 * Shape::LONG + 22 * Shape::NUMBER;
+
+        others + Nest::None.room() + Nest::Ip.room() + Nest::Udp.room()
+    };
 
     /// Locks a socket, or refuses it for what it is, or has and must not lose.
     pub(crate) fn find(

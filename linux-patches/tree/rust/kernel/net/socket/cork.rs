@@ -9,7 +9,6 @@ use crate::{
         Vec, //
     },
     bindings,
-    num::casts::u32_as_usize,
     prelude::*, //
 };
 
