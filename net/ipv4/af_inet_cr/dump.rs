@@ -40,7 +40,6 @@ use crate::{
 };
 
 use kernel::{
-    cred::Credential,
     net::{
         netlink::{
             AttrWriter,
@@ -112,7 +111,7 @@ fn dump(request: &Request<'_>) -> Result<(), Refusal> {
     let reply = request.reply(Dumpable::PLAIN.saturating_add(socket.more_room()?))?;
     let current = current!();
     let pid_ns = current.active_pid_ns().ok_or(ESRCH)?;
-    socket.put(request.net(), pid_ns, &Credential::current(), &reply)?;
+    socket.put(request.net(), pid_ns, &reply)?;
     drop(socket);
     Ok(reply.send()?)
 }
@@ -186,7 +185,6 @@ impl<'a> Dumpable<'a> {
         &self,
         net: &Net,
         pid_ns: &PidNamespace,
-        requester: &Credential,
         msg: &AttrWriter,
     ) -> Result<(), Refusal> {
         let Dumpable {
@@ -200,7 +198,7 @@ impl<'a> Dumpable<'a> {
         msg.put_uint(attr::INODE, sock.ino())?;
         msg.put_uint(attr::COOKIE, sock.cookie())?;
         msg.put_u32(attr::SOCK_STATE, sock.state().into())?;
-        user::put(sock, requester, msg)?;
+        user::put(sock, msg)?;
         file::put(file, pid_ns, &mut losses, msg)?;
         Addresses::read(sock)?.put(msg)?;
         filter::put(sock, msg)?;

@@ -21,7 +21,6 @@ use crate::{
 };
 
 use kernel::{
-    cred::Credential,
     net::{
         netlink::{
             AttrWriter,
@@ -73,8 +72,6 @@ pub(crate) struct State {
     losses: Losses,
     /// Where the requester numbers processes.
     pid_ns: ARef<PidNamespace>,
-    /// And users.
-    requester: ARef<Credential>,
     /// How much room was asked for.
     reserved: usize,
 }
@@ -113,7 +110,6 @@ impl DumpOperation for DumpMany {
             batch,
             losses: state.losses,
             pid_ns: &state.pid_ns,
-            requester: &state.requester,
             // Each batch waits for one socket in vain at the most.
             patience: Patience::some(),
             reserved: &mut state.reserved,
@@ -181,7 +177,6 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
         losses: Losses::allowed_by(request)?,
         place,
         pid_ns: current!().active_pid_ns().ok_or(ESRCH)?.into(),
-        requester: Credential::current(),
         reserved: 0,
     })
 }
@@ -229,7 +224,6 @@ struct Writer<'a, 'b> {
     batch: &'a mut Batch<'b>,
     losses: Losses,
     pid_ns: &'a PidNamespace,
-    requester: &'a Credential,
     patience: Patience,
     reserved: &'a mut usize,
 }
@@ -263,7 +257,7 @@ impl Writer<'_, '_> {
             room = Dumpable::PLAIN.saturating_add(socket.more_room()?);
             self.batch.put(|msg| {
                 put_fd(fd, msg)?;
-                socket.put(net, self.pid_ns, self.requester, msg)
+                socket.put(net, self.pid_ns, msg)
             })
         });
         let Err(refusal) = state else {

@@ -27,8 +27,10 @@ use kernel::{
 };
 
 /// Writes the user into a message, unless it has no number where the requester is.
-pub(crate) fn put(sock: &Sock, requester: &Credential, msg: &AttrWriter) -> Result {
-    match requester.uid_of(sock.user()) {
+///
+/// Also in a dump the credentials are those of the requester, whoever reads on.
+pub(crate) fn put(sock: &Sock, msg: &AttrWriter) -> Result {
+    match Credential::current().uid_of(sock.user()) {
         Some(uid) => msg.put_u32(attr::UID, uid),
         None => Ok(()),
     }
