@@ -4,7 +4,7 @@
 //!
 //! One row for each option that is carried. The rows drive the dump, the restore, and the policy of
 //! the restore; an option is added by adding a row. What an option with a new shape takes is a
-//! variant of [`Shape`], and its arms in `codec.rs`.
+//! variant of [`Shape`], and its arms here and in `codec.rs`.
 //!
 //! The options of `SOL_SOCKET` are attributes of the message, those of the other levels are in a
 //! [`Nest`] each. Most of the boolean ones of a level share an attribute, one bit each, and the

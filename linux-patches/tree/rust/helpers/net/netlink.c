@@ -41,7 +41,7 @@ int rust_helper_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)
 
 /*
  * nla_put() of what needs no padding, as most attributes: the functions that it
- * calls take three times as long.
+ * calls take more than twice as long.
  */
 __rust_helper
 int rust_helper_nla_put_unpadded(struct sk_buff *skb, int attrtype, int attrlen,
