@@ -38,31 +38,36 @@ const NL_VALIDATE_STRICT: bindings::netlink_validation =
 
 /// An attribute of a received message (`struct nlattr`).
 ///
-/// It has passed the policy of the operation that the message asks for. The getters nevertheless
-/// rely on nothing but the bounds of the attribute, and fail with `EINVAL` where the payload is not
-/// what they return: a mistake in a policy is an error seen by the requester, not a read of
-/// something else.
+/// It has passed the policy of the operation that the message asks for. Of this, [`nested`] takes
+/// that there is nothing wrong in the nest. The other getters rely on nothing but the bounds of the
+/// attribute, and fail with `EINVAL` where the payload is not what they return: a mistake in a
+/// policy is an error seen by the requester, not a read of something else.
+///
+/// [`nested`]: Self::nested
 ///
 /// # Invariants
 ///
 /// - `nla` is the header and the payload of the attribute, without the padding behind it. It is
 ///   aligned to `NLA_ALIGNTO`, and at least `NLA_HDRLEN` long.
-/// - `nla_type` is the type of the header, with its flags.
+/// - `policy` is one that the attribute has passed, if it is known.
 #[derive(Clone, Copy)]
 pub struct Attribute<'a> {
     nla: &'a [u8],
-    nla_type: u16,
+    policy: Option<&'static Policy>,
 }
 
 impl<'a> Attribute<'a> {
     /// Splits `stream` behind its first attribute (`nla_ok()` and `nla_next()`).
     ///
     /// Returns [`None`] if the stream does not begin with a whole attribute. `stream` must be
-    /// aligned to `NLA_ALIGNTO`.
+    /// aligned to `NLA_ALIGNTO`, and have passed strict validation with `policies`, if there are
+    /// any.
     #[inline]
-    fn split_first(stream: &'a [u8]) -> Option<(Attribute<'a>, &'a [u8])> {
-        let (header, _) = stream.split_first_chunk::<NLA_HDRLEN>()?;
-        let [len_0, len_1, type_0, type_1] = *header;
+    fn split_first(
+        stream: &'a [u8],
+        policies: &'static [Policy],
+    ) -> Option<(Attribute<'a>, &'a [u8])> {
+        let [len_0, len_1, ..] = *stream.first_chunk::<NLA_HDRLEN>()?;
         let len = usize::from(u16::from_ne_bytes([len_0, len_1]));
 
         if len < NLA_HDRLEN {
@@ -75,10 +80,9 @@ impl<'a> Attribute<'a> {
             .unwrap_or_default();
 
         // INVARIANT: `nla` has the length that its header says, which is not below `NLA_HDRLEN`.
-        let attr = Attribute {
-            nla,
-            nla_type: u16::from_ne_bytes([type_0, type_1]),
-        };
+        let mut attr = Attribute { nla, policy: None };
+        // INVARIANT: The caller has had it validated.
+        attr.policy = policies.get(usize::from(attr.type_()));
         Some((attr, rest))
     }
 
@@ -87,16 +91,31 @@ impl<'a> Attribute<'a> {
         self.nla.as_ptr().cast()
     }
 
+    /// Returns the type of the attribute, with its flags (`nla_type`).
+    #[inline]
+    fn nla_type(&self) -> u16 {
+        match *self.nla {
+            [_, _, type_0, type_1, ..] => u16::from_ne_bytes([type_0, type_1]),
+            // By the type invariants there is always a header.
+            _ => 0,
+        }
+    }
+
     /// Returns the type of the attribute.
     #[inline]
     pub fn type_(&self) -> u16 {
-        self.nla_type & NLA_TYPE_MASK
+        self.nla_type() & NLA_TYPE_MASK
+    }
+
+    /// Returns whether the attributes in this one are known to have passed these policies.
+    fn has_passed(&self, policies: &'static [Policy]) -> bool {
+        self.policy.is_some_and(|policy| policy.is_nested(policies))
     }
 
     /// Returns whether the attribute is marked as one that holds attributes.
     #[inline]
     pub fn is_nested(&self) -> bool {
-        self.nla_type & NLA_F_NESTED != 0
+        self.nla_type() & NLA_F_NESTED != 0
     }
 
     /// Returns the payload.
@@ -194,13 +213,17 @@ impl<'a> Attribute<'a> {
 
     /// Returns the attributes in a [`Policy::nested`].
     ///
-    /// They are validated against `policies` here, whatever the policy of the operation has said
-    /// about this attribute.
+    /// They are validated against `policies` here, unless the policy of the operation has done so.
     pub fn nested(&self, policies: &'static [Policy]) -> Result<Attributes<'a>> {
         if !self.is_nested() || policies.is_empty() || policies.len() > MAX_POLICIES {
             return Err(EINVAL);
         }
         let stream = self.as_bytes();
+
+        if self.has_passed(policies) {
+            // INVARIANT: Strict validation has gone into the nest.
+            return Ok(Attributes { stream, policies });
+        }
 
         // SAFETY: By the type invariants the payload is aligned for `struct nlattr`, and it is
         // readable for its length, which fits into an `int` as it does into a `u16`. `policies` has
@@ -219,7 +242,7 @@ impl<'a> Attribute<'a> {
 
         // INVARIANT: Strict validation accepts a stream only if it consists of whole attributes
         // whose types are below `policies.len()`.
-        Ok(Attributes { stream })
+        Ok(Attributes { stream, policies })
     }
 }
 
@@ -227,11 +250,12 @@ impl<'a> Attribute<'a> {
 ///
 /// # Invariants
 ///
-/// `stream` is aligned to `NLA_ALIGNTO`. It is a sequence of whole attributes that have passed
-/// strict validation with a table of at most [`MAX_POLICIES`] policies.
+/// `stream` is aligned to `NLA_ALIGNTO`. It is a sequence of whole attributes whose types are below
+/// [`MAX_POLICIES`], and which have passed strict validation with `policies` if there are any.
 #[derive(Clone, Copy)]
 pub struct Attributes<'a> {
     stream: &'a [u8],
+    policies: &'static [Policy],
 }
 
 impl<'a> Attributes<'a> {
@@ -239,11 +263,21 @@ impl<'a> Attributes<'a> {
     ///
     /// # Safety
     ///
-    /// `stream` must be aligned to `NLA_ALIGNTO`, and have passed strict validation with a table of
-    /// at most [`MAX_POLICIES`] policies.
-    pub(super) unsafe fn from_validated(stream: &'a [u8]) -> Attributes<'a> {
+    /// `stream` must be aligned to `NLA_ALIGNTO`, and have passed strict validation with
+    /// `policies`, of which there must be at most [`MAX_POLICIES`]. Without any, `stream` must be a
+    /// sequence of whole attributes whose types are below that.
+    pub(super) unsafe fn from_validated(
+        stream: &'a [u8],
+        policies: &'static [Policy],
+    ) -> Attributes<'a> {
         // INVARIANT: By the safety requirements.
-        Attributes { stream }
+        Attributes { stream, policies }
+    }
+
+    /// Returns the table of policies that they have passed.
+    #[inline]
+    pub(super) fn policies(&self) -> &'static [Policy] {
+        self.policies
     }
 
     /// Returns the attribute whose header is at `ptr`, if it is one of these.
@@ -254,7 +288,7 @@ impl<'a> Attributes<'a> {
         if offset % NLA_ALIGNTO != 0 {
             return None;
         }
-        Some(Attribute::split_first(self.stream.get(offset..)?)?.0)
+        Some(Attribute::split_first(self.stream.get(offset..)?, self.policies)?.0)
     }
 
     /// Returns whether there are no attributes.
@@ -264,7 +298,10 @@ impl<'a> Attributes<'a> {
 
     /// Returns the attributes in the order in which they were sent.
     pub fn iter(&self) -> AttributeIter<'a> {
-        AttributeIter { rest: self.stream }
+        AttributeIter {
+            rest: self.stream,
+            policies: self.policies,
+        }
     }
 
     /// Returns the attribute of type `ty`.
@@ -323,6 +360,7 @@ impl<'a> IntoIterator for Attributes<'a> {
 #[derive(Clone)]
 pub struct AttributeIter<'a> {
     rest: &'a [u8],
+    policies: &'static [Policy],
 }
 
 impl<'a> Iterator for AttributeIter<'a> {
@@ -330,7 +368,7 @@ impl<'a> Iterator for AttributeIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Attribute<'a>> {
-        let (attr, rest) = Attribute::split_first(self.rest)?;
+        let (attr, rest) = Attribute::split_first(self.rest, self.policies)?;
         self.rest = rest;
         Some(attr)
     }
@@ -390,7 +428,7 @@ mod tests {
         fn attributes(&self) -> Attributes<'_> {
             // SAFETY: `bytes` comes first in a structure that is sufficiently aligned, and the
             // tests stay below `MAX_POLICIES`.
-            unsafe { Attributes::from_validated(self.as_bytes()) }
+            unsafe { Attributes::from_validated(self.as_bytes(), &[]) }
         }
 
         /// Returns the first attribute.
@@ -624,6 +662,33 @@ mod tests {
     }
 
     static NUMBERS: [Policy; 3] = [Policy::rejected(), Policy::u32(), Policy::u32()];
+
+    /// What the policy of an operation has validated is not validated again.
+    #[test]
+    fn nests_once() -> Result {
+        static OUTER: [Policy; 2] = [Policy::rejected(), Policy::nested(&NUMBERS)];
+        static OTHER: [Policy; 3] = NUMBERS;
+
+        let inner = Stream::new().attr(2, &1u32.to_ne_bytes());
+        let stream = Stream::new().attr(1 | NLA_F_NESTED, inner.as_bytes());
+        // SAFETY: The stream is aligned, and would pass.
+        let outer = unsafe { Attributes::from_validated(stream.as_bytes(), &OUTER) };
+        let nest = outer.get(1).ok_or(EINVAL)?;
+
+        assert!(nest.has_passed(&NUMBERS));
+        assert!(!nest.has_passed(&NUMBERS[..2]));
+        assert!(!nest.has_passed(&OTHER));
+        assert!(!stream.first()?.has_passed(&NUMBERS));
+        assert!(!nest
+            .nested(&NUMBERS)?
+            .get(2)
+            .ok_or(EINVAL)?
+            .has_passed(&NUMBERS));
+        // What is not known to have passed is validated.
+        assert!(nest.nested(&NUMBERS[..2]).is_err());
+        assert!(nest.nested(&OTHER).is_ok());
+        Ok(())
+    }
 
     #[test]
     fn nests() -> Result {

@@ -212,7 +212,7 @@ impl GenlMsg {
 fn attributes(bytes: &[u8]) -> Attributes<'_> {
     let stream = bytes.get(NLMSG_HDRLEN + GENL_HDRLEN..).unwrap_or_default();
     // SAFETY: The tests pass messages that the kernel has made, at aligned addresses.
-    unsafe { Attributes::from_validated(stream) }
+    unsafe { Attributes::from_validated(stream, &[]) }
 }
 
 /// A netlink socket in the kernel.
@@ -330,7 +330,7 @@ impl Socket {
         Ok(Outcome {
             error,
             // SAFETY: The kernel has made this stream, at an aligned address.
-            more: unsafe { Attributes::from_validated(stream) },
+            more: unsafe { Attributes::from_validated(stream, &[]) },
         })
     }
 }

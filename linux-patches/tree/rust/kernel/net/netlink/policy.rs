@@ -235,6 +235,16 @@ impl Policy {
         unsafe { policy.with(bindings::nla_policy_validation_NLA_VALIDATE_NONE, data) }
     }
 
+    /// Returns whether this is the policy of attributes that follow just this table.
+    pub(super) fn is_nested(&self, policies: &'static [Policy]) -> bool {
+        let is_nested = self.0.type_ == bindings::NLA_NESTED as u8;
+
+        is_nested
+            && usize::from(self.0.len) + 1 == policies.len()
+            // SAFETY: `NLA_NESTED` selects `nested_policy`.
+            && core::ptr::eq(unsafe { self.0.__bindgen_anon_1.nested_policy }, as_ptr(policies))
+    }
+
     /// Bits to switch: a value, and a selector that says which of its bits are meant.
     ///
     /// Only bits in `valid` may be selected. Fails the build if there are none.

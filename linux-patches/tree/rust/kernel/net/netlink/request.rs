@@ -64,13 +64,12 @@ impl Capability {
 ///   are valid, and do not change but for `info.extack` and what it points to, for the lifetime
 ///   `'a`.
 /// - `message` is the whole message, beginning at `info.nlhdr`.
-/// - `info.attrs` has `n_policies` entries if that is more than one.
+/// - `info.attrs` has as many entries as the table of policies if that is more than one.
 pub struct Request<'a> {
     skb: NonNull<bindings::sk_buff>,
     info: NonNull<bindings::genl_info>,
     message: &'a [u8],
     attributes: Attributes<'a>,
-    n_policies: usize,
 }
 
 impl<'a> Request<'a> {
@@ -102,8 +101,7 @@ impl<'a> Request<'a> {
             message,
             // SAFETY: By the safety requirements it has been validated. Messages begin at multiples
             // of `NLMSG_ALIGNTO`, and the length of the headers is one.
-            attributes: unsafe { Attributes::from_validated(stream) },
-            n_policies: policies.len(),
+            attributes: unsafe { Attributes::from_validated(stream, policies) },
         }
     }
 
@@ -115,11 +113,11 @@ impl<'a> Request<'a> {
         let index = usize::from(ty);
 
         // Without attributes that could be accepted, the core makes no table.
-        if index == 0 || index >= self.n_policies {
+        if index == 0 || index >= self.attributes.policies().len() {
             return None;
         }
-        // SAFETY: By the type invariants the table has `n_policies` entries, which is more than
-        // one.
+        // SAFETY: By the type invariants there are as many entries as policies, of which there is
+        // more than one.
         let nla = unsafe { *(*self.info.as_ptr()).attrs.add(index) };
 
         if nla.is_null() {
@@ -657,7 +655,7 @@ mod tests {
         bytes.0[8..10].copy_from_slice(&8u16.to_ne_bytes());
         bytes.0[10..12].copy_from_slice(&2u16.to_ne_bytes());
         // SAFETY: The stream is aligned, and consists of two attributes.
-        let attributes = unsafe { Attributes::from_validated(&bytes.0) };
+        let attributes = unsafe { Attributes::from_validated(&bytes.0, &[]) };
         let first = attributes.get(1).ok_or(EINVAL)?;
         let second = attributes.get(2).ok_or(EINVAL)?;
 

@@ -159,7 +159,7 @@ impl Seen {
                 if flags & bindings::NLM_F_ACK_TLVS != 0 {
                     let stream = message.get(NLMSG_HDRLEN + 4..).unwrap_or_default();
                     // SAFETY: The kernel has made this stream, at an aligned address.
-                    let more = unsafe { Attributes::from_validated(stream) };
+                    let more = unsafe { Attributes::from_validated(stream, &[]) };
                     let text = more.get(bindings::nlmsgerr_attrs_NLMSGERR_ATTR_MSG as u16);
                     self.says_why = text.ok_or(ENODATA)?.as_str()? == c"not 3";
                 }
