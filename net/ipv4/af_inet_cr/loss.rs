@@ -65,8 +65,6 @@ losses! {
     XFRM_POLICY = "xfrm-policy";
     /// Extended attributes of users.
     XATTR = "xattr";
-    /// Memory that is set aside.
-    RESERVE_MEM = "reserve-mem";
     /// Somebody to tell by a signal who has no number in the PID namespace of the requester.
     OWNER = "owner";
 }

@@ -89,7 +89,6 @@ pub(crate) static SOCKET: Level = Level {
     level: SOL_SOCKET,
     probe: SO_TYPE,
     rows: &[
-        ("SO_RESERVE_MEM", Check::Sock(|sock| sock.reserved_mem() != 0), Some(&loss::RESERVE_MEM)),
         ("a file flag other than O_NONBLOCK and O_ASYNC", Check::File(|file| {
             file.file_flags() & (flags::O_APPEND | flags::O_DIRECT | flags::O_NOATIME) != 0
         }), None),

@@ -68,8 +68,8 @@ pub(crate) struct Args {
     skip_refused: bool,
 
     /// Parts that may be left out of a socket that has them, with commas between: ebpf-filter,
-    /// ebpf-reuseport, bpf-storage, xfrm-policy, xattr, reserve-mem, owner. Without it, such a
-    /// socket is refused. What was lost is said, and kept in the image.
+    /// ebpf-reuseport, bpf-storage, xfrm-policy, xattr, owner. Without it, such a socket is
+    /// refused. What was lost is said, and kept in the image.
     #[arg(long, value_name = "LOSS,...")]
     allow_lost: Option<Losses>,
 

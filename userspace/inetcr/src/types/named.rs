@@ -175,10 +175,8 @@ bitflags! {
         const XFRM_POLICY = 1 << 3;
         /// Extended attributes `user.*`.
         const XATTR = 1 << 4;
-        /// `SO_RESERVE_MEM`.
-        const RESERVE_MEM = 1 << 5;
         /// An owner of the open file that has no number in the PID namespace of the requester.
-        const OWNER = 1 << 6;
+        const OWNER = 1 << 5;
     }
 }
 flags!(Losses "loss");

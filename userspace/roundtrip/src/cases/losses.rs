@@ -21,7 +21,7 @@ use crate::runner::{Test, skip};
 use crate::sys::{filter, link, socket, storage};
 
 /// All that may be lost, by bit.
-const ALL: u32 = (1 << 7) - 1;
+const ALL: u32 = (1 << 6) - 1;
 
 const EBPF_FILTER: u32 = 1;
 const XATTR: u32 = 1 << 4;
@@ -93,23 +93,6 @@ const LOSSES: &[Loss] = &[
         word: "extended attribute",
         needs: "extended attributes of sockets",
         give: |s| socket::set_attribute(s, c"user.test", b"value").map(|()| None),
-    },
-    Loss {
-        name: "reserve_mem",
-        spec: "reserve-mem",
-        bit: 1 << 5,
-        word: "SO_RESERVE_MEM",
-        needs: "CONFIG_MEMCG",
-        give: |s| {
-            const SO_RESERVE_MEM: i32 = 73;
-            socket::set_int(s, SOL_SOCKET, SO_RESERVE_MEM, 100_000)
-                .map(|()| None)
-                // It takes a memory control group.
-                .map_err(|error| match error.raw_os_error() {
-                    Some(libc::EOPNOTSUPP) => unknown(),
-                    _ => error,
-                })
-        },
     },
 ];
 
@@ -398,7 +381,7 @@ fn wrong() -> Result<()> {
     let original = bound()?;
     let dumped = cr::dump(&mut client, &original)?;
     let invalid = Expected::errno(&[libc::EINVAL]);
-    for bits in [1 << 7, u32::MAX] {
+    for bits in [1 << 6, u32::MAX] {
         let result = dump(&mut client, &original, bits);
         cr::refused(result, invalid.attribute(attr::ALLOW_LOST))?;
         let result = client.raw_multipart(cr::DUMP, &[allowing(bits)]);

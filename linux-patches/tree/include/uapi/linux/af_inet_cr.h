@@ -166,7 +166,6 @@ enum af_inet_cr_shutdown {
  * @AF_INET_CR_LOSS_XFRM_POLICY: An XFRM policy is set (IP_XFRM_POLICY,
  *   IP_IPSEC_POLICY).
  * @AF_INET_CR_LOSS_XATTR: The socket has user.* extended attributes.
- * @AF_INET_CR_LOSS_RESERVE_MEM: Memory is set aside (SO_RESERVE_MEM).
  * @AF_INET_CR_LOSS_OWNER: The owner of the open file (F_SETOWN) has no number
  *   in the PID namespace of the requester.
  */
@@ -176,8 +175,7 @@ enum af_inet_cr_loss {
 	AF_INET_CR_LOSS_BPF_STORAGE = 4,
 	AF_INET_CR_LOSS_XFRM_POLICY = 8,
 	AF_INET_CR_LOSS_XATTR = 16,
-	AF_INET_CR_LOSS_RESERVE_MEM = 32,
-	AF_INET_CR_LOSS_OWNER = 64,
+	AF_INET_CR_LOSS_OWNER = 32,
 };
 
 /**

@@ -305,8 +305,6 @@ impl Sock {
         ///
         /// `SO_MAX_PACING_RATE` lowers it and does not raise it again.
         pub fn pacing_rate() -> usize = sk_pacing_rate;
-        /// Returns the memory that is set aside for the socket (`SO_RESERVE_MEM`).
-        pub fn reserved_mem() -> u32 = sk_reserved_mem;
         /// Returns the clock of `SO_TXTIME`, which means something if [`SockFlag::TXTIME`] is set.
         pub fn clockid() -> u8 = sk_clockid;
         /// Returns the inode number, as in `/proc/net/udp` and sock_diag, 0 if the socket is
