@@ -48,6 +48,8 @@ attributes! {
     FILE_FLAGS,
     UID,
     OWNER,
+    CGROUP,
+    REUSEPORT_INDEX,
     REUSEPORT_FILTER,
     IP,
     UDP,

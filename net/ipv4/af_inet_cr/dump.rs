@@ -139,9 +139,10 @@ pub(crate) struct Dumpable<'a> {
 impl<'a> Dumpable<'a> {
     /// How much room in a message a socket may take without a program or a membership.
     pub(crate) const PLAIN: usize = {
-        // The inode, the cookie, which socket and descriptor, the user, the flags of the file, its
-        // owner, the state, the addresses, the lengths of queues, and what is lost.
-        let others = 2 * Shape::LONG + 22 * Shape::NUMBER;
+        // The inode, the cookie, the control group, which socket and descriptor, the user, the
+        // flags of the file, its owner, the state, the addresses, the place in a group, the
+        // lengths of queues, and what is lost.
+        let others = 3 * Shape::LONG + 23 * Shape::NUMBER;
 
         others + Nest::None.room() + Nest::Ip.room() + Nest::Udp.room()
     };
@@ -200,9 +201,12 @@ impl<'a> Dumpable<'a> {
         msg.put_u32(attr::SOCK_STATE, sock.state().into())?;
         user::put(sock, msg)?;
         file::put(file, pid_ns, &mut losses, msg)?;
+        if let Some(cgroup) = sock.cgroup_id() {
+            msg.put_uint(attr::CGROUP, cgroup)?;
+        }
         Addresses::read(sock)?.put(msg)?;
         filter::put(sock, msg)?;
-        reuseport.put(msg)?;
+        reuseport.put(sock, msg)?;
         membership::put(sock, net, msg)?;
         match sock.udp().map_or(0, UdpSock::queue_len) {
             0 => {}

@@ -106,6 +106,8 @@ pub(crate) static POLICY: [Policy; LAST + 1] = {
     table[attr::INODE as usize] = Policy::uint();
     table[attr::SOCK_FD as usize] = Policy::u32();
     table[attr::COOKIE as usize] = Policy::uint();
+    table[attr::CGROUP as usize] = Policy::uint();
+    table[attr::REUSEPORT_INDEX as usize] = Policy::u32();
     // CAST: Small numbers.
     table[attr::SOCK_STATE as usize] =
         Policy::u32_range(address::ESTABLISHED as i16, address::CLOSE as i16);

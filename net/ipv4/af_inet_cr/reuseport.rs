@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The classic program of a group of sockets that share a port.
+//! The classic program of a group of sockets that share a port, and the place of a socket in it.
 //!
-//! The group comes back by itself when its sockets are restored on one port (`SO_REUSEPORT`). The
-//! first one brings the program. The others find it there: with one of its own before it is bound,
-//! a socket cannot join.
+//! The group comes back by itself when its sockets are restored on one port (`SO_REUSEPORT`), in
+//! the order of their places. The first one brings the program. The others find it there: with one
+//! of its own before it is bound, a socket cannot join.
 
 #![forbid(unsafe_code)]
 
@@ -66,8 +66,12 @@ impl Program {
         self.bytes().len()
     }
 
-    /// Writes the program into a message.
-    pub(crate) fn put(&self, msg: &AttrWriter) -> Result<(), Refusal> {
+    /// Writes the program into a message, and the place of the socket in its group.
+    pub(crate) fn put(&self, sock: &Sock, msg: &AttrWriter) -> Result<(), Refusal> {
+        if let Some(index) = sock.reuseport_index() {
+            // CAST: A group counts its sockets in 16 bits.
+            msg.put_u32(attr::REUSEPORT_INDEX, index as u32)?;
+        }
         if self.0.is_some() {
             msg.put_bytes(attr::REUSEPORT_FILTER, self.bytes())?;
         }

@@ -31,6 +31,9 @@ pub struct SetId(usize);
 /// That of messages.
 pub const MESSAGE: SetId = SetId(0);
 
+/// What says which socket it is, and where. A copy has its own.
+const IDENTITY: [&str; 5] = ["inode", "cookie", "sock-fd", "cgroup", "reuseport-index"];
+
 /// A set of attributes.
 #[derive(Debug)]
 struct Set {
@@ -143,6 +146,12 @@ impl Grammar {
         found
             .map(|attribute| attribute.number)
             .with_context(|| format!("no attribute {name} in the set {}", self.set_name(set)))
+    }
+
+    /// The numbers of what says which socket it is, and where.
+    pub fn identity(&self) -> Result<Vec<u16>> {
+        let numbers = IDENTITY.iter().map(|name| self.number(MESSAGE, name));
+        numbers.collect()
     }
 
     /// The name of a set.

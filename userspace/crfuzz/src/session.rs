@@ -98,6 +98,7 @@ struct Numbers {
 pub struct Session<'g, W> {
     grammar: &'g Grammar,
     numbers: Numbers,
+    identity: Vec<u16>,
     rules: Rules<'g>,
     family: Family,
     wire: W,
@@ -157,6 +158,7 @@ impl<'g, W: Wire> Session<'g, W> {
                 queue: grammar.command("queue")?,
                 amend: grammar.command("amend")?,
             },
+            identity: grammar.identity()?,
             rules: Rules::new(grammar)?,
             family,
             wire,

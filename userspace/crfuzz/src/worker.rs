@@ -438,14 +438,11 @@ impl<'g> Worker<'g> {
         if self.role == Role::Nobody {
             return Ok(stock);
         }
-        let numbers = ["inode", "cookie", "sock-fd"].map(|name| {
-            let number = self.grammar.number(crate::grammar::MESSAGE, name);
-            number.unwrap_or_default()
-        });
+        let identity = self.grammar.identity().map_err(|error| error.to_string())?;
         for fd in live::FIRST_SOCKET..live::FIRST_SOCKET + live::SOCKETS {
             let (state, queue) = self.session.state(fd)?;
             if let Some(attrs) = state.messages.first() {
-                stock.sockets.push(attrs::without(attrs, &numbers));
+                stock.sockets.push(attrs::without(attrs, &identity));
                 stock.numbers.push(fd);
                 stock.queues.push(queue);
             }

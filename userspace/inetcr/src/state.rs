@@ -140,6 +140,12 @@ attributes! {
         53 uid "uid" State: u32;
         /// Owner of the open file (`F_SETOWN_EX`, `F_SETSIG`). Absent if it has never had one.
         54 owner "owner" Place: Owner;
+        /// Identifier of the control group that the socket belongs to. Identity: a new socket belongs
+        /// to that of the caller.
+        55 cgroup "cgroup" Identity: u64;
+        /// Place in the `SO_REUSEPORT` group, which is the order in which the sockets of a group are
+        /// to be restored. Identity: ignored when it is restored. Absent if it is in no group.
+        56 reuseport_index "reuseport-index" Identity: u32;
         /// Classic BPF program of `SO_ATTACH_REUSEPORT_CBPF`, an array of `struct sock_filter`.
         /// Absent if the group that shares the port has none.
         57 reuseport_filter "reuseport-filter" Place: Vec<u8>;
@@ -166,8 +172,6 @@ attributes! {
     kept {
         12 "sockopt-passcred" Kind::Unused;
         23 "pidfd" Kind::U32;
-        55 "cgroup" Kind::Uint;
-        56 "reuseport-group" Kind::Uint;
         61 "datagram" Kind::Nest("datagram", DATAGRAM_SET);
         62 "payload" Kind::Binary;
         63 "cork" Kind::Nest("cork", CORK_SET);
@@ -202,6 +206,8 @@ impl State {
             inode: None,
             sock_fd: None,
             cookie: None,
+            cgroup: None,
+            reuseport_index: None,
             ..self.clone()
         }
     }

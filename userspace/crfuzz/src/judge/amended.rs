@@ -34,6 +34,8 @@ const NO_STATE: &[&str] = &[
     "cookie",
     "sock-fd",
     "pidfd",
+    "cgroup",
+    "reuseport-index",
     "lost",
     "allow-lost",
     "report",
@@ -129,7 +131,8 @@ pub struct Rules<'g> {
     effects: Vec<(Key, Vec<Key>)>,
     pairs: Vec<(Key, Key)>,
     rounded: Vec<Key>,
-    identity: [u16; 3],
+    identity: Vec<u16>,
+    which: [u16; 2],
     membership: u16,
     report: u16,
 }
@@ -158,7 +161,8 @@ impl<'g> Rules<'g> {
             effects: effects.collect::<Result<_>>()?,
             pairs: pairs.collect::<Result<_>>()?,
             rounded: list(ROUNDED)?,
-            identity: [number("inode")?, number("cookie")?, number("sock-fd")?],
+            identity: grammar.identity()?,
+            which: [number("inode")?, number("cookie")?],
             membership: number("membership")?,
             report: number("report")?,
         })
@@ -181,7 +185,7 @@ impl<'g> Rules<'g> {
             })?;
             return Ok(Vec::new());
         }
-        for number in &self.identity[..2] {
+        for number in &self.which {
             let value = |bytes: &[u8]| {
                 attrs::get(bytes, *number).map(|found| bytes[found.payload()..found.end()].to_vec())
             };

@@ -222,12 +222,11 @@ impl<W: Wire> Session<'_, W> {
         }
         let (second, second_queue) = self.state(fd)?;
         drop(owned);
-        let identity = [self.numbers.inode, self.numbers.cookie, self.numbers.fd];
-        let before = attrs::without(attrs, &identity);
+        let before = attrs::without(attrs, &self.identity);
         let after = second
             .messages
             .first()
-            .map(|attrs| attrs::without(attrs, &identity));
+            .map(|attrs| attrs::without(attrs, &self.identity));
         let after = after.as_deref().unwrap_or_default();
         judge::same(&before, &queue, after, &second_queue).map_err(|wrong| {
             let text = |attrs: &[u8]| crate::text::attributes(self.grammar, attrs);

@@ -56,8 +56,8 @@ fn refusal(attr: RawAttr) -> String {
 fn what_is_not_known_is_refused_by_number_and_name() {
     let text = "attribute 4000 is not carried by this version";
     assert_eq!(refusal(RawAttr::u32(4000, 1)), text);
-    let text = "attribute 55 (cgroup) is not carried by this version";
-    assert_eq!(refusal(RawAttr::u32(55, 1)), text);
+    let text = "attribute 71 (filter-inode) is not carried by this version";
+    assert_eq!(refusal(RawAttr::u32(71, 1)), text);
     let text = "attribute 2 (sock-state) is 3, which this version does not know";
     assert_eq!(refusal(RawAttr::u32(2, 3)), text);
     let text = "attribute 32 (bind-locks) has the bits 0x10, which this version does not know";

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod amend;
+mod cgroup;
 mod cork;
 mod errqueue;
 mod faults;
@@ -55,6 +56,7 @@ pub fn all(random: Random) -> Vec<Test> {
         shutdown::tests(),
         owner::tests(),
         user::tests(),
+        cgroup::tests(),
         forgotten::tests(),
         losses::tests(),
         queue::tests(),

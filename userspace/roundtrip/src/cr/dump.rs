@@ -165,7 +165,13 @@ fn name(path: &Path) -> String {
 
 /// Fails unless two dumps are equal but for identity.
 pub fn same_dump(original: &Dump, copy: &Dump) -> Result<()> {
-    let identity = [attr::INODE, attr::COOKIE, attr::SOCK_FD];
+    let identity = [
+        attr::INODE,
+        attr::COOKIE,
+        attr::SOCK_FD,
+        attr::CGROUP,
+        attr::REUSEPORT_INDEX,
+    ];
     let (left, right) = (original.flat(), copy.flat());
     let mut paths: Vec<_> = left.keys().chain(right.keys()).collect();
     paths.sort_unstable();

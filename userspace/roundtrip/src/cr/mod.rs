@@ -59,6 +59,8 @@ pub mod attr {
     pub const SHUTDOWN: u16 = 46;
     pub const UID: u16 = 53;
     pub const OWNER: u16 = 54;
+    pub const CGROUP: u16 = 55;
+    pub const REUSEPORT_INDEX: u16 = 56;
     pub const REUSEPORT_FILTER: u16 = 57;
     pub const IP: u16 = 58;
     pub const MEMBERSHIP: u16 = 60;

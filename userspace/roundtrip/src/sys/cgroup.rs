@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Control groups, as far as it takes to freeze processes.
+//! Control groups, as far as it takes to freeze processes and to know who is where.
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// Where they are.
+const ROOT: &str = "/sys/fs/cgroup";
 
 /// A control group, which is removed when this is dropped.
 pub struct Cgroup(PathBuf);
@@ -13,7 +17,7 @@ pub struct Cgroup(PathBuf);
 impl Cgroup {
     /// Makes a control group.
     pub fn new(name: &str) -> io::Result<Self> {
-        let place = PathBuf::from("/sys/fs/cgroup").join(name);
+        let place = Path::new(ROOT).join(name);
         fs::create_dir(&place)?;
         Ok(Self(place))
     }
@@ -22,6 +26,16 @@ impl Cgroup {
     pub fn enter(&self) -> io::Result<()> {
         // That is what 0 means.
         self.take(0)
+    }
+
+    /// Moves the calling process to the root.
+    pub fn leave() -> io::Result<()> {
+        fs::write(Path::new(ROOT).join("cgroup.procs"), "0")
+    }
+
+    /// The identifier, which is an inode number on machines of 64 bits.
+    pub fn id(&self) -> io::Result<u64> {
+        Ok(fs::metadata(&self.0)?.ino())
     }
 
     /// Moves a process there.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/capability.h>
+#include <linux/cgroup.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/sched/signal.h>
@@ -59,6 +60,19 @@ __rust_helper void rust_helper_sk_drops_add(struct sock *sk, int segs)
 __rust_helper void rust_helper_sk_drops_reset(struct sock *sk)
 {
 	sk_drops_reset(sk);
+}
+
+/*
+ * As in sock_diag. 0 if sockets do not belong to control groups: the root has 1. The
+ * control group of a socket stays the one of who has made it.
+ */
+__rust_helper u64 rust_helper_sk_cgroup_id(struct sock *sk)
+{
+#ifdef CONFIG_SOCK_CGROUP_DATA
+	return cgroup_id(sock_cgroup_ptr(&sk->sk_cgrp_data));
+#else
+	return 0;
+#endif
 }
 
 __rust_helper u64 rust_helper_sock_gen_cookie(struct sock *sk)

@@ -507,6 +507,17 @@ impl Sock {
         unsafe { bindings::sock_gen_cookie(self.as_ptr()) }
     }
 
+    /// Returns the identifier of the control group that the socket belongs to, if sockets have one
+    /// (`CONFIG_SOCK_CGROUP_DATA`). It is that of the task which has made the socket.
+    #[inline]
+    pub fn cgroup_id(&self) -> Option<u64> {
+        // SAFETY: By the type invariants, the pointer is valid.
+        match unsafe { bindings::sk_cgroup_id(self.as_ptr()) } {
+            0 => None,
+            id => Some(id),
+        }
+    }
+
     /// Tells whether the socket is one of `net`.
     #[inline]
     pub fn is_in_net(&self, net: &Net) -> bool {

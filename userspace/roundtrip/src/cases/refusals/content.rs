@@ -198,7 +198,9 @@ fn identity_is_ignored() -> Result<()> {
         dump.clone()
             .with(RawAttr::uint(attr::INODE, u64::MAX))
             .with(RawAttr::uint(attr::COOKIE, 0))
-            .with(RawAttr::u32(attr::SOCK_FD, u32::MAX)),
+            .with(RawAttr::u32(attr::SOCK_FD, u32::MAX))
+            .with(RawAttr::uint(attr::CGROUP, u64::MAX))
+            .with(RawAttr::u32(attr::REUSEPORT_INDEX, u32::MAX)),
     ];
     for variant in variants {
         let copy = cr::restore(&mut client, &variant)?;

@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("usage::reuseport::group", group),
         Test::new("usage::reuseport::alone", alone),
         Test::new("usage::reuseport::program", program),
+        Test::new("usage::reuseport::order", order),
         Test::new("usage::reuseport::program_unbound", program_unbound),
         Test::new("usage::reuseport::program_long", program_long),
         Test::new("usage::reuseport::program_locked", program_locked),
@@ -120,6 +121,42 @@ fn program() -> Result<()> {
         copies.push(cr::resurrect(&mut client, one)?);
     }
     chosen(&copies.iter().collect::<Vec<_>>())
+}
+
+/// Dumps tell in which order a program counts the sockets, which is not always that of their making:
+/// they are restored in it.
+fn order() -> Result<()> {
+    let mut client = cr::client()?;
+    let alone = cr::dump(&mut client, &sharing_unbound()?)?;
+    ensure!(alone.get(attr::REUSEPORT_INDEX).is_none(), "{alone:?}");
+
+    let [first, second, third, fourth] = [sharing()?, sharing()?, sharing()?, sharing()?];
+    attach(&first, &BY_FIRST_BYTE)?;
+    // The last one takes its place.
+    drop(first);
+    chosen(&[&fourth, &second, &third])?;
+    let mut dumps = Vec::new();
+    for socket in [&second, &third, &fourth] {
+        dumps.push(cr::dump(&mut client, socket)?);
+    }
+    drop((second, third, fourth));
+    let places: Vec<_> = dumps
+        .iter()
+        .map(|dump| dump.u32(attr::REUSEPORT_INDEX))
+        .collect();
+    ensure!(places == [Some(1), Some(2), Some(0)], "{places:?}");
+
+    dumps.sort_by_key(|dump| dump.u32(attr::REUSEPORT_INDEX));
+    let mut copies = Vec::new();
+    for dump in &dumps {
+        copies.push(cr::restore(&mut client, dump)?);
+    }
+    chosen(&copies.iter().collect::<Vec<_>>())?;
+    for (dump, copy) in dumps.iter().zip(&copies) {
+        let place = cr::dump(&mut client, copy)?.u32(attr::REUSEPORT_INDEX);
+        ensure!(place == dump.u32(attr::REUSEPORT_INDEX), "{place:?}");
+    }
+    Ok(())
 }
 
 /// A program that waits for a group is there when the group comes to be.

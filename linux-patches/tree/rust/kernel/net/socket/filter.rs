@@ -13,7 +13,10 @@ use crate::{
 };
 
 use core::{
-    ptr::NonNull,
+    ptr::{
+        self,
+        NonNull, //
+    },
     slice, //
 };
 
@@ -118,37 +121,30 @@ impl Sock {
 
     /// Returns how many sockets are in the group which shares the port with this one, itself among
     /// them, and 0 if there is no group.
-    pub fn reuseport_len(&self) -> u16 {
-        let lock = ReuseportLock::take();
-
-        match self.reuseport_group(&lock) {
-            // SAFETY: Under the lock the group is valid, and changes by nobody else.
-            Some(group) => unsafe { (*group.as_ptr()).num_socks },
+    pub fn reuseport_len(&self) -> usize {
+        match ReuseportGroup::of(self) {
+            Some(group) => group.socks().len(),
             None => 0,
         }
     }
 
-    /// Returns the group, which is valid and stays what it is as long as the lock is held.
-    fn reuseport_group(&self, _lock: &ReuseportLock) -> Option<NonNull<bindings::sock_reuseport>> {
-        // SAFETY: The socket is valid.
-        NonNull::new(unsafe { (&raw const (*self.as_ptr()).sk_reuseport_cb).read_volatile() })
+    /// Returns the place of the socket in the group which shares the port, as a program of the
+    /// group counts them (`reuseport_sock_index`).
+    pub fn reuseport_index(&self) -> Option<usize> {
+        let group = ReuseportGroup::of(self)?;
+
+        group
+            .socks()
+            .iter()
+            .position(|sk| ptr::eq(*sk, self.as_ptr()))
     }
 
     /// Calls a function for the classic program of the group, if there is one. It must not sleep.
     fn with_reuseport_filter<R>(&self, f: impl FnOnce(&[FilterInsn]) -> R) -> Result<Option<R>> {
-        let lock = ReuseportLock::take();
-        let Some(group) = self.reuseport_group(&lock) else {
-            return Ok(None);
-        };
-
-        // SAFETY: Under the lock the group is valid, and its program stays what it is.
-        let prog = unsafe { (&raw const (*group.as_ptr()).prog).read_volatile() };
-        let Some(prog) = NonNull::new(prog) else {
-            return Ok(None);
-        };
-
-        // SAFETY: It is taken out of the group under the lock, and freed after that.
-        Ok(Some(f(unsafe { insns(prog) }?)))
+        match ReuseportGroup::of(self) {
+            Some(group) => Ok(group.filter()?.map(f)),
+            None => Ok(None),
+        }
     }
 }
 
@@ -163,6 +159,66 @@ fn copy_insns(insns: &[FilterInsn], copy: &mut KVec<FilterInsn>) -> Result<(), u
         copy.push_within_capacity(*insn).map_err(|_| insns.len())?;
     }
     Ok(())
+}
+
+/// A group of sockets that share a port, with the lock of all such groups, which is held.
+///
+/// # Invariants
+///
+/// The group is valid, and nobody else changes it, as long as the lock is held.
+struct ReuseportGroup {
+    group: NonNull<bindings::sock_reuseport>,
+    _lock: ReuseportLock,
+}
+
+impl ReuseportGroup {
+    /// Returns the group of a socket, if it is in one.
+    fn of(sock: &Sock) -> Option<Self> {
+        let read = || {
+            // SAFETY: The socket is valid.
+            let group = unsafe { (&raw const (*sock.as_ptr()).sk_reuseport_cb).read_volatile() };
+
+            NonNull::new(group)
+        };
+
+        // All sockets of the system have one lock, which those without a group leave alone.
+        read()?;
+        let lock = ReuseportLock::take();
+
+        // INVARIANT: Groups change, and are taken from their sockets, under the lock, and are freed
+        // after that.
+        Some(Self {
+            group: read()?,
+            _lock: lock,
+        })
+    }
+
+    /// Returns the sockets, in the order in which a program of the group counts them.
+    fn socks(&self) -> &[*mut bindings::sock] {
+        let group = self.group.as_ptr();
+
+        // SAFETY: By the type invariants, the group is valid, and does not change.
+        let (socks, len) = unsafe { (&raw const (*group).socks, (*group).num_socks) };
+
+        // SAFETY: So many sockets are in the array at the end of the group.
+        unsafe { slice::from_raw_parts(socks.cast(), usize::from(len)) }
+    }
+
+    /// Returns the instructions of the classic program, if there is a program.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` if it is an eBPF program, which cannot be had back.
+    fn filter(&self) -> Result<Option<&[FilterInsn]>> {
+        // SAFETY: By the type invariants, the group is valid.
+        let prog = unsafe { (&raw const (*self.group.as_ptr()).prog).read_volatile() };
+
+        NonNull::new(prog)
+            // SAFETY: By the type invariants, the program stays the one of the group, and is
+            // freed after that.
+            .map(|prog| unsafe { insns(prog) })
+            .transpose()
+    }
 }
 
 /// The lock of all groups of sockets that share a port, which is held.
