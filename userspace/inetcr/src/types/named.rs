@@ -176,7 +176,7 @@ bitflags! {
         /// Extended attributes `user.*`.
         const XATTR = 1 << 4;
         /// An owner of the open file that has no number in the PID namespace of the requester.
-        const OWNER = 1 << 5;
+        const OWNER = 1 << 6;
     }
 }
 flags!(Losses "loss");

@@ -25,21 +25,20 @@ fn is_known() -> Result<bool> {
 /// A dump says where the original is; the copy is where its maker is, wherever that was.
 fn of_the_restorer() -> Result<()> {
     let mut client = cr::client()?;
+    if !is_known()? {
+        let dump = cr::dump(&mut client, &UdpSocket::bind(("127.0.0.1", PORT))?)?;
+        ensure!(dump.get(attr::CGROUP).is_none(), "{dump:?}");
+        return runner::skip("control groups of sockets");
+    }
     let (group, other) = (Cgroup::new("maker")?, Cgroup::new("restorer")?);
     group.enter()?;
     let original = UdpSocket::bind(("127.0.0.1", PORT))?;
     other.enter()?;
     let dump = cr::dump(&mut client, &original)?;
-    if !is_known()? {
-        Cgroup::leave()?;
-        ensure!(dump.get(attr::CGROUP).is_none(), "{dump:?}");
-        return runner::skip("control groups of sockets");
-    }
-    drop(original);
-    let copy = cr::restore(&mut client, &dump);
-    Cgroup::leave()?;
     ensure!(dump.uint(attr::CGROUP) == Some(group.id()?), "{dump:?}");
-    let of_copy = cr::dump(&mut client, &copy?)?.uint(attr::CGROUP);
+    drop(original);
+    let copy = cr::restore(&mut client, &dump)?;
+    let of_copy = cr::dump(&mut client, &copy)?.uint(attr::CGROUP);
     ensure!(of_copy == Some(other.id()?), "{of_copy:?}");
     Ok(())
 }

@@ -18,10 +18,11 @@ use crate::cr::{self, Dump, Expected, Part, Queued, attr};
 use crate::observe::{observe, same};
 use crate::places::{PEER, PORT};
 use crate::runner::{Test, skip};
+use crate::sys::cgroup::Cgroup;
 use crate::sys::{filter, link, socket, storage};
 
 /// All that may be lost, by bit.
-const ALL: u32 = (1 << 6) - 1;
+const ALL: u32 = 0x5f;
 
 const EBPF_FILTER: u32 = 1;
 const XATTR: u32 = 1 << 4;
@@ -119,6 +120,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("losses::locked_filter", locked_filter),
         Test::new("losses::never", never),
         Test::new("losses::encapsulation", encapsulation),
+        Test::new("losses::reserve_mem", reserve_mem),
         Test::new("losses::wrong", wrong),
     ];
     each.chain(others).collect()
@@ -375,13 +377,26 @@ fn encapsulation() -> Result<()> {
     Ok(())
 }
 
+/// Memory is set aside for TCP alone, so that nobody looks for it.
+fn reserve_mem() -> Result<()> {
+    const SO_RESERVE_MEM: i32 = 73;
+
+    // A socket without a memory control group would be refused for that.
+    let group = Cgroup::with_memory("reserve_mem")?;
+    group.enter()?;
+    let set = socket::set_int(&bound()?, SOL_SOCKET, SO_RESERVE_MEM, 100_000);
+    let errno = set.err().and_then(|error| error.raw_os_error());
+    ensure!(errno == Some(libc::EOPNOTSUPP), "{errno:?}");
+    Ok(())
+}
+
 /// Bits that are none, and requests that have none.
 fn wrong() -> Result<()> {
     let mut client = cr::client()?;
     let original = bound()?;
     let dumped = cr::dump(&mut client, &original)?;
     let invalid = Expected::errno(&[libc::EINVAL]);
-    for bits in [1 << 6, u32::MAX] {
+    for bits in [1 << 5, 1 << 7, u32::MAX] {
         let result = dump(&mut client, &original, bits);
         cr::refused(result, invalid.attribute(attr::ALLOW_LOST))?;
         let result = client.raw_multipart(cr::DUMP, &[allowing(bits)]);

@@ -134,7 +134,7 @@ fn gone_before_restore() -> Result<()> {
 
 /// An owner that the requester cannot name is told, and not forgotten.
 fn hidden() -> Result<()> {
-    const OWNER: u32 = 1 << 5;
+    const OWNER: u32 = 1 << 6;
     let original = bound()?;
     signal::set_owner(&original, OwnerType::Process, me())?;
     namespace::new_pid_for_children()?;

@@ -22,15 +22,19 @@ impl Cgroup {
         Ok(Self(place))
     }
 
-    /// Moves the calling process there.
+    /// Makes a control group that counts memory, if the kernel can do that.
+    pub fn with_memory(name: &str) -> io::Result<Self> {
+        let root = Path::new(ROOT);
+        if fs::read_to_string(root.join("cgroup.controllers"))?.contains("memory") {
+            fs::write(root.join("cgroup.subtree_control"), "+memory")?;
+        }
+        Self::new(name)
+    }
+
+    /// Moves the calling process there, until this is dropped at the latest.
     pub fn enter(&self) -> io::Result<()> {
         // That is what 0 means.
         self.take(0)
-    }
-
-    /// Moves the calling process to the root.
-    pub fn leave() -> io::Result<()> {
-        fs::write(Path::new(ROOT).join("cgroup.procs"), "0")
     }
 
     /// The identifier, which is an inode number on machines of 64 bits.
@@ -59,6 +63,10 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
+        if fs::remove_dir(&self.0).is_err() {
+            // It may be this process that is in there.
+            let _ = fs::write(Path::new(ROOT).join("cgroup.procs"), "0");
+            let _ = fs::remove_dir(&self.0);
+        }
     }
 }

@@ -62,10 +62,7 @@ __rust_helper void rust_helper_sk_drops_reset(struct sock *sk)
 	sk_drops_reset(sk);
 }
 
-/*
- * As in sock_diag. 0 if sockets do not belong to control groups: the root has 1. The
- * control group of a socket stays the one of who has made it.
- */
+/* As in sock_diag. 0, which is no identifier, if sockets do not have a control group. */
 __rust_helper u64 rust_helper_sk_cgroup_id(struct sock *sk)
 {
 #ifdef CONFIG_SOCK_CGROUP_DATA

@@ -508,10 +508,11 @@ impl Sock {
     }
 
     /// Returns the identifier of the control group that the socket belongs to, if sockets have one
-    /// (`CONFIG_SOCK_CGROUP_DATA`). It is that of the task which has made the socket.
+    /// (`CONFIG_SOCK_CGROUP_DATA`): that of its maker as of then, which may be removed by now.
     #[inline]
     pub fn cgroup_id(&self) -> Option<u64> {
-        // SAFETY: By the type invariants, the pointer is valid.
+        // SAFETY: By the type invariants, the pointer is valid. A socket has a reference to its
+        // control group from when it is made until it is freed.
         match unsafe { bindings::sk_cgroup_id(self.as_ptr()) } {
             0 => None,
             id => Some(id),

@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("amend::reports::program_without_group", no_group),
         Test::new("amend::reports::shutdown", shutdown),
         Test::new("amend::reports::bind_locks", bind_locks),
+        Test::new("amend::reports::identity", identity),
         Test::new("amend::reports::contents", contents),
         Test::new("amend::reports::memberships", memberships),
         Test::new("amend::reports::filter_of_a_new_member", filter_of_new),
@@ -169,6 +170,22 @@ fn shutdown() -> Result<()> {
     }
     reported(&mut client, shut(3), &target, &[])?;
     ensure!(target.send(b"x").is_err(), "it sends");
+    Ok(())
+}
+
+/// What says which socket it is is not of the state.
+fn identity() -> Result<()> {
+    let mut client = cr::client()?;
+    let identity = empty()
+        .with(RawAttr::uint(attr::CGROUP, u64::MAX))
+        .with(RawAttr::u32(attr::REUSEPORT_INDEX, u32::MAX));
+    let target = bound()?;
+    let before = cr::dump(&mut client, &target)?;
+    reported(&mut client, identity, &target, &[])?;
+    let after = cr::dump(&mut client, &target)?;
+    for number in [attr::CGROUP, attr::REUSEPORT_INDEX] {
+        ensure!(after.get(number) == before.get(number), "{after:?}");
+    }
     Ok(())
 }
 

@@ -2,11 +2,14 @@
 
 //! Messages of which each attribute is right, and the whole is not.
 
-use anyhow::{Context, Result};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use anyhow::{Context, Result, ensure};
 use inetcr::RawAttr;
 
 use super::messages::good;
 use crate::cr::{self, Expected, attr};
+use crate::places::PORT;
 use crate::runner::Test;
 use crate::sys::filter::Instruction;
 use crate::sys::{link, socket};
@@ -192,6 +195,8 @@ fn addresses() -> Result<()> {
 fn identity_is_ignored() -> Result<()> {
     let mut client = cr::client()?;
     let original = socket::udp()?;
+    socket::set_int(&original, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    socket::bind(&original, SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT))?;
     let dump = cr::dump(&mut client, &original)?;
     let variants = [
         dump.clone().without(attr::INODE).without(attr::COOKIE),
@@ -204,7 +209,16 @@ fn identity_is_ignored() -> Result<()> {
     ];
     for variant in variants {
         let copy = cr::restore(&mut client, &variant)?;
-        cr::same_dump(&dump, &cr::dump(&mut client, &copy)?)?;
+        let again = cr::dump(&mut client, &copy)?;
+        cr::same_dump(&dump, &again)?;
+        cr::check_identity(&again, &copy)?;
+        // The original is in the group, too.
+        let place = again.u32(attr::REUSEPORT_INDEX);
+        ensure!(place == Some(1), "{place:?}");
+        ensure!(
+            again.get(attr::CGROUP) == dump.get(attr::CGROUP),
+            "{again:?}"
+        );
     }
     Ok(())
 }

@@ -128,8 +128,10 @@ impl Sock {
         }
     }
 
-    /// Returns the place of the socket in the group which shares the port, as a program of the
-    /// group counts them (`reuseport_sock_index`).
+    /// Returns the place of the socket in the group which shares the port, by which it is chosen
+    /// (`reuseport_sock_index`). It changes when others leave the group.
+    ///
+    /// A group has at most 32768 sockets, over which this goes with the lock of all groups held.
     pub fn reuseport_index(&self) -> Option<usize> {
         let group = ReuseportGroup::of(self)?;
 
@@ -165,7 +167,8 @@ fn copy_insns(insns: &[FilterInsn], copy: &mut KVec<FilterInsn>) -> Result<(), u
 ///
 /// # Invariants
 ///
-/// The group is valid, and nobody else changes it, as long as the lock is held.
+/// The group is valid, and nobody else changes its sockets and its program, as long as the lock is
+/// held.
 struct ReuseportGroup {
     group: NonNull<bindings::sock_reuseport>,
     _lock: ReuseportLock,
@@ -197,7 +200,7 @@ impl ReuseportGroup {
     fn socks(&self) -> &[*mut bindings::sock] {
         let group = self.group.as_ptr();
 
-        // SAFETY: By the type invariants, the group is valid, and does not change.
+        // SAFETY: By the type invariants, the group is valid, and its sockets do not change.
         let (socks, len) = unsafe { (&raw const (*group).socks, (*group).num_socks) };
 
         // SAFETY: So many sockets are in the array at the end of the group.
