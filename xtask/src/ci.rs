@@ -66,6 +66,7 @@ const STEPS: &[Step] = &[
     always("cargo test --workspace --quiet"),
     always("cargo make demo"),
     always("cargo make vm-test"),
+    always("cargo xtask kselftest"),
     always("cargo xtask selftest"),
     always("cargo xtask fuzz --messages 50000 --seed 1"),
     always("cargo xtask vm-test --flavour debug"),

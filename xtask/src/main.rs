@@ -18,6 +18,7 @@ mod exec;
 mod fetch;
 mod files;
 mod fuzz;
+mod kselftest;
 mod kunit;
 mod lint;
 mod lock;
@@ -88,6 +89,8 @@ enum Command {
     VmTest(vm_test::Args),
     /// Build the kernel, boot it in a VM and send it hostile messages.
     Fuzz(fuzz::Args),
+    /// Build the kernel, boot it in a VM and run the selftest of the series as the kernel's own are.
+    Kselftest(kselftest::Args),
     /// Count the instructions that checkpoint and restore take, beside those of plain system calls.
     Bench(bench::Args),
     /// Make the series of patches for netdev out of the manifest, and check it.
@@ -129,6 +132,7 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(&ctx, &args),
             Command::VmTest(args) => vm_test::run(&ctx, &args),
             Command::Fuzz(args) => fuzz::run(&ctx, &args),
+            Command::Kselftest(args) => kselftest::run(&ctx, &args),
             Command::Bench(args) => bench::run(&ctx, &args),
             Command::Series(args) => series::run(&ctx, &args),
             Command::Shell(args) => shell::run(&ctx, &args),

@@ -220,6 +220,8 @@ fn vm(ctx: &Ctx) -> Vec<Need> {
             V(6, 0, 0),
             &[&["qemu-system-x86"]],
         ),
+        // The kernel's selftests make network namespaces with it.
+        program(Group::Vm, "ip", &["-V"], V(4, 0, 0), &[&["iproute2"]]),
         file(
             Group::Vm,
             "busybox",
