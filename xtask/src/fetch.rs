@@ -41,6 +41,8 @@ pub struct Source {
     pub dir: PathBuf,
     /// Names the content; trees and builds made from it carry this name.
     pub key: String,
+    /// The commit of a git tree.
+    pub commit: Option<String>,
 }
 
 pub fn run(ctx: &Ctx) -> Result<ExitCode> {
@@ -77,7 +79,11 @@ fn pinned(ctx: &Ctx, pin: &Pin) -> Result<Source> {
         let package = download(ctx, &pin.package)?;
         unpack(ctx, &pin.package, &package, &dir)?;
     }
-    Ok(Source { dir, key })
+    Ok(Source {
+        dir,
+        key,
+        commit: None,
+    })
 }
 
 /// Gets the package file into the cache, unless a good one is there.

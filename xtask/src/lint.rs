@@ -15,7 +15,7 @@ use crate::{
         Present, //
     },
     needs::Group,
-    series, setup, spec,
+    setup, spec,
     tools::{
         self,
         Toolchain, //
@@ -61,18 +61,15 @@ enum Check {
     Spec,
     /// The documentation, as reStructuredText.
     Docs,
-    /// checkpatch.pl --strict on each patch of the series.
-    Series,
     /// The kernel's compilers with CLIPPY=1 W=1, and sparse (C=1) on edited C files.
     Kernel,
 }
 
-const ALL: [Check; 6] = [
+const ALL: [Check; 5] = [
     Check::Host,
     Check::Format,
     Check::Spec,
     Check::Docs,
-    Check::Series,
     Check::Kernel,
 ];
 
@@ -101,10 +98,6 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     }
     if checks.contains(&Check::Docs) {
         good &= docs(ctx, &tree, &ours)?;
-    }
-    if checks.contains(&Check::Series) {
-        let patches = series::make(ctx, &ctx.target.join("series"), false)?;
-        good &= series::check(ctx, &patches)?;
     }
     if checks.contains(&Check::Kernel) {
         good &= kernel(ctx, &tree, &ours, &present)?;
@@ -159,16 +152,21 @@ fn format(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>) -> Result<bool> {
 fn docs(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>) -> Result<bool> {
     let mut good = true;
     for page in ours.iter().filter(|path| is_page(path)) {
-        let mut docutils = Command::new(python(ctx));
-        docutils.current_dir(&tree.dir).args(["-m", "docutils"]);
-        docutils.args(["--report=info", "--exit-status=info", "--writer=null", page]);
-        good &= passes(page, &mut docutils)?;
+        good &= passes(page, &mut docutils(ctx, &tree.dir.join(page)))?;
     }
     Ok(good)
 }
 
+/// The reader of reStructuredText that Sphinx is made from.
+pub fn docutils(ctx: &Ctx, page: &Path) -> Command {
+    let mut docutils = Command::new(python(ctx));
+    docutils.args(["-m", "docutils", "--report=info", "--exit-status=info"]);
+    docutils.arg("--writer=null").arg(page);
+    docutils
+}
+
 /// A page, and not the index that lists the pages.
-fn is_page(path: &str) -> bool {
+pub fn is_page(path: &str) -> bool {
     path.ends_with(".rst") && !path.ends_with("/index.rst")
 }
 
@@ -177,16 +175,7 @@ fn kernel(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>, present: &Present) ->
     let tools = Toolchain::find(ctx)?;
     let build = config::build_dir(ctx, tree, "lint");
     config::make(ctx, &tools, tree, &build, Flavour::Default)?;
-    // The compiler only speaks when it runs.
-    let mut objects = vec![
-        "rust/kernel.o".to_owned(),
-        "rust/helpers/helpers.o".to_owned(),
-    ];
-    objects.extend(
-        ours.iter()
-            .filter(|path| path.starts_with("net/") || path.starts_with("kernel/"))
-            .filter_map(|path| path.strip_suffix(".c").map(|stem| format!("{stem}.o"))),
-    );
+    let objects = objects(ours);
     let subsystem = "net/ipv4/af_inet_cr";
     let mut targets = vec!["prepare".to_owned(), "rust/".to_owned()];
     if present
@@ -194,9 +183,9 @@ fn kernel(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>, present: &Present) ->
         .keys()
         .any(|path| path == &format!("{subsystem}/Makefile"))
     {
-        objects.push(format!("{subsystem}/af_inet_cr.o"));
         targets.push(format!("{subsystem}/"));
     }
+    // The compiler only speaks when it runs.
     for object in &objects {
         let _ = fs::remove_file(build.join(object));
     }
@@ -218,18 +207,37 @@ fn kernel(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>, present: &Present) ->
     for warning in &found {
         eprintln!("{warning}");
     }
-    // make goes on without it.
-    if text.contains("sparse is not available or not up to date") {
-        ui::warning("this sparse is too old for the kernel: C files were not checked by it");
-    }
+    note_sparse(&text);
     if found.is_empty() {
         result?;
     }
     Ok(good)
 }
 
+/// The objects that are compiled from these files.
+pub fn objects(paths: &BTreeSet<String>) -> BTreeSet<String> {
+    let object = |path: &String| {
+        let (stem, end) = path.rsplit_once('.')?;
+        Some(match (path.split('/').next()?, end) {
+            ("rust", "rs") => "rust/kernel.o".to_owned(),
+            ("rust", "c") => "rust/helpers/helpers.o".to_owned(),
+            ("net", "rs") => "net/ipv4/af_inet_cr/af_inet_cr.o".to_owned(),
+            ("net" | "kernel", "c") => format!("{stem}.o"),
+            _ => return None,
+        })
+    };
+    paths.iter().filter_map(object).collect()
+}
+
+/// Says so if make went on without sparse.
+pub fn note_sparse(log: &str) {
+    if log.contains("sparse is not available or not up to date") {
+        ui::warning("this sparse is too old for the kernel: C files were not checked by it");
+    }
+}
+
 /// The warnings and errors of compilers, clippy and sparse that lie in one of `ours`.
-fn warnings(log: &str, ours: &BTreeSet<String>) -> Vec<String> {
+pub fn warnings(log: &str, ours: &BTreeSet<String>) -> Vec<String> {
     let mut found = Vec::new();
     // rustc says what it is first, and where on the next line.
     let mut said = "";

@@ -23,10 +23,12 @@ use std::{
 };
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Manifest {
     pub cover: String,
     pub prefix: String,
+    /// What `Assisted-by` says of each commit.
+    pub assisted_by: Option<String>,
     #[serde(default, rename = "commit")]
     pub commits: Vec<Commit>,
 }

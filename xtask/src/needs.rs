@@ -9,7 +9,10 @@ use crate::{
     version::Version, //
 };
 use fs_err as fs;
-use std::path::Path;
+use std::path::{
+    Path,
+    PathBuf, //
+};
 
 /// What a prerequisite is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +45,8 @@ pub enum Fix {
     Apt(&'static [&'static [&'static str]]),
     /// bindgen, by cargo, into the cache.
     Bindgen,
-    /// virtme-ng, by pip, in its own virtual environment in the cache.
-    VirtmeNg,
+    /// Python programs, by pip, in their own virtual environment in the cache.
+    Venv(&'static Venv),
     /// cargo-make, by cargo, where cargo puts programs.
     CargoMake,
 }
@@ -58,7 +61,7 @@ impl Fix {
                 tools::BINDGEN,
                 tools::bindgen_root(ctx).display()
             ),
-            Self::VirtmeNg => "cargo xtask setup".to_owned(),
+            Self::Venv(_) => "cargo xtask setup".to_owned(),
             Self::CargoMake => format!("cargo install --locked {}", tools::CARGO_MAKE.join(" ")),
         }
     }
@@ -106,7 +109,7 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
     let mut all = build();
     all.extend(compilers(ctx));
     all.extend(vm(ctx));
-    all.extend(lint());
+    all.extend(lint(ctx));
     all.push(Need {
         name: "cargo make",
         group: Group::Comfort,
@@ -238,22 +241,11 @@ fn vm(ctx: &Ctx) -> Vec<Need> {
             minimum: None,
             fix: Fix::Apt(&[&["python3-venv"]]),
         },
-        Need {
-            name: "virtme-ng",
-            group: Group::Vm,
-            found: there(
-                fs::read_to_string(venv_stamp(ctx))
-                    .ok()
-                    .filter(|s| s == VENV),
-                VENV,
-            ),
-            minimum: None,
-            fix: Fix::VirtmeNg,
-        },
+        venv(ctx, Group::Vm, &VIRTME_NG),
     ]
 }
 
-fn lint() -> [Need; 5] {
+fn lint(ctx: &Ctx) -> [Need; 6] {
     let beside = |name| {
         tools::rust()
             .map(|rust| rust.rustc.with_file_name(name))
@@ -294,15 +286,48 @@ fn lint() -> [Need; 5] {
             V(2, 0, 0),
             &[&["codespell"]],
         ),
+        venv(ctx, Group::Lint, &B4),
     ]
 }
 
-/// What is in virtme-ng's virtual environment: itself, what the kernel's netlink tools
-/// (`tools/net/ynl/pyynl`) import, and what reads the documentation. Also the text of the stamp that says it is complete.
-pub const VENV: &str = "virtme-ng==1.42 pyyaml==6.0.3 jsonschema==4.26.0 docutils==0.23";
+/// A virtual environment of Python.
+pub struct Venv {
+    pub name: &'static str,
+    pub place: fn(&Ctx) -> PathBuf,
+    /// What pip is asked for. Also the text of the stamp that says it is complete.
+    pub packages: &'static str,
+}
 
-pub fn venv_stamp(ctx: &Ctx) -> std::path::PathBuf {
-    tools::virtme_ng(ctx).join(".complete")
+/// virtme-ng, what the kernel's netlink tools (`tools/net/ynl/pyynl`) import, and what reads the
+/// documentation.
+pub static VIRTME_NG: Venv = Venv {
+    name: "virtme-ng",
+    place: tools::virtme_ng,
+    packages: "virtme-ng==1.42 pyyaml==6.0.3 jsonschema==4.26.0 docutils==0.23",
+};
+
+/// By what series are sent, and by what the kernel's documentation is built.
+pub static B4: Venv = Venv {
+    name: "b4, sphinx",
+    place: tools::b4,
+    packages: "b4==0.16.0 sphinx==9.0.4 pyyaml==6.0.3",
+};
+
+impl Venv {
+    pub fn stamp(&self, ctx: &Ctx) -> PathBuf {
+        (self.place)(ctx).join(".complete")
+    }
+}
+
+fn venv(ctx: &Ctx, group: Group, venv: &'static Venv) -> Need {
+    let stamp = fs::read_to_string(venv.stamp(ctx)).ok();
+    Need {
+        name: venv.name,
+        group,
+        found: there(stamp.filter(|s| s == venv.packages), venv.packages),
+        minimum: None,
+        fix: Fix::Venv(venv),
+    }
 }
 
 /// Debian's own Python, which has `python3-venv`, before another on PATH.

@@ -6,27 +6,29 @@
 //! they are in the pinned sources. A blob has the same name there as in Linux itself, so
 //! `git am -3` can find its way.
 
+mod branch;
+mod check;
+mod compare;
 mod git;
+mod mail;
+mod rebase;
+#[cfg(test)]
+mod tests;
 
 use crate::{
-    build, config,
-    ctx::{
-        Ctx,
-        Flavour, //
+    ctx::Ctx,
+    fetch::{
+        self,
+        Source, //
     },
-    fetch,
     manifest::{
         self,
         Commit,
+        Manifest,
         Present, //
     },
     needs::Group,
-    setup,
-    tools::{
-        self,
-        Toolchain, //
-    },
-    tree,
+    pin, setup, tree,
     ui::{
         self,
         Step, //
@@ -39,111 +41,196 @@ use anyhow::{
     ensure, //
 };
 use fs_err as fs;
-use git::Git;
+use git::{
+    Git,
+    Who, //
+};
+use mail::{
+    Letter,
+    Recipients, //
+};
 use std::{
     path::{
         Path,
         PathBuf, //
     },
-    process::{
-        Command,
-        ExitCode, //
-    },
+    process::ExitCode, //
 };
 
+/// Make the series of patches for netdev out of the manifest, check it, compare and move it.
+///
+/// Without a further word: make the patches. What is made twice is the same, byte for byte.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// Where the patches go; patches of an earlier run in it are removed.
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    form: Form,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Check each patch as netdev's own checks do: one table, and a log for each red cell.
+    Check(check::Args),
+    /// Show what has changed since an older version, patch by patch (git range-diff).
+    Compare(compare::Args),
+    /// Put the series onto another kernel, as far as it goes.
+    Rebase(rebase::Args),
+}
+
+/// In which form the patches are made.
+#[derive(clap::Args)]
+struct Form {
+    /// Where the patches go (default: target/series/vN); patches of an earlier run in it are
+    /// removed.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Run checkpatch.pl --strict on each patch.
+    /// Which version of the series this is.
+    #[arg(short = 'v', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    reroll_count: u32,
+    /// Ask for comments, not to be applied: RFC in front of the subject prefix.
     #[arg(long)]
-    check: bool,
-    /// Build the kernel after each commit.
+    rfc: bool,
+    /// Address the patches to whom `get_maintainer.pl` of the tree names, each once. Takes minutes.
     #[arg(long)]
-    build_each: bool,
-    /// Begin --build-each with this commit, counted from 1.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "build_each")]
-    from: usize,
+    to_cc: bool,
     /// Sign off, as the person that git is configured for. Without it there is no sign-off: the
     /// person who sends the series signs.
     #[arg(long)]
     signoff: bool,
+    /// Also make a branch of this name, on HEAD of the git tree that --linux names.
+    #[arg(long, value_name = "NAME", requires = "linux")]
+    branch: Option<String>,
 }
 
-/// netdev takes no more at once.
-const MOST: usize = 15;
-
-/// What checkpatch may say. Who sends the series signs it; MAINTAINERS has its own, last commit.
-const IGNORED: &str = "MISSING_SIGN_OFF,NO_AUTHOR_SIGN_OFF,FILE_PATH_CHANGES";
+/// The commits, in a repository of their own.
+struct Series {
+    git: Git,
+    manifest: Manifest,
+    /// What it is made for, as its last line says.
+    base: String,
+}
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    let groups: &[Group] = if args.check {
-        &[Group::Build, Group::Lint]
-    } else {
-        &[Group::Build]
+    // virtme-ng's environment has what the kernel's own programs import.
+    let groups: &[Group] = match &args.action {
+        Some(Action::Check(_)) => &[Group::Build, Group::Vm, Group::Lint],
+        _ => &[Group::Build],
     };
     setup::require(ctx, groups)?;
     let _lock = fetch::lock(ctx)?;
-    let out = match &args.out {
-        Some(dir) => std::path::absolute(dir)?,
-        None => ctx.target.join("series"),
-    };
-    let patches = make(ctx, &out, args.signoff)?;
-    for patch in &patches {
-        println!("{}", patch.display());
+    match &args.action {
+        None => {
+            for patch in write(ctx, &args.form)? {
+                println!("{}", patch.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Action::Check(args)) => check::run(ctx, args),
+        Some(Action::Compare(args)) => compare::run(ctx, args),
+        Some(Action::Rebase(args)) => rebase::run(ctx, args),
     }
-    let mut good = true;
-    if args.check {
-        good &= check(ctx, &patches)?;
-    }
-    if args.build_each {
-        build_each(ctx, args.from)?;
-    }
-    Ok(ExitCode::from(u8::from(!good)))
 }
 
-/// Makes the patches in `out`. To be called under [`fetch::lock`].
-pub fn make(ctx: &Ctx, out: &Path, signoff: bool) -> Result<Vec<PathBuf>> {
+/// Makes the patches. To be called under [`fetch::lock`].
+fn write(ctx: &Ctx, form: &Form) -> Result<Vec<PathBuf>> {
+    let out = match &form.out {
+        Some(dir) => std::path::absolute(dir)?,
+        None => ctx.target.join(format!("series/v{}", form.reroll_count)),
+    };
     let source = fetch::source(ctx)?;
-    let (manifest, present) = manifest::load(ctx)?;
-    let present = present.of(&manifest.commits);
-    ensure!(
-        !manifest.commits.is_empty(),
-        "linux-patches/series.toml has no commits"
-    );
-    let step = Step::new(&format!(
-        "make the series of {} commits",
-        manifest.commits.len()
-    ));
-    let scratch = tree::scratch(ctx, &source.dir, &tree::touched(ctx, &manifest.commits)?)?;
-    let git = Git::new(ctx, scratch.path(), signoff)?;
-    git.run(&["init", "--quiet", "--initial-branch=series"])?;
-    git.run(&["add", "--all", "--force"])?;
-    git.run(&["commit", "--quiet", "--allow-empty", "--message=base"])?;
-    git.run(&["tag", "base"])?;
-    for (number, commit) in manifest.commits.iter().enumerate() {
-        change(ctx, scratch.path(), commit, &present)?;
-        let message = message(ctx, &commit.message)?;
-        git.commit(number + 1, &message)
-            .with_context(|| format!("cannot commit {}", commit.id))?;
+    let series = Series::make(ctx, &source, form.signoff)?;
+    let mut letter = series.letter(ctx)?;
+    letter.version = form.reroll_count;
+    if form.rfc {
+        letter.prefix = format!("RFC {}", letter.prefix);
     }
-    // The series must lead to what is built and tested.
-    for (path, (content, _)) in tree::wanted(ctx, &source.dir, &manifest.commits, &present)? {
-        ensure!(
-            fs::read(scratch.path().join(&path))? == content,
-            "the commits do not lead to the {path} of the working tree"
-        );
+    let mut patches = mail::write(&series.git, &letter, &out)?;
+    if form.to_cc {
+        // The MAINTAINERS of the series, not of the sources.
+        let tree = tree::prepare(ctx, false)?;
+        letter.recipients = mail::recipients(&tree.dir, &patches)?;
+        patches = mail::write(&series.git, &letter, &out)?;
     }
-    let patches = git.format(ctx, &manifest, out)?;
-    if manifest.commits.len() > MOST {
-        ui::warning(&format!(
-            "{} commits: netdev takes {MOST}",
-            manifest.commits.len()
-        ));
+    if let Some(name) = &form.branch {
+        let linux = ctx.linux.as_ref().context("--branch needs --linux")?;
+        let base = source
+            .commit
+            .context("--branch needs a git tree as --linux, and this one is not")?;
+        branch::make(&series.git, linux, &base, name)?;
+        ui::note(&format!("branch {name} in {}", linux.display()));
     }
-    step.done(&ui::short(&ctx.repo, out));
     Ok(patches)
+}
+
+impl Series {
+    /// Makes the commits. To be called under [`fetch::lock`].
+    fn make(ctx: &Ctx, source: &Source, signoff: bool) -> Result<Self> {
+        let (manifest, present) = manifest::load(ctx)?;
+        let present = present.of(&manifest.commits);
+        ensure!(
+            !manifest.commits.is_empty(),
+            "linux-patches/series.toml has no commits"
+        );
+        let count = manifest.commits.len();
+        let step = Step::new(&format!("make the series of {count} commits"));
+        let touched = tree::touched(ctx, &manifest.commits)?;
+        let scratch = tree::scratch(ctx, &source.dir, &touched)?;
+        let git = Git::new(scratch, Who::new(ctx, signoff)?)?;
+        for (number, commit) in manifest.commits.iter().enumerate() {
+            change(ctx, git.dir(), commit, &present)?;
+            let message = message(ctx, &commit.message)?;
+            git.commit(number + 1, &message, manifest.assisted_by.as_deref())
+                .with_context(|| format!("cannot commit {}", commit.id))?;
+        }
+        // The series must lead to what is built and tested.
+        for (path, (content, mode)) in tree::wanted(ctx, &source.dir, &manifest.commits, &present)?
+        {
+            let path = git.dir().join(path);
+            let same = fs::read(&path)? == content
+                && std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path)?.permissions())
+                    & 0o111
+                    == mode & 0o111;
+            ensure!(
+                same,
+                "the commits do not lead to the {} of the working tree",
+                path.display()
+            );
+        }
+        step.done("");
+        let base = base(ctx, source)?;
+        Ok(Self {
+            git,
+            manifest,
+            base,
+        })
+    }
+
+    /// A first version, addressed to nobody.
+    fn letter(&self, ctx: &Ctx) -> Result<Letter> {
+        Ok(Letter {
+            prefix: self.manifest.prefix.clone(),
+            version: 1,
+            cover: message(ctx, &self.manifest.cover)?,
+            recipients: Recipients::default(),
+            base: self.base.clone(),
+        })
+    }
+}
+
+/// What the series is made for. A commit is named only if it is one that others have, too; of
+/// Debian's package there is none.
+fn base(ctx: &Ctx, source: &Source) -> Result<String> {
+    let pin = pin::load(ctx)?;
+    Ok(match &source.commit {
+        Some(commit) => format!("base-commit: {commit}"),
+        None if ctx.linux.is_some() => format!("base: a tree like Linux {}", pin.version),
+        None => format!(
+            "base: Linux {}, as in Debian's {} {}",
+            pin.version, pin.package.name, pin.package.version
+        ),
+    })
 }
 
 /// Applies what belongs to one commit.
@@ -173,7 +260,7 @@ fn message(ctx: &Ctx, name: &str) -> Result<String> {
     Ok(text)
 }
 
-/// The form of a message: a subject, a blank line, a body; and nobody's signature.
+/// The form of a message: a subject, a blank line, a body; and no tags that are made.
 fn check_message(text: &str) -> Result<(), &'static str> {
     let mut lines = text.lines();
     if lines.next().unwrap_or_default().trim().is_empty() {
@@ -185,88 +272,8 @@ fn check_message(text: &str) -> Result<(), &'static str> {
     if text.lines().any(|line| line.starts_with("Signed-off-by:")) {
         return Err("the person who sends the series signs off (--signoff), not the message");
     }
-    Ok(())
-}
-
-/// checkpatch on every patch. Says whether all are clean.
-pub fn check(ctx: &Ctx, patches: &[PathBuf]) -> Result<bool> {
-    let tree = tree::prepare(ctx, false)?;
-    let step = Step::new("checkpatch.pl --strict");
-    let mut good = 0;
-    for patch in patches
-        .iter()
-        .filter(|path| !path.to_string_lossy().contains("/0000-"))
-    {
-        let mut perl = Command::new("perl");
-        perl.current_dir(&tree.dir).env("LC_ALL", "C.UTF-8");
-        perl.args([
-            "scripts/checkpatch.pl",
-            "--strict",
-            "--show-types",
-            "--no-summary",
-            "--quiet",
-        ]);
-        perl.args(["--color=never", "--ignore", IGNORED]);
-        if tools::which("codespell").is_some() {
-            perl.arg("--codespell");
-        }
-        let output = perl.arg(patch).output().context("cannot run perl")?;
-        if output.status.success() {
-            good += 1;
-        } else {
-            let text = String::from_utf8_lossy(&output.stdout);
-            eprintln!("{}:\n{}", ui::short(&ctx.repo, patch), text.trim_end());
-        }
-    }
-    let all = patches
-        .iter()
-        .filter(|path| !path.to_string_lossy().contains("/0000-"))
-        .count();
-    step.done(&format!("{good} of {all} patches are clean"));
-    Ok(good == all)
-}
-
-/// Builds the kernel of the default flavour after each commit, in a tree and a build directory of
-/// its own.
-fn build_each(ctx: &Ctx, from: usize) -> Result<()> {
-    let tools = Toolchain::find(ctx)?;
-    let (manifest, present) = manifest::load(ctx)?;
-    ensure!(
-        (1..=manifest.commits.len()).contains(&from),
-        "--from: the series has {} commits",
-        manifest.commits.len()
-    );
-    for count in from..=manifest.commits.len() {
-        let commits = &manifest.commits[..count];
-        let id = &commits[count - 1].id;
-        ui::note(&format!(
-            "commit {count} of {}: {id}",
-            manifest.commits.len()
-        ));
-        let tree = tree::prepare_commits(ctx, commits, &present)?;
-        let build = config::build_dir(ctx, &tree, "series");
-        config::make(ctx, &tools, &tree, &build, Flavour::Default)?;
-        build::make(ctx, &tools, &tree.dir, &build, "series", &[build::IMAGE])
-            .with_context(|| format!("the series does not build at {id}"))?;
+    if text.lines().any(|line| line.starts_with("Assisted-by:")) {
+        return Err("series.toml says by what the series was assisted, not the message");
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_have_a_form() {
-        assert!(check_message("a: b\n\nWhy.\n").is_ok());
-        for wrong in [
-            "",
-            "\na\n",
-            "a: b\n",
-            "a: b\nWhy.\n",
-            "a\n\nb\n\nSigned-off-by: X <x>\n",
-        ] {
-            assert!(check_message(wrong).is_err(), "{wrong:?}");
-        }
-    }
 }

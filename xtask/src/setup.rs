@@ -11,7 +11,8 @@ use crate::{
         Fix,
         Group,
         Need,
-        State, //
+        State,
+        Venv, //
     },
     tools,
     ui::{
@@ -84,7 +85,7 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
                 need.name
             ),
             Fix::Bindgen => bindgen(ctx)?,
-            Fix::VirtmeNg => virtme_ng(ctx)?,
+            Fix::Venv(venv) => install(ctx, venv)?,
             Fix::CargoMake => cargo_make(ctx)?,
         }
     }
@@ -196,25 +197,25 @@ fn cargo_install(ctx: &Ctx, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn virtme_ng(ctx: &Ctx) -> Result<()> {
+fn install(ctx: &Ctx, venv: &Venv) -> Result<()> {
     let step = Step::new(&format!(
-        "install virtme-ng {} in its own environment",
-        tools::VIRTME_NG
+        "install {} in an environment of its own",
+        venv.packages
     ));
-    let venv = tools::virtme_ng(ctx);
-    let log = exec::log_path(ctx, "setup-virtme-ng");
+    let place = (venv.place)(ctx);
+    let log = exec::log_path(ctx, &format!("setup-{}", venv.name.replace(", ", "-")));
     // Its scripts hold its path, so it cannot be made elsewhere and renamed: the stamp comes last.
-    if venv.exists() {
-        fs::remove_dir_all(&venv)?;
+    if place.exists() {
+        fs::remove_dir_all(&place)?;
     }
     let mut create = Command::new(needs::python());
-    create.args(["-m", "venv"]).arg(&venv);
+    create.args(["-m", "venv"]).arg(&place);
     exec::logged(&mut create, &log, &step, 0)?;
-    let mut pip = Command::new(venv.join("bin/pip"));
+    let mut pip = Command::new(place.join("bin/pip"));
     pip.args(["install", "--disable-pip-version-check", "--no-input"]);
-    pip.args(needs::VENV.split(' '));
+    pip.args(venv.packages.split(' '));
     exec::logged(&mut pip, &log, &step, 0)?;
-    fs::write(needs::venv_stamp(ctx), needs::VENV)?;
+    fs::write(venv.stamp(ctx), venv.packages)?;
     step.done("");
     Ok(())
 }

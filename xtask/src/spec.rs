@@ -40,7 +40,7 @@ pub fn run(ctx: &Ctx) -> Result<ExitCode> {
     let _lock = fetch::lock(ctx)?;
     let tree = tree::prepare(ctx, false)?;
     let header = ctx.repo("linux-patches/tree").join(HEADER);
-    let changed = files::write_if_changed(&header, &generate(ctx, &tree.dir)?)?;
+    let changed = files::write_if_changed(&header, &generate(ctx, &tree.dir, Path::new(SPEC))?)?;
     ui::note(&format!(
         "{}: {}",
         ui::short(&ctx.repo, &header),
@@ -57,7 +57,7 @@ pub fn check(ctx: &Ctx, tree: &Path, present: &Present) -> Result<bool> {
         .arg("--strict")
         .arg(tree.join(SPEC));
     let mut good = lint::passes("yamllint of the specification", &mut yamllint)?;
-    if generate(ctx, tree)? != fs::read(tree.join(HEADER))? {
+    if generate(ctx, tree, Path::new(SPEC))? != fs::read(tree.join(HEADER))? {
         eprintln!("{HEADER} is not what {SPEC} gives: run `cargo xtask spec`");
         good = false;
     }
@@ -70,9 +70,9 @@ pub fn check(ctx: &Ctx, tree: &Path, present: &Present) -> Result<bool> {
     Ok(good)
 }
 
-/// The header, as the kernel's generator makes it. It searches its tree upwards from the
-/// specification, so that has to be the one in the tree.
-fn generate(ctx: &Ctx, tree: &Path) -> Result<Vec<u8>> {
+/// The header, as the kernel's generator makes it of a specification. It searches upwards from
+/// that for a tree.
+pub fn generate(ctx: &Ctx, tree: &Path, spec: &Path) -> Result<Vec<u8>> {
     let work = tempfile::tempdir()?;
     let out = work.path().join("header.h");
     let output = Command::new(lint::python(ctx))
@@ -84,8 +84,8 @@ fn generate(ctx: &Ctx, tree: &Path) -> Result<Vec<u8>> {
             "uapi",
             "--header",
             "--spec",
-            SPEC,
         ])
+        .arg(spec)
         .arg("-o")
         .arg(&out)
         .output()
@@ -93,7 +93,8 @@ fn generate(ctx: &Ctx, tree: &Path) -> Result<Vec<u8>> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
-        "the generator refuses {SPEC}: {}",
+        "the generator refuses {}: {}",
+        spec.display(),
         said.trim()
     );
     Ok(fs::read(out)?)

@@ -20,9 +20,10 @@ use std::{
     process::Command,
 };
 
-/// bindgen and virtme-ng as `setup` installs them, each in a directory of its own in the cache.
+/// What `setup` installs, each in a directory of its own in the cache.
 pub const BINDGEN: &str = "0.73.2";
 pub const VIRTME_NG: &str = "1.42";
+pub const B4: &str = "0.16.0";
 
 /// What `cargo install` is told to get cargo-make. It calls xtask and does no more, so that it need
 /// not be fast, and needs no network: thus it is there in a third of the time.
@@ -182,6 +183,11 @@ pub fn llvm() -> Option<(String, Version)> {
 /// kernel's netlink tools (yaml, jsonschema) `bin/python3`.
 pub fn virtme_ng(ctx: &Ctx) -> PathBuf {
     ctx.cache("tools").join(format!("virtme-ng-{VIRTME_NG}"))
+}
+
+/// b4's virtual environment, in which Sphinx is, too.
+pub fn b4(ctx: &Ctx) -> PathBuf {
+    ctx.cache("tools").join(format!("b4-{B4}"))
 }
 
 /// Where PATH has a program.

@@ -200,12 +200,17 @@ pub fn wanted(ctx: &Ctx, source: &Path, commits: &[Commit], present: &Present) -
     Ok(wanted)
 }
 
+/// A directory for work that is gone afterwards.
+pub fn scratch_dir(ctx: &Ctx) -> Result<tempfile::TempDir> {
+    fs::create_dir_all(&ctx.cache)?;
+    Ok(tempfile::Builder::new()
+        .prefix(".tmp-")
+        .tempdir_in(&ctx.cache)?)
+}
+
 /// A directory with copies of just these files of the sources.
 pub fn scratch(ctx: &Ctx, source: &Path, paths: &BTreeSet<String>) -> Result<tempfile::TempDir> {
-    fs::create_dir_all(&ctx.cache)?;
-    let scratch = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempdir_in(&ctx.cache)?;
+    let scratch = scratch_dir(ctx)?;
     for path in paths {
         let to = scratch.path().join(path);
         fs::create_dir_all(to.parent().context("no parent directory")?)?;

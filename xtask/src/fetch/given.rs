@@ -86,7 +86,12 @@ fn from_git(ctx: &Ctx, dir: &Path) -> Result<Source> {
         })?;
         step.done("");
     }
-    Ok(Source { dir: to, key })
+    let commit = cmd!(sh, "git -C {dir} rev-parse HEAD").quiet().read()?;
+    Ok(Source {
+        dir: to,
+        key,
+        commit: Some(commit),
+    })
 }
 
 /// An unpacked tree: its own name is its path; what changed in it since is copied again, also
@@ -100,7 +105,11 @@ fn from_directory(ctx: &Ctx, dir: &Path) -> Result<Source> {
     let step = Step::new(&format!("copy {}", dir.display()));
     let changed = files::sync(dir, &to, |path| !is_built(path))?;
     step.done(&format!("{changed} files changed"));
-    Ok(Source { dir: to, key })
+    Ok(Source {
+        dir: to,
+        key,
+        commit: None,
+    })
 }
 
 /// Whether this path of a kernel tree comes from a build inside it.

@@ -2,13 +2,9 @@
 
 //! git, as `series` uses it.
 
-use super::message;
 use crate::{
     ctx::Ctx,
-    exec,
-    files,
-    manifest::Manifest,
-    ui, //
+    exec, //
 };
 use anyhow::{
     Context,
@@ -17,24 +13,44 @@ use anyhow::{
 };
 use fs_err as fs;
 use std::{
-    path::{
-        Path,
-        PathBuf, //
+    ffi::OsStr,
+    path::Path,
+    process::{
+        Command,
+        Output, //
     },
-    process::Command,
 };
+use tempfile::TempDir;
 
-/// git in the scratch repository, deaf to the user's configuration: the result depends on nothing
-/// but the files.
+/// A repository that holds only the files which a series touches, and is gone when this is. git is
+/// deaf to the user's configuration there: the result depends on nothing but the files.
 pub(super) struct Git {
-    dir: PathBuf,
+    dir: TempDir,
+    who: Who,
+}
+
+/// In whose name the commits are.
+#[derive(Clone)]
+pub(super) struct Who {
     name: String,
     email: String,
     signoff: bool,
 }
 
-impl Git {
-    pub(super) fn new(ctx: &Ctx, dir: &Path, signoff: bool) -> Result<Self> {
+/// A file as a commit leaves it.
+pub(super) struct Change {
+    pub path: String,
+    /// git's six digits.
+    pub mode: String,
+    /// What git calls the content before, if there was some.
+    pub before: Option<String>,
+    /// And after; nothing if the commit removes the file.
+    pub after: Option<String>,
+}
+
+impl Who {
+    /// Nobody; or, to sign off, the person that git is configured for.
+    pub(super) fn new(ctx: &Ctx, signoff: bool) -> Result<Self> {
         let mut name = "af_inet_cr".to_owned();
         let mut email = "af_inet_cr@localhost".to_owned();
         if signoff {
@@ -47,18 +63,23 @@ impl Git {
             email = ask("user.email").context(hint)?;
         }
         Ok(Self {
-            dir: dir.to_owned(),
             name,
             email,
             signoff,
         })
     }
 
-    fn command(&self, number: usize) -> Command {
+    /// git in `dir`, for the commit of this number.
+    pub(super) fn git(&self, dir: &Path, number: usize) -> Command {
+        self.program("git", dir, number)
+    }
+
+    /// A program that runs git.
+    pub(super) fn program(&self, program: impl AsRef<OsStr>, dir: &Path, number: usize) -> Command {
         // A second apart, so that mail programs keep the order.
         let date = format!("{} +0000", 1_767_225_600 + number);
-        let mut git = Command::new("git");
-        git.current_dir(&self.dir)
+        let mut git = Command::new(program);
+        git.current_dir(dir)
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("LC_ALL", "C")
@@ -78,102 +99,108 @@ impl Git {
         }
         git
     }
+}
+
+impl Git {
+    /// A repository of what is in `dir`, which becomes the commit `base`.
+    pub(super) fn new(dir: TempDir, who: Who) -> Result<Self> {
+        let git = Self { dir, who };
+        git.run(&["init", "--quiet", "--initial-branch=series"])?;
+        git.commit(0, "base", None)?;
+        git.run(&["tag", "base"])?;
+        Ok(git)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(super) fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Runs git; what it says is left to the caller.
+    pub(super) fn try_run(&self, args: &[&str]) -> Result<Output> {
+        Ok(self.who.git(self.dir(), 0).args(args).output()?)
+    }
 
     pub(super) fn run(&self, args: &[&str]) -> Result<()> {
-        check_output(self.command(0).args(args))
+        good(self.who.git(self.dir(), 0).args(args)).map(drop)
     }
 
-    pub(super) fn commit(&self, number: usize, message: &str) -> Result<()> {
+    /// What git prints, as it is.
+    pub(super) fn bytes(&self, args: &[&str]) -> Result<Vec<u8>> {
+        good(self.who.git(self.dir(), 0).args(args))
+    }
+
+    /// What git prints, as text without a line break at its end.
+    pub(super) fn text(&self, args: &[&str]) -> Result<String> {
+        let bytes = self.bytes(args)?;
+        Ok(String::from_utf8(bytes)?.trim_end().to_owned())
+    }
+
+    /// Commits all that is there; the tag says by what it was assisted.
+    pub(super) fn commit(
+        &self,
+        number: usize,
+        message: &str,
+        assisted_by: Option<&str>,
+    ) -> Result<()> {
         self.run(&["add", "--all", "--force"])?;
-        let file = self.dir.join(".git/message");
-        fs::write(&file, message)?;
-        let mut git = self.command(number);
-        git.args([
-            "commit",
-            "--quiet",
-            "--cleanup=whitespace",
-            "--file=.git/message",
-        ]);
-        if self.signoff {
+        fs::write(self.dir().join(".git/message"), message)?;
+        if let Some(by) = assisted_by {
+            let tag = format!("--trailer=Assisted-by: {by}");
+            let words = ["interpret-trailers", "--in-place", "--no-divider"];
+            self.run(&[&words[..], &[&tag, ".git/message"]].concat())?;
+        }
+        let mut git = self.who.git(self.dir(), number);
+        git.args(["commit", "--quiet", "--allow-empty"]);
+        git.args(["--cleanup=whitespace", "--file=.git/message"]);
+        if self.who.signoff && number > 0 {
             git.arg("--signoff");
         }
-        check_output(&mut git)
+        good(&mut git).map(drop)
     }
 
-    pub(super) fn format(
-        &self,
-        ctx: &Ctx,
-        manifest: &Manifest,
-        out: &Path,
-    ) -> Result<Vec<PathBuf>> {
-        let new = self.dir.join(".git/series");
-        let prefix = format!("--subject-prefix={}", manifest.prefix);
-        let mut args = vec![
-            "format-patch",
-            "--quiet",
-            "--zero-commit",
-            "--full-index",
-            "--no-signature",
+    /// The commits from `from` to `to`, the oldest first.
+    pub(super) fn commits(&self, from: &str, to: &str) -> Result<Vec<String>> {
+        let list = self.text(&["rev-list", "--reverse", &format!("{from}..{to}")])?;
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// What a commit changes.
+    pub(super) fn changes(&self, commit: &str) -> Result<Vec<Change>> {
+        let list = self.text(&[
+            "diff-tree",
+            "-r",
+            "--no-commit-id",
             "--no-renames",
-            "--diff-algorithm=histogram",
-            "--numbered",
-            &prefix,
-            "--output-directory=.git/series",
-        ];
-        let cover = ctx.repo("linux-patches").join(&manifest.cover);
-        if cover.exists() {
-            let text = message(ctx, &manifest.cover)?;
-            self.run(&["config", "branch.series.description", &text])?;
-            args.extend(["--cover-letter", "--cover-from-description=subject"]);
-        } else {
-            ui::warning(&format!(
-                "there is no linux-patches/{}: no cover letter",
-                manifest.cover
-            ));
-        }
-        args.push("base");
-        self.run(&args)?;
-
-        fs::create_dir_all(out)?;
-        for old in files::list(out)? {
-            if is_patch(&old.to_string_lossy()) {
-                fs::remove_file(out.join(old))?;
-            }
-        }
-        let mut patches = Vec::new();
-        for patch in files::list(&new)? {
-            let to = out.join(&patch);
-            files::write_atomic(&to, &fs::read(new.join(patch))?)?;
-            patches.push(to);
-        }
-        Ok(patches)
+            "--full-index",
+            commit,
+        ])?;
+        let name = |text: &str| (!text.bytes().all(|byte| byte == b'0')).then(|| text.to_owned());
+        list.lines()
+            .map(|line| {
+                let (data, path) = line.split_once('\t').context("not a line of diff-tree")?;
+                let words: Vec<_> = data.split(' ').collect();
+                let [_, mode, before, after, _] = words[..] else {
+                    anyhow::bail!("not a line of diff-tree: {line}");
+                };
+                Ok(Change {
+                    path: path.to_owned(),
+                    mode: mode.to_owned(),
+                    before: name(before),
+                    after: name(after),
+                })
+            })
+            .collect()
     }
 }
 
-/// Whether this is the name of a file that `git format-patch` makes.
-fn is_patch(name: &str) -> bool {
-    name.len() > 11
-        && name.bytes().take(4).all(|byte| byte.is_ascii_digit())
-        && name[4..].starts_with('-')
-        && name.ends_with(".patch")
-}
-
-fn check_output(command: &mut Command) -> Result<()> {
+/// Runs a command that must not fail; gives what it prints.
+pub(super) fn good(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {}", text.trim());
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_patches_are_taken_for_patches() {
-        assert!(is_patch("0001-rust-netlink.patch"));
-        assert!(!is_patch("0001.patch"));
-        assert!(!is_patch("notes-0001-x.patch"));
-        assert!(!is_patch("0001-x.txt"));
-    }
+    Ok(output.stdout)
 }

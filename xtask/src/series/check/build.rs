@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The cells that take long: each commit is built, and the documentation at the end.
+
+use super::{
+    Finding,
+    Patch,
+    table::Table, //
+};
+use crate::{
+    build, config,
+    ctx::{
+        Ctx,
+        Flavour, //
+    },
+    exec, lint, manifest,
+    tools::{
+        self,
+        Toolchain, //
+    },
+    tree,
+    ui::{
+        self,
+        Step, //
+    },
+};
+use anyhow::{
+    Result,
+    ensure, //
+};
+use fs_err as fs;
+use std::{
+    collections::BTreeSet,
+    process::Command, //
+};
+
+/// What make is told beside the target.
+const STRICT: [&str; 3] = ["CLIPPY=1", "W=1", "C=1"];
+
+/// The parts of the documentation that the series is in.
+const SPHINXDIRS: &str = "SPHINXDIRS=networking netlink/specs";
+
+/// Adds the columns.
+pub(super) fn each(ctx: &Ctx, patches: &[Patch], from: usize, table: &mut Table) -> Result<()> {
+    ensure!(
+        (1..patches.len()).contains(&from),
+        "--from: the series has {} commits",
+        patches.len() - 1
+    );
+    table.add("build", commits(ctx, patches, from)?);
+    table.add("htmldocs", documentation(ctx, patches)?);
+    Ok(())
+}
+
+/// Builds the kernel of the default flavour after each commit, in a tree and a build directory of
+/// its own.
+fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
+    let tools = Toolchain::find(ctx)?;
+    let (manifest, present) = manifest::load(ctx)?;
+    let mut found = vec![Finding::Nothing];
+    for patch in &patches[1..] {
+        if patch.number < from {
+            found.push(Finding::Unable("--from begins behind it".to_owned()));
+            continue;
+        }
+        ui::note(&format!("commit {} of {}", patch.name(), patches.len() - 1));
+        let tree = tree::prepare_commits(ctx, &manifest.commits[..patch.number], &present)?;
+        let build = config::build_dir(ctx, &tree, "series");
+        config::make(ctx, &tools, &tree, &build, Flavour::Default)?;
+        let touched: BTreeSet<_> = patch.files.iter().map(|file| file.path.clone()).collect();
+        // A compiler only speaks when it runs.
+        for object in lint::objects(&touched) {
+            let _ = fs::remove_file(build.join(object));
+        }
+        let words = [&STRICT[..], &[build::IMAGE]].concat();
+        let result = build::make(ctx, &tools, &tree.dir, &build, "series", &words);
+        let text = fs::read_to_string(exec::log_path(ctx, "build-series"))?;
+        let mut problems = lint::warnings(&text, &touched);
+        if let Err(error) = result {
+            problems.push(format!("{error:#}"));
+        }
+        lint::note_sparse(&text);
+        found.push(Finding::of(true, &problems));
+    }
+    Ok(found)
+}
+
+/// The documentation, by the kernel's own Sphinx.
+fn documentation(ctx: &Ctx, patches: &[Patch]) -> Result<Vec<Finding>> {
+    let tree = tree::prepare(ctx, false)?;
+    let build = config::build_dir(ctx, &tree, "docs");
+    fs::create_dir_all(&build)?;
+    let step = Step::new("make htmldocs");
+    let log = exec::log_path(ctx, "htmldocs");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let python = tools::b4(ctx).join("bin");
+    let mut make = Command::new("make");
+    make.env("PATH", format!("{}:{path}", python.display()))
+        .env("LC_ALL", "C.UTF-8");
+    make.arg("-C").arg(&tree.dir);
+    make.arg(format!("O={}", build.display()));
+    make.args([SPHINXDIRS, "htmldocs"]);
+    let result = exec::logged(&mut make, &log, &step, 0);
+    let text = fs::read_to_string(&log)?;
+    step.done("");
+    let cell = |patch: &Patch| {
+        let paths: Vec<_> = patch.files.iter().map(|file| file.path.as_str()).collect();
+        if !paths.iter().any(|path| path.starts_with("Documentation/")) {
+            return Finding::Nothing;
+        }
+        let mut problems = complaints(&text, &paths);
+        if let Err(error) = &result {
+            problems.push(format!("{error:#}"));
+        }
+        Finding::of(true, &problems)
+    };
+    Ok(patches.iter().map(cell).collect())
+}
+
+/// What Sphinx says of these files.
+fn complaints(log: &str, paths: &[&str]) -> Vec<String> {
+    let lines = log.lines().filter(|line| {
+        let line = line.to_lowercase();
+        line.contains("warning") || line.contains("error")
+    });
+    // An index is complained of for what is not built here; ours must be in the words then.
+    lines
+        .filter(|line| {
+            paths
+                .iter()
+                .any(|path| line.contains(path) && !path.ends_with("/index.rst"))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_of_our_pages_counts() {
+        let log = "\
+reading sources... Documentation/networking/ours.rst
+/tree/Documentation/networking/index.rst:4: WARNING: undefined label: 'x'
+/tree/Documentation/networking/other.rst:380: WARNING: undefined label: 'y'
+/tree/Documentation/networking/ours.rst:7: WARNING: Title underline too short.
+";
+        let paths = [
+            "Documentation/networking/ours.rst",
+            "Documentation/networking/index.rst",
+        ];
+        let found = complaints(log, &paths);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("ours.rst:7"));
+    }
+}
