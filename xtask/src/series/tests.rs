@@ -322,3 +322,30 @@ fn a_signature_is_that_of_the_person_whom_git_knows() -> Result<()> {
     assert!(Series::make(&project.ctx, &source, false).is_ok());
     Ok(())
 }
+
+/// Numbers such as 14,210 in a text.
+fn numbers(text: &str) -> Vec<&str> {
+    let words = text.split(|c: char| !c.is_ascii_digit() && c != ',');
+    let words = words.map(|word| word.trim_matches(','));
+    words.filter(|word| word.contains(',')).collect()
+}
+
+#[test]
+fn the_numbers_of_the_messages_are_those_of_the_readme() -> Result<()> {
+    let repo = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(repo.join("README.md"))?;
+    let (_, rest) = readme.split_once("<!-- bench -->").unwrap();
+    let (table, _) = rest.split_once("<!-- end -->").unwrap();
+    let measured = numbers(table);
+    let mut any = false;
+    for name in files::list(&repo.join("linux-patches/messages"))? {
+        let text = fs::read_to_string(repo.join("linux-patches/messages").join(&name))?;
+        for number in numbers(&text) {
+            any = true;
+            let name = name.display();
+            assert!(measured.contains(&number), "{name}: {number}");
+        }
+    }
+    assert!(any, "no message says what it costs");
+    Ok(())
+}

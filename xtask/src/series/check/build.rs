@@ -26,6 +26,7 @@ use crate::{
 };
 use anyhow::{
     Result,
+    anyhow,
     ensure, //
 };
 use fs_err as fs;
@@ -75,14 +76,16 @@ fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
         let words = [&STRICT[..], &[build::IMAGE]].concat();
         let result = build::make(ctx, &tools, &tree.dir, &build, "series", &words);
         let text = fs::read_to_string(exec::log_path(ctx, "build-series"))?;
-        let mut problems = lint::warnings(&text, &touched);
-        if let Err(error) = result {
-            problems.push(format!("{error:#}"));
-        }
         lint::note_sparse(&text);
-        found.push(Finding::of(true, &problems));
+        found.push(built(lint::warnings(&text, &touched), result.err()));
     }
     Ok(found)
+}
+
+/// What is to be said of a build: warnings about the files of the patch, and that it failed.
+fn built(mut problems: Vec<String>, error: Option<anyhow::Error>) -> Finding {
+    problems.extend(error.map(|error| format!("{error:#}")));
+    Finding::of(true, &problems)
 }
 
 /// The documentation, by the kernel's own Sphinx.
@@ -101,6 +104,7 @@ fn documentation(ctx: &Ctx, patches: &[Patch]) -> Result<Vec<Finding>> {
     make.arg(format!("O={}", build.display()));
     make.args([SPHINXDIRS, "htmldocs"]);
     let result = exec::logged(&mut make, &log, &step, 0);
+    let failure = result.err().map(|error| format!("{error:#}"));
     let text = fs::read_to_string(&log)?;
     step.done("");
     let cell = |patch: &Patch| {
@@ -108,11 +112,10 @@ fn documentation(ctx: &Ctx, patches: &[Patch]) -> Result<Vec<Finding>> {
         if !paths.iter().any(|path| path.starts_with("Documentation/")) {
             return Finding::Nothing;
         }
-        let mut problems = complaints(&text, &paths);
-        if let Err(error) = &result {
-            problems.push(format!("{error:#}"));
-        }
-        Finding::of(true, &problems)
+        built(
+            complaints(&text, &paths),
+            failure.as_ref().map(|text| anyhow!("{text}")),
+        )
     };
     Ok(patches.iter().map(cell).collect())
 }
@@ -137,6 +140,17 @@ fn complaints(log: &str, paths: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_and_a_failure_are_red() {
+        let log = "net/core/a.c:1:2: warning: unused variable 'x' [-Wunused]\n";
+        let paths = |name: &str| [name.to_owned()].into();
+        let of = |name, error| built(lint::warnings(log, &paths(name)), error);
+        assert!(matches!(of("net/core/a.c", None), Finding::Red(_)));
+        assert_eq!(of("net/core/b.c", None), Finding::Clean);
+        let failed = Some(anyhow!("make failed"));
+        assert!(matches!(of("net/core/b.c", failed), Finding::Red(_)));
+    }
 
     #[test]
     fn only_what_is_said_of_our_pages_counts() {
