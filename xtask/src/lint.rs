@@ -152,14 +152,14 @@ fn format(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>) -> Result<bool> {
 fn docs(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>) -> Result<bool> {
     let mut good = true;
     for page in ours.iter().filter(|path| is_page(path)) {
-        good &= passes(page, &mut docutils(ctx, &tree.dir.join(page)))?;
+        good &= passes(page, &mut docutils(&python(ctx), &tree.dir.join(page)))?;
     }
     Ok(good)
 }
 
 /// The reader of reStructuredText that Sphinx is made from.
-pub fn docutils(ctx: &Ctx, page: &Path) -> Command {
-    let mut docutils = Command::new(python(ctx));
+pub fn docutils(python: &Path, page: &Path) -> Command {
+    let mut docutils = Command::new(python);
     docutils.args(["-m", "docutils", "--report=info", "--exit-status=info"]);
     docutils.arg("--writer=null").arg(page);
     docutils

@@ -40,7 +40,10 @@ pub fn run(ctx: &Ctx) -> Result<ExitCode> {
     let _lock = fetch::lock(ctx)?;
     let tree = tree::prepare(ctx, false)?;
     let header = ctx.repo("linux-patches/tree").join(HEADER);
-    let changed = files::write_if_changed(&header, &generate(ctx, &tree.dir, Path::new(SPEC))?)?;
+    let changed = files::write_if_changed(
+        &header,
+        &generate(&lint::python(ctx), &tree.dir, Path::new(SPEC))?,
+    )?;
     ui::note(&format!(
         "{}: {}",
         ui::short(&ctx.repo, &header),
@@ -57,7 +60,7 @@ pub fn check(ctx: &Ctx, tree: &Path, present: &Present) -> Result<bool> {
         .arg("--strict")
         .arg(tree.join(SPEC));
     let mut good = lint::passes("yamllint of the specification", &mut yamllint)?;
-    if generate(ctx, tree, Path::new(SPEC))? != fs::read(tree.join(HEADER))? {
+    if generate(&lint::python(ctx), tree, Path::new(SPEC))? != fs::read(tree.join(HEADER))? {
         eprintln!("{HEADER} is not what {SPEC} gives: run `cargo xtask spec`");
         good = false;
     }
@@ -71,11 +74,11 @@ pub fn check(ctx: &Ctx, tree: &Path, present: &Present) -> Result<bool> {
 }
 
 /// The header, as the kernel's generator makes it of a specification. It searches upwards from
-/// that for a tree.
-pub fn generate(ctx: &Ctx, tree: &Path, spec: &Path) -> Result<Vec<u8>> {
+/// that for a tree. `python` is the one of [`lint::python`].
+pub fn generate(python: &Path, tree: &Path, spec: &Path) -> Result<Vec<u8>> {
     let work = tempfile::tempdir()?;
     let out = work.path().join("header.h");
-    let output = Command::new(lint::python(ctx))
+    let output = Command::new(python)
         .current_dir(tree)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .args([

@@ -20,7 +20,10 @@ use crate::{
     exec,
     fetch,
     lint,
-    tools::Toolchain,
+    tools::{
+        self,
+        Toolchain, //
+    },
     tree,
     ui::Step, //
 };
@@ -32,7 +35,15 @@ use anyhow::{
 use fs_err as fs;
 use std::{
     path::PathBuf,
-    process::ExitCode, //
+    process::ExitCode,
+    sync::{
+        atomic::{
+            AtomicUsize,
+            Ordering, //
+        },
+        mpsc::channel, //
+    },
+    thread,
 };
 use table::Table;
 
@@ -53,11 +64,13 @@ pub(super) struct Args {
 
 /// What a check may look at beside the patch.
 struct World<'a> {
-    ctx: &'a Ctx,
     git: &'a Git,
     /// A tree that has the series.
     tree: PathBuf,
     rustfmt: PathBuf,
+    b4: PathBuf,
+    /// What the kernel's own programs are run by.
+    python: PathBuf,
     /// How many patches there are.
     count: usize,
     /// Whether each commit has to say by what it was assisted.
@@ -119,23 +132,19 @@ pub(super) fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let mails = mail::write(&series.git, &letter, &ctx.target.join("series/checked"))?;
     let world = World::new(ctx, &series.git, series.manifest.assisted_by.is_some())?;
     let patches = world.patches(&letter.cover, mails)?;
-    let mut table = check(&world, &patches)?;
+    let mut table = check(&world, &patches, ctx.jobs)?;
     if args.build {
         build::each(ctx, &patches, args.from, &mut table)?;
     }
     table.print(ctx, "series-check")
 }
 
-/// Runs the quick checks.
-fn check(world: &World<'_>, patches: &[Patch]) -> Result<Table> {
+/// Runs the quick checks, each on several patches at a time.
+fn check(world: &World<'_>, patches: &[Patch], jobs: usize) -> Result<Table> {
     let mut table = Table::new(patches.iter().map(Patch::name).collect());
     for (name, check) in CHECKS {
         let step = Step::new(name);
-        let mut found = Vec::new();
-        for (index, patch) in patches.iter().enumerate() {
-            step.at(index as u64, patches.len() as u64, &patch.name());
-            found.push(check(world, patch).with_context(|| format!("{name}: {}", patch.name()))?);
-        }
+        let found = column(world, patches, jobs, check, &step).with_context(|| name)?;
         let red = found.iter().filter(|one| matches!(one, Finding::Red(_)));
         let red = red.count();
         step.done(&if red == 0 {
@@ -148,13 +157,50 @@ fn check(world: &World<'_>, patches: &[Patch]) -> Result<Table> {
     Ok(table)
 }
 
+fn column(
+    world: &World<'_>,
+    patches: &[Patch],
+    jobs: usize,
+    check: Check,
+    step: &Step,
+) -> Result<Vec<Finding>> {
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = channel();
+    let mut found: Vec<_> = patches.iter().map(|_| None).collect();
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(patch) = patches.get(index) else {
+                        return;
+                    };
+                    let result = check(world, patch).with_context(|| patch.name());
+                    if sender.send((index, result)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (done, (index, result)) in receiver.iter().enumerate() {
+            step.at(done as u64, patches.len() as u64, &patches[index].name());
+            found[index] = Some(result?);
+        }
+        Ok(())
+    })
+    .and_then(|()| found.into_iter().collect::<Option<_>>().context("a panic"))
+}
+
 impl<'a> World<'a> {
-    fn new(ctx: &'a Ctx, git: &'a Git, assisted: bool) -> Result<Self> {
+    fn new(ctx: &Ctx, git: &'a Git, assisted: bool) -> Result<Self> {
         Ok(Self {
-            ctx,
             git,
             tree: tree::prepare(ctx, false)?.dir,
             rustfmt: Toolchain::find(ctx)?.rust.rustc.with_file_name("rustfmt"),
+            b4: tools::b4(ctx).join("bin/b4"),
+            python: lint::python(ctx),
             count: git.commits("base", "series")?.len(),
             assisted,
         })
@@ -206,11 +252,6 @@ impl<'a> World<'a> {
         let ours = self.git.bytes(&["show", &format!("series:{path}")]).ok();
         let bytes = ours.or_else(|| fs::read(self.tree.join(path)).ok())?;
         String::from_utf8(bytes).ok()
-    }
-
-    /// The Python that the kernel's own programs are run by.
-    fn python(&self) -> PathBuf {
-        lint::python(self.ctx)
     }
 }
 

@@ -8,10 +8,7 @@ use super::{
     Patch,
     World, //
 };
-use crate::{
-    series::git::good,
-    tools, //
-};
+use crate::series::git::good;
 use anyhow::{
     Context,
     Result,
@@ -54,9 +51,8 @@ pub(super) fn check(world: &World<'_>, patch: &Patch) -> Result<Finding> {
 fn send(world: &World<'_>, work: &Path, clone: &Path, cover: &Path) -> Result<Vec<String>> {
     let who = world.git.who();
     let git = |words: &[&str]| good(who.git(clone, 0).args(words));
-    let b4 = tools::b4(world.ctx).join("bin/b4");
     let run = |words: &[&str]| -> Result<String> {
-        let mut b4 = who.program(&b4, clone, 0);
+        let mut b4 = who.program(&world.b4, clone, 0);
         for name in ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
             b4.env(name, work);
         }

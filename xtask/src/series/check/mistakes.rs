@@ -215,7 +215,7 @@ pub(super) fn run(ctx: &Ctx) -> Result<ExitCode> {
     let mails = mail::write(&git, &letter, &ctx.target.join("series/mistakes"))?;
     let world = World::new(ctx, &git, true)?;
     let patches = world.patches(COVER, mails)?;
-    let table = check(&world, &patches)?;
+    let table = check(&world, &patches, ctx.jobs)?;
     println!("\n{}", table.text());
     let (mut passed, mut failed) = (0, 0);
     for (name, row, finding) in table.cells() {

@@ -73,7 +73,7 @@ fn kernel_doc_of(
     let name = file.path.rsplit('/').next().unwrap_or(&file.path);
     let path = work.path().join(name);
     fs::write(&path, content)?;
-    let output = Command::new(world.python())
+    let output = Command::new(&world.python)
         .current_dir(&world.tree)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .args(["tools/docs/kernel-doc", "-none", "-Wall"])
@@ -140,7 +140,7 @@ pub(super) fn spec(world: &World<'_>, patch: &Patch) -> Result<Finding> {
         yamllint.current_dir(world.tree.join("tools/net/ynl"));
         problems.extend(red(said(yamllint.arg("--strict").arg(&spec))?));
         let header = format!("include/uapi/linux/{}", name.replace(".yaml", ".h"));
-        match spec::generate(world.ctx, &world.tree, &spec) {
+        match spec::generate(&world.python, &world.tree, &spec) {
             Err(refusal) => problems.push(format!("{refusal:#}")),
             Ok(made) => {
                 if world.last(&header).map(String::into_bytes) != Some(made) {
@@ -171,7 +171,7 @@ pub(super) fn docs(world: &World<'_>, patch: &Patch) -> Result<Finding> {
             let work = tempfile::tempdir()?;
             let page = work.path().join("page.rst");
             fs::write(&page, after)?;
-            problems.extend(red(said(&mut lint::docutils(world.ctx, &page))?));
+            problems.extend(red(said(&mut lint::docutils(&world.python, &page))?));
             problems.extend(unlisted(world, &file.path));
         }
     }
