@@ -19,6 +19,7 @@ use std::{
         Read as _,
         Write as _, //
     },
+    os::unix::fs::PermissionsExt as _,
     path::{
         Path,
         PathBuf, //
@@ -48,12 +49,13 @@ pub fn write_atomic_mode(path: &Path, content: &[u8], mode: u32) -> Result<()> {
 }
 
 /// Like [`write_atomic`], but leaves a file alone that has this content already, so that make
-/// sees no change. Says whether it wrote.
+/// sees no change, and leaves a script executable. Says whether it wrote.
 pub fn write_if_changed(path: &Path, content: &[u8]) -> Result<bool> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(false);
     }
-    write_atomic(path, content)?;
+    let old = fs::metadata(path).map(|data| data.permissions().mode() & 0o777);
+    write_atomic_mode(path, content, old.unwrap_or(0o644))?;
     Ok(true)
 }
 
@@ -190,6 +192,16 @@ mod tests {
             blob_hash(b"hello\n"),
             "ce013625030ba8dba906f756967f9e9ca394464a"
         );
+    }
+
+    #[test]
+    fn a_script_stays_executable() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("a.py");
+        write_atomic_mode(&path, b"old", 0o755)?;
+        assert!(write_if_changed(&path, b"new")?);
+        assert_eq!(fs::metadata(&path)?.permissions().mode() & 0o777, 0o755);
+        Ok(())
     }
 
     #[test]

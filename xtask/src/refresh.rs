@@ -27,6 +27,7 @@ use std::{
         BTreeMap,
         BTreeSet, //
     },
+    os::unix::fs::PermissionsExt as _,
     path::{
         Path,
         PathBuf, //
@@ -150,7 +151,8 @@ fn take_new_files(
             } else {
                 ctx.repo("linux-patches/tree").join(&name)
             };
-            files::write_atomic(&to, &fs::read(entry.path())?)?;
+            let mode = entry.metadata()?.permissions().mode() & 0o777;
+            files::write_atomic_mode(&to, &fs::read(entry.path())?, mode)?;
             ui::note(&format!(
                 "{}: new; name it in linux-patches/series.toml",
                 ui::short(&ctx.repo, &to)

@@ -50,6 +50,7 @@ use mail::{
     Recipients, //
 };
 use std::{
+    os::unix::fs::PermissionsExt as _,
     path::{
         Path,
         PathBuf, //
@@ -187,15 +188,11 @@ impl Series {
         // The series must lead to what is built and tested.
         for (path, (content, mode)) in tree::wanted(ctx, &source.dir, &manifest.commits, &present)?
         {
-            let path = git.dir().join(path);
-            let same = fs::read(&path)? == content
-                && std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path)?.permissions())
-                    & 0o111
-                    == mode & 0o111;
+            let made = git.dir().join(&path);
+            let bits = fs::metadata(&made)?.permissions().mode();
             ensure!(
-                same,
-                "the commits do not lead to the {} of the working tree",
-                path.display()
+                fs::read(&made)? == content && (bits ^ mode) & 0o100 == 0,
+                "the commits do not lead to the {path} of the working tree"
             );
         }
         step.done("");

@@ -16,7 +16,8 @@ use crate::{
 };
 use anyhow::{
     Context,
-    Result, //
+    Result,
+    ensure, //
 };
 use fs_err as fs;
 use std::{
@@ -81,6 +82,8 @@ fn kernel_doc_of(
         .output()
         .context("cannot run kernel-doc")?;
     let text = String::from_utf8_lossy(&output.stderr);
+    // It succeeds whatever it has to say of the file.
+    ensure!(output.status.success(), "kernel-doc: {}", text.trim());
     let place = format!("{}:", path.display());
     for line in text.lines() {
         let rest = line.split_once(&place).map_or(line, |(_, rest)| rest);
