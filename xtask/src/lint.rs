@@ -276,6 +276,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_compiled_from_a_file_is_known() {
+        for (path, object) in [
+            ("rust/kernel/net/sock.rs", "rust/kernel.o"),
+            ("rust/helpers/net/sock.c", "rust/helpers/helpers.o"),
+            ("net/core/filter.c", "net/core/filter.o"),
+            (
+                "net/ipv4/af_inet_cr/dump.rs",
+                "net/ipv4/af_inet_cr/af_inet_cr.o",
+            ),
+        ] {
+            assert_eq!(
+                objects(&[path.to_owned()].into()),
+                [object.to_owned()].into()
+            );
+        }
+        assert!(
+            objects(
+                &["MAINTAINERS", "include/net/udp.h"]
+                    .map(str::to_owned)
+                    .into()
+            )
+            .is_empty()
+        );
+    }
+
+    #[test]
     fn only_our_warnings_count() {
         let log = "\
   CC      net/core/filter.o
