@@ -146,6 +146,12 @@ impl Datagram {
         self.header.error_origin.is_some()
     }
 
+    /// How much memory it takes.
+    pub(crate) fn memory(&self) -> usize {
+        let options = self.header.options.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + self.payload.len() + options
+    }
+
     /// As [`missing`].
     pub(crate) fn missing(&self) -> Option<usize> {
         missing(self.header.len, &self.payload)

@@ -1,234 +1,167 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Images: sockets in a file.
+//!
+//! An image has one of two forms, which a reader tells apart by what is in the file:
+//!
+//! * Records, the form to keep and to send. Each line is a JSON object. The first says which format
+//!   and version it is. Then comes a line for each socket, with its state, and behind it one for
+//!   each datagram that it holds. The last says how many there were, with the SHA-256 of all lines
+//!   before it, so that no part of it is missing or damaged; that finds accidents, not forgers. All
+//!   of it is in a zstd frame, or is not. `zstdcat` shows what is in it.
+//! * A document, the form to look at and to edit: one JSON object, without a checksum.
+//!
+//! Both have the same values by the same names, and nothing is lost between them. What a program
+//! does not know it refuses by its name, as an older program has to do with what is newer than it.
 
-use serde::{Deserialize, Serialize};
+use std::io::{Read, Write};
 
-use crate::datagram::Datagram;
 use crate::snapshot::Snapshot;
+
+mod document;
+mod input;
+mod records;
+mod writer;
+
+pub use input::ImageReader;
+pub use writer::ImageWriter;
 
 /// What the field `format` of an image says.
 const FORMAT: &str = "af-inet-cr";
-/// The newest version of images that this library writes and reads.
-const VERSION: u32 = 3;
-/// The version that has neither errors in its queues nor corked datagrams nor losses. It is written where there
-/// is none, for those who read no other.
-const WITHOUT_ERRORS: u32 = 2;
-/// The version that has no queues either.
-const WITHOUT_QUEUES: u32 = 1;
 
-/// Sockets, as they are written to a file: JSON that says what it is.
+/// What a socket with its datagrams, and an image that is read as a whole, may take of the memory. A
+/// receive buffer of 2 GiB, which is the greatest, can have more: such a socket is not written, and
+/// the reason is said.
+const MEMORY_MAX: usize = 1 << 30;
+
+/// Sockets, as they are kept in a file.
 ///
 /// ```
-/// use inetcr::{Image, State};
+/// use inetcr::{Compression, Image, State};
 ///
 /// let state = State { sock_type: Some(2), ..State::default() };
-/// let text = Image::new([state.clone()]).to_json().unwrap();
-/// assert_eq!(Image::from_json(&text).unwrap().sockets, [state.into()]);
+/// let image = Image::new([state.clone()]);
+/// let mut file = Vec::new();
+/// image.write(&mut file, Compression::Zstd)?;
+/// assert_eq!(Image::read(file.as_slice())?.sockets, [state.into()]);
+///
+/// // For people, and back.
+/// let text = image.to_json()?;
+/// assert!(text.contains("\"sock-type\": 2"));
+/// assert_eq!(Image::read(text.as_bytes())?, image);
+/// # Ok::<(), inetcr::ImageError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
-    format: String,
-    version: u32,
     /// The sockets, in the order in which they were dumped.
     pub sockets: Vec<Snapshot>,
 }
 
-/// Only what says which format a file has.
-#[derive(Deserialize)]
-struct Header {
-    format: String,
-    version: u32,
+/// Whether records are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// They are lines of text.
+    None,
+    /// They are in a zstd frame.
+    Zstd,
 }
 
-/// Why something is no image.
+/// Why something is no image, or cannot become one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// The text does not say that it is an image.
+    /// It does not say that it is an image.
     #[error("not an image of af-inet-cr: {0}")]
     Header(serde_json::Error),
-    /// The text says that it is something else.
+    /// It is no text.
+    #[error("not an image of af-inet-cr: it is neither JSON nor zstd")]
+    NoText,
+    /// It is compressed, and has no records.
+    #[error("not an image of af-inet-cr: what is compressed has no records")]
+    NoRecords,
+    /// It says that it is something else.
     #[error("not an image of af-inet-cr: its format is {0:?}")]
     Format(String),
     /// The image is newer than the library.
-    #[error("the image has version {0}, this program reads up to version {VERSION}")]
-    Version(u32),
-    /// The image's content is wrong.
+    #[error("the image has version {found}, this program reads up to version {newest}")]
+    Version {
+        /// The version of the image.
+        found: u32,
+        /// The newest version of this form that the library reads.
+        newest: u32,
+    },
+    /// The content of a document is wrong.
     #[error("the image is damaged: {0}")]
     Content(serde_json::Error),
+    /// A record is wrong.
+    #[error("the image is damaged: line {line}: {reason}")]
+    Record {
+        /// Which line it is, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
     /// The datagrams of a socket are not those that it should have.
     #[error("the image is damaged: socket {0}: {1}")]
     Queue(usize, String),
-    /// A state cannot be written.
+    /// There is less than there was.
+    #[error("the image is damaged: its end is missing")]
+    Truncated,
+    /// There is something else than there was.
+    #[error(
+        "the image is damaged: its checksum is another one (`inetcr show --json` makes an image \
+         that can be edited)"
+    )]
+    Checksum,
+    /// What it was compressed into is wrong.
+    #[error("the image is damaged: {0}")]
+    Compressed(std::io::Error),
+    /// It would take too much memory.
+    #[error("{0} larger than {1} bytes, which is the most that is read")]
+    TooLarge(&'static str, usize),
+    /// It cannot be read.
+    #[error("cannot read the image: {0}")]
+    Read(std::io::Error),
+    /// A state has no form in JSON.
     #[error("cannot write the image: {0}")]
     Write(serde_json::Error),
+    /// It cannot be written.
+    #[error("cannot write the image: {0}")]
+    Output(std::io::Error),
 }
 
 impl Image {
     /// An image of these sockets.
     pub fn new<T: Into<Snapshot>>(sockets: impl IntoIterator<Item = T>) -> Self {
-        let sockets: Vec<Snapshot> = sockets.into_iter().map(Into::into).collect();
-        let queues = |one: &Snapshot| one.queue_len.is_some() || !one.queue.is_empty();
-        let news = |one: &Snapshot| {
-            one.lost.is_some()
-                || one.error_queue_len.is_some()
-                || one.queue.iter().any(Datagram::is_error)
-                || one.cork_len.is_some()
-                || one.corked.is_some()
-        };
-        let version = if sockets.iter().any(news) {
-            VERSION
-        } else if sockets.iter().any(queues) {
-            WITHOUT_ERRORS
-        } else {
-            WITHOUT_QUEUES
-        };
         Self {
-            format: FORMAT.to_owned(),
-            version,
-            sockets,
+            sockets: sockets.into_iter().map(Into::into).collect(),
         }
     }
 
-    /// The image as text, with a newline at its end.
+    /// Reads an image of either form. [`ImageReader`] does so socket by socket.
+    pub fn read(reader: impl Read) -> Result<Self, ImageError> {
+        let mut reader = ImageReader::new(reader)?;
+        reader.keep_all();
+        let sockets = reader.collect::<Result<_, _>>()?;
+        Ok(Self { sockets })
+    }
+
+    /// Writes the image as records. [`ImageWriter`] does so socket by socket.
+    pub fn write(&self, writer: impl Write, compression: Compression) -> Result<(), ImageError> {
+        let mut writer = ImageWriter::new(writer, compression)?;
+        for socket in &self.sockets {
+            writer.add(socket)?;
+        }
+        writer.finish()?;
+        Ok(())
+    }
+
+    /// The image as a document, with a newline at its end.
     pub fn to_json(&self) -> Result<String, ImageError> {
-        let mut text = serde_json::to_string_pretty(self).map_err(ImageError::Write)?;
-        text.push('\n');
-        Ok(text)
+        document::write(&self.sockets)
     }
 
-    /// Reads an image.
+    /// Reads a document.
     pub fn from_json(text: &str) -> Result<Self, ImageError> {
-        let header: Header = serde_json::from_str(text).map_err(ImageError::Header)?;
-        if header.format != FORMAT {
-            return Err(ImageError::Format(header.format));
-        }
-        if !(1..=VERSION).contains(&header.version) {
-            return Err(ImageError::Version(header.version));
-        }
-        let image: Self = serde_json::from_str(text).map_err(ImageError::Content)?;
-        for (number, socket) in (1..).zip(&image.sockets) {
-            if let Some(flaw) = socket.flaw() {
-                return Err(ImageError::Queue(number, flaw));
-            }
-        }
-        Ok(image)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::State;
-
-    fn refusal(text: &str) -> String {
-        Image::from_json(text).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn what_is_no_image_is_refused_with_the_reason() {
-        assert!(refusal("{}").starts_with("not an image of af-inet-cr"));
-        assert!(refusal(r#"{"format":"ova","version":1}"#).contains("\"ova\""));
-        let newer = r#"{"format":"af-inet-cr","version":4,"novelty":[]}"#;
-        assert!(refusal(newer).contains("version 4"));
-        let unknown = r#"{"format":"af-inet-cr","version":1,"sockets":[{"sockopt-new":1}]}"#;
-        assert!(refusal(unknown).contains("sockopt-new"));
-        let twice = r#"{"format":"af-inet-cr","version":1,"sockets":[{"inode":1,"inode":2}]}"#;
-        assert!(refusal(twice).contains("duplicate"));
-    }
-
-    /// A socket with these members.
-    fn socket(members: &str) -> String {
-        format!(r#"{{"format":"af-inet-cr","version":2,"sockets":[{{{members}}}]}}"#)
-    }
-
-    #[test]
-    fn a_queue_has_as_many_datagrams_as_it_says_and_each_its_length() {
-        let good = r#""queue-len":2,"queue":[
-            {"datagram":{"len":0},"payload":""},{"datagram":{"len":1},"payload":"61"}]"#;
-        let image = Image::from_json(&socket(good)).unwrap();
-        assert_eq!(image.sockets[0].queue[1].payload, b"a");
-        assert_eq!(image.version, 2);
-        assert_eq!(Image::new(image.sockets.clone()), image);
-        for (from, to, word) in [
-            ("\"queue-len\":2", "\"queue-len\":3", "queue-len is 3"),
-            ("\"queue-len\":2,", "", "queue-len is 0"),
-            ("\"61\"", "\"6162\"", "datagram[1]"),
-            ("\"61\"", "\"6\"", "hexadecimal"),
-            ("{\"len\":0}", "{}", "datagram[0]"),
-            ("{\"len\":0}", "{\"length\":0}", "length"),
-            ("\"payload\":\"\"", "\"payload\":\"\",\"more\":1", "more"),
-            ("\"queue\"", "\"queues\"", "queues"),
-            ("\"queue\"", "\"queue\":[],\"queue\"", "duplicate"),
-        ] {
-            let text = socket(&good.replace(from, to));
-            let refusal = refusal(&text);
-            assert!(refusal.contains(word), "{text}: {refusal}");
-        }
-    }
-
-    #[test]
-    fn errors_are_counted_by_themselves_and_take_a_version_that_has_them() {
-        let good = r#""queue-len":1,"error-queue-len":1,"queue":[
-            {"datagram":{"len":1,"error-origin":"icmp","error-errno":111},"payload":"61"},
-            {"datagram":{"len":0},"payload":""}]"#;
-        let image = Image::from_json(&socket(good)).unwrap();
-        assert_eq!(Image::new(image.sockets.clone()).version, 3);
-        assert!(image.sockets[0].queue[0].is_error());
-        for (from, to, word) in [
-            (
-                "\"error-queue-len\":1",
-                "\"error-queue-len\":2",
-                "error-queue-len is 2",
-            ),
-            ("\"error-queue-len\":1,", "", "error-queue-len is 0"),
-            ("\"icmp\"", "\"icmp6\"", "icmp6"),
-            (
-                ",\"error-errno\":111",
-                ",\"error-errnos\":111",
-                "error-errnos",
-            ),
-        ] {
-            let text = socket(&good.replace(from, to));
-            let refusal = refusal(&text);
-            assert!(refusal.contains(word), "{text}: {refusal}");
-        }
-    }
-
-    #[test]
-    fn an_image_without_queues_is_one_that_earlier_versions_read() {
-        let state = |queue_len| State {
-            queue_len,
-            ..State::default()
-        };
-        assert_eq!(Image::new([state(None)]).version, 1);
-        assert_eq!(Image::new([state(None), state(Some(1))]).version, 2);
-        let earlier = socket("\"inode\":1").replace('2', "1");
-        let image = Image::from_json(&earlier).unwrap();
-        assert_eq!(image.sockets[0].queue, []);
-        let corked = State {
-            cork_len: Some(0),
-            ..State::default()
-        };
-        assert_eq!(Image::new([state(Some(1)), corked]).version, 3);
-    }
-
-    #[test]
-    fn a_corked_datagram_has_the_length_that_it_says() {
-        let good = r#""cork-len":1,"corked":{"cork":{"len":1},"payload":"61"}"#;
-        let text = |members: &str| socket(members).replace("\"version\":2", "\"version\":3");
-        let image = Image::from_json(&text(good)).unwrap();
-        assert_eq!(Image::new(image.sockets.clone()), image);
-        for (from, to, word) in [
-            ("\"cork-len\":1", "\"cork-len\":2", "cork-len"),
-            ("\"cork-len\":1,", "", "cork-len"),
-            ("\"61\"", "\"6162\"", "corked"),
-            ("{\"len\":1}", "{}", "corked"),
-            ("{\"len\":1}", "{\"length\":1}", "length"),
-        ] {
-            let refusal = refusal(&text(&good.replace(from, to)));
-            assert!(refusal.contains(word), "{refusal}");
-        }
+        document::read(text)
     }
 }

@@ -73,7 +73,7 @@ pub use cork::{CORK, Cork, CorkHeader};
 pub use datagram::{DATAGRAM, Datagram, DatagramHeader};
 pub use diff::Difference;
 pub use error::{DecodeError, Error, KernelError, Policy};
-pub use image::{Image, ImageError};
+pub use image::{Compression, Image, ImageError, ImageReader, ImageWriter};
 pub use many::{Scope, Selection};
 pub use map::{MAP, MAPS_MAX, Map, MapError, Maps};
 pub use nests::{

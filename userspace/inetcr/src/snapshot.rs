@@ -9,6 +9,7 @@ use crate::cork::Cork;
 use crate::datagram::{Datagram, DatagramHeader, missing};
 use crate::diff::Difference;
 use crate::human;
+use crate::nests::Membership;
 use crate::state::State;
 use crate::table::{self, SOCKET};
 use crate::value::Value as _;
@@ -94,6 +95,43 @@ impl Snapshot {
         other.then(|| "cork-len is not the len of the corked datagram".to_owned())
     }
 
+    /// How much memory it takes.
+    pub(crate) fn memory(&self) -> usize {
+        let state = &self.state;
+        let bytes = [&state.sockopt_filter, &state.reuseport_filter];
+        let bytes = bytes.map(|bytes| bytes.as_ref().map_or(0, Vec::len));
+        let sources = |one: &Membership| size_of_val(one.source.as_slice());
+        let memberships = state.membership.iter();
+        let memberships = memberships.map(|one| size_of::<Membership>() + sources(one));
+        let queue = self.queue.iter().map(Datagram::memory);
+        let corked = self.corked.as_ref().map_or(0, |one| one.payload.len());
+        let all = bytes.into_iter().chain(memberships).chain(queue);
+        size_of::<Self>() + corked + all.sum::<usize>()
+    }
+
+    /// All in which two snapshots differ, except for the identity of the sockets.
+    ///
+    /// ```
+    /// use inetcr::{Datagram, DatagramHeader, Snapshot, State};
+    ///
+    /// let header = DatagramHeader { len: Some(1), ..DatagramHeader::default() };
+    /// let datagram = |payload: &[u8]| Datagram { header: header.clone(), payload: payload.into() };
+    /// let socket = |payload| Snapshot::new(State::default(), vec![datagram(payload)], None);
+    /// let differences = socket(b"a").differences(&socket(b"b"));
+    /// assert_eq!(differences[0].to_string(), "payload[0]: 61, 62");
+    /// ```
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let mut differences = self.state.differences(&other.state);
+        let len = self.queue.len().max(other.queue.len());
+        differences.extend((0..len).filter_map(|place| {
+            let (left, right) = (self.queue.get(place), other.queue.get(place));
+            difference(place, left, right)
+        }));
+        let corks = (self.corked.as_ref(), other.corked.as_ref());
+        differences.extend(difference_of_corks(corks.0, corks.1));
+        differences
+    }
+
     /// What a restored socket has otherwise than this snapshot, see [`State::unmet_by`]. What
     /// arrived behind its datagrams is no difference.
     pub fn unmet_by(&self, restored: &Self) -> Vec<Difference> {
@@ -104,12 +142,20 @@ impl Snapshot {
             let mut found = restored.queue.iter().filter(is_one);
             for (place, datagram) in self.queue.iter().enumerate() {
                 if datagram.is_error() == errors {
-                    differences.extend(difference(place, datagram, found.next()));
+                    differences.extend(difference(place, Some(datagram), found.next()));
                 }
             }
         }
         if let Some(cork) = &self.corked {
-            differences.extend(difference_of_corks(cork, restored.corked.as_ref()));
+            let restored = restored.corked.as_ref().map(|one| Cork {
+                header: one.header.as_saved_by(&cork.header),
+                payload: one.payload.clone(),
+            });
+            let saved = Cork {
+                header: cork.header.as_saved_by(&cork.header),
+                payload: cork.payload.clone(),
+            };
+            differences.extend(difference_of_corks(Some(&saved), restored.as_ref()));
         }
         differences
     }
@@ -121,13 +167,13 @@ fn counts(queue: &[Datagram]) -> [u32; 2] {
     [queue.len() - errors, errors].map(|count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// In what a restored datagram that is corked differs.
-fn difference_of_corks(left: &Cork, right: Option<&Cork>) -> Option<Difference> {
-    let saved = |one: &Cork| one.header.as_saved_by(&left.header);
-    let same_header = right.is_some_and(|right| saved(left) == saved(right));
-    if same_header && right.is_some_and(|right| left.payload == right.payload) {
+/// In what two corked datagrams differ: in what is known of them, else in the payload.
+fn difference_of_corks(left: Option<&Cork>, right: Option<&Cork>) -> Option<Difference> {
+    if left == right {
         return None;
     }
+    let header = |one: Option<&Cork>| one.map(|one| one.header.clone());
+    let same_header = header(left) == header(right);
     let show = |one: &Cork| {
         if same_header {
             human::bytes(&one.payload)
@@ -138,26 +184,32 @@ fn difference_of_corks(left: &Cork, right: Option<&Cork>) -> Option<Difference> 
     Some(Difference {
         attribute: table::by_name(SOCKET, if same_header { "payload" } else { "cork" })?,
         name: "corked".to_owned(),
-        left: Some(show(left)),
+        left: left.map(show),
         right: right.map(show),
     })
 }
 
-/// In what a restored datagram differs: in what is known of it, else in the payload.
-fn difference(place: usize, left: &Datagram, right: Option<&Datagram>) -> Option<Difference> {
-    let same_header = right.is_some_and(|right| as_seen(&left.header) == as_seen(&right.header));
+/// In what two datagrams differ: in what is known of them, else in the payload.
+fn difference(
+    place: usize,
+    left: Option<&Datagram>,
+    right: Option<&Datagram>,
+) -> Option<Difference> {
+    let header = |one: Option<&Datagram>| one.map(|one| as_seen(&one.header));
+    let same_header = header(left) == header(right);
+    let payload = |one: Option<&Datagram>| one.map(|one| one.payload.clone());
+    if same_header && payload(left) == payload(right) {
+        return None;
+    }
     let (name, show): (_, fn(&Datagram) -> String) = if same_header {
         ("payload", |one| human::bytes(&one.payload))
     } else {
         ("datagram", |one| one.header.human())
     };
-    if same_header && right.is_some_and(|right| left.payload == right.payload) {
-        return None;
-    }
     Some(Difference {
         attribute: table::by_name(SOCKET, name)?,
         name: format!("{name}[{place}]"),
-        left: Some(show(left)),
+        left: left.map(show),
         right: right.map(show),
     })
 }

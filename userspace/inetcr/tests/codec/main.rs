@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Every state goes through messages and through JSON unchanged; what is not known is refused.
 
+mod image;
 mod strategies;
 
 use inetcr::{
