@@ -146,7 +146,7 @@ impl Client {
     /// ```no_run
     /// use inetcr::{Client, Image, Selector};
     ///
-    /// let image = Image::from_json(&std::fs::read_to_string("socket.json")?)?;
+    /// let image = Image::read(std::fs::File::open("socket.image")?)?;
     /// let amended = Client::new()?.amend_snapshot(Selector::Fd(3), &image.sockets[0])?;
     /// for failure in &amended.failed {
     ///     eprintln!("not applied: {failure}");

@@ -3,18 +3,23 @@
 //!
 //! [`Client::snapshot`] asks the kernel for the [`State`] of a socket, the [`Datagram`]s that wait
 //! in it and the one that is corked, [`Client::restore_snapshot`] has it make an equal socket from
-//! such a [`Snapshot`]. An [`Image`] keeps them in a file. [`Client::snapshot_many`] is about all
-//! sockets of a process or of a network namespace. [`Client::amend_snapshot`] applies such a snapshot
-//! to a socket that exists.
+//! such a [`Snapshot`]. An [`Image`] keeps them in a file; [`ImageWriter`] and [`ImageReader`] write
+//! and read it socket by socket. [`Client::snapshots`] is about all sockets of a process or of a
+//! network namespace, of which a [`Filter`] says which are wanted. A [`Restorer`] brings those of an
+//! image back and compares them. [`Client::amend_snapshot`] applies a snapshot to a socket that
+//! exists.
 //!
 //! ```no_run
-//! use inetcr::{Client, Image, Selector};
+//! use std::fs::File;
+//!
+//! use inetcr::{Client, Compression, Image, Selector};
 //!
 //! let mut client = Client::new()?;
 //! let snapshot = client.snapshot(Selector::Inode(123456))?;
-//! std::fs::write("socket.json", Image::new([snapshot]).to_json()?)?;
+//! let file = File::create("socket.image")?;
+//! Image::new([snapshot]).write(file, Compression::Zstd)?;
 //!
-//! let image = Image::from_json(&std::fs::read_to_string("socket.json")?)?;
+//! let image = Image::read(File::open("socket.image")?)?;
 //! let restored = client.restore_snapshot(&image.sockets[0])?;
 //! println!("inode {} is back as {:?}", 123456, restored.fd);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -50,6 +55,7 @@ mod diff;
 mod error;
 mod extack;
 mod field;
+mod filter;
 mod flags;
 mod human;
 mod image;
@@ -58,6 +64,7 @@ mod map;
 mod nests;
 mod queue;
 mod record;
+mod restorer;
 mod snapshot;
 mod state;
 pub mod table;
@@ -73,8 +80,9 @@ pub use cork::{CORK, Cork, CorkHeader};
 pub use datagram::{DATAGRAM, Datagram, DatagramHeader};
 pub use diff::Difference;
 pub use error::{DecodeError, Error, KernelError, Policy};
+pub use filter::{Endpoint, Filter};
 pub use image::{Compression, Image, ImageError, ImageReader, ImageWriter};
-pub use many::{Scope, Selection};
+pub use many::{Scope, Selection, Snapshots};
 pub use map::{MAP, MAPS_MAX, Map, MapError, Maps};
 pub use nests::{
     IP, Ip, LINGER, Linger, MEMBERSHIP, Membership, OWNER, Owner, TIMESTAMPING, TXTIME,
@@ -82,6 +90,7 @@ pub use nests::{
 };
 pub use queue::{Contents, PAYLOAD_MAX};
 pub use record::{REPORT, Record, Refused, Report};
+pub use restorer::{Checked, NotRestored, Restorer};
 pub use snapshot::Snapshot;
 pub use state::State;
 pub use types::{

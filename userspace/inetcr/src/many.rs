@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Dumps of many sockets at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
+use std::vec;
 
 use nix::errno::Errno;
 
 use crate::attr::RawAttr;
 use crate::client::{Client, Selector, Target};
 use crate::error::{Error, KernelError};
+use crate::filter::Filter;
 use crate::queue::Contents;
 use crate::record::{Record, Refused};
 use crate::snapshot::Snapshot;
@@ -59,6 +61,9 @@ pub struct Selection<'a> {
     pub local_port: Option<u16>,
     /// Only those with one of these inode numbers; all if there is none.
     pub inodes: Vec<u64>,
+    /// Only those that have this. It is not the kernel that sees to it, but for the local port.
+    /// Those that are refused are there nevertheless, as nobody can tell what they have.
+    pub filter: Filter,
 }
 
 impl<'a> From<Scope<'a>> for Selection<'a> {
@@ -67,6 +72,7 @@ impl<'a> From<Scope<'a>> for Selection<'a> {
             scope,
             local_port: None,
             inodes: Vec::new(),
+            filter: Filter::default(),
         }
     }
 }
@@ -79,7 +85,9 @@ impl Selection<'_> {
             let number = pidfd.as_raw_fd().cast_unsigned();
             attrs.push(RawAttr::u32(PIDFD, number));
         }
-        attrs.extend(self.local_port.map(|port| RawAttr::be16(LOCAL_PORT, port)));
+        let port = self.filter.local.and_then(|local| local.port());
+        let port = self.local_port.or(port);
+        attrs.extend(port.map(|port| RawAttr::be16(LOCAL_PORT, port)));
         let inodes = self.inodes.iter();
         attrs.extend(inodes.map(|inode| RawAttr::uint(FILTER_INODE, *inode)));
         attrs
@@ -126,6 +134,10 @@ impl Client {
             }
         }
         self.warning = warning.or(self.warning.take());
+        records.retain(|record| match record {
+            Record::Dumped(state) => selection.filter.matches(state),
+            Record::Refused(_) => true,
+        });
         Ok(records)
     }
 
@@ -140,28 +152,51 @@ impl Client {
         &mut self,
         selection: impl Into<Selection<'a>>,
     ) -> Result<Vec<Record<Snapshot>>, Error> {
+        let selection: Selection<'_> = selection.into();
+        self.snapshots(selection)?.collect()
+    }
+
+    /// The same, one after the other: what waits in a socket is dumped when it is its turn, so that
+    /// no more than one has to be kept. The states are dumped at once.
+    ///
+    /// ```no_run
+    /// use inetcr::{Client, Compression, ImageWriter, Record, Scope};
+    ///
+    /// let mut client = Client::new()?;
+    /// let file = std::fs::File::create("sockets.image")?;
+    /// let mut image = ImageWriter::new(file, Compression::Zstd)?;
+    /// let sockets = client.snapshots(Scope::Namespace)?;
+    /// println!("{} sockets", sockets.len());
+    /// for record in sockets {
+    ///     match record? {
+    ///         Record::Dumped(snapshot) => image.add(&snapshot)?,
+    ///         Record::Refused(refused) => eprintln!("{refused}"),
+    ///     }
+    /// }
+    /// image.finish()?.sync_all()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn snapshots<'a>(
+        &'a mut self,
+        selection: impl Into<Selection<'a>>,
+    ) -> Result<Snapshots<'a>, Error> {
         let selection = selection.into();
         let scope = selection.scope;
         let states = self.dump_many(selection)?;
-        let warning = self.warning.take();
-        let mut records = Vec::<Record<Snapshot>>::with_capacity(states.len());
-        let mut earlier = HashMap::new();
-        for record in states {
-            let record = match record {
-                Record::Refused(refused) => Record::Refused(refused),
-                Record::Dumped(state) => {
-                    let which = state.inode.zip(state.cookie);
-                    let same = which.and_then(|which| earlier.insert(which, records.len()));
-                    match same.and_then(|same| records.get(same)) {
-                        Some(Record::Dumped(same)) => Record::Dumped(with_fd(same, state.sock_fd)),
-                        _ => self.with_contents(scope, state)?,
-                    }
-                }
-            };
-            records.push(record);
+        let mut times = HashMap::<_, u32>::new();
+        for record in &states {
+            if let Some(which) = which(record) {
+                *times.entry(which).or_default() += 1;
+            }
         }
-        self.warning = warning.or(self.warning.take());
-        Ok(records)
+        times.retain(|_, times| *times > 1);
+        Ok(Snapshots {
+            client: self,
+            scope,
+            states: states.into_iter(),
+            several: times.into_keys().collect(),
+            earlier: HashMap::new(),
+        })
     }
 
     /// The record of a socket that is too large for the answer about many: it is dumped by itself.
@@ -193,6 +228,55 @@ impl Client {
             }
             Record::Refused(refused) => Record::Refused(refused),
         })
+    }
+}
+
+/// Many sockets, one after the other: see [`Client::snapshots`].
+pub struct Snapshots<'a> {
+    client: &'a mut Client,
+    scope: Scope<'a>,
+    states: vec::IntoIter<Record>,
+    /// Those that come more than once, and what they were when they came first.
+    several: HashSet<Which>,
+    earlier: HashMap<Which, Snapshot>,
+}
+
+impl Iterator for Snapshots<'_> {
+    type Item = Result<Record<Snapshot>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = self.states.next()?;
+        let which = which(&record).filter(|which| self.several.contains(which));
+        let state = match record {
+            Record::Refused(refused) => return Some(Ok(Record::Refused(refused))),
+            Record::Dumped(state) => state,
+        };
+        if let Some(same) = which.and_then(|which| self.earlier.get(&which)) {
+            return Some(Ok(Record::Dumped(with_fd(same, state.sock_fd))));
+        }
+        let warning = self.client.warning.take();
+        let record = self.client.with_contents(self.scope, state);
+        self.client.warning = warning.or(self.client.warning.take());
+        if let (Some(which), Ok(Record::Dumped(snapshot))) = (which, &record) {
+            self.earlier.insert(which, snapshot.clone());
+        }
+        Some(record)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.states.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Snapshots<'_> {}
+
+/// Inode number and cookie.
+type Which = (u64, u64);
+
+fn which(record: &Record) -> Option<Which> {
+    match record {
+        Record::Dumped(state) => state.inode.zip(state.cookie),
+        Record::Refused(_) => None,
     }
 }
 
