@@ -36,7 +36,7 @@ use std::{
     time::Duration,
 };
 
-const IMAGE: &str = "/tmp/socket.json";
+const IMAGE: &str = "/tmp/socket.image";
 const GREETING: &str = "hello, is it still you?";
 
 fn main() -> ExitCode {
@@ -74,7 +74,7 @@ fn show() -> Result<()> {
     let pid = std::process::id().to_string();
     let fd = original.as_raw_fd().to_string();
     inetcr(&["dump", "--pid", &pid, "--fd", &fd, "-o", IMAGE])?;
-    inetcr(&["show", IMAGE])?;
+    inetcr(&["show", "--extended", IMAGE])?;
 
     step(
         3,
@@ -92,7 +92,7 @@ fn show() -> Result<()> {
     );
     let me = env::current_exe()?;
     let me = me.to_str().context("this program's path is not UTF-8")?;
-    let arguments = ["restore", IMAGE, "--fd", "0", "--", me, "look"];
+    let arguments = ["restore", IMAGE, "--at", "0", "--", me, "look"];
     say_command(&arguments);
     let mut child = Copy::start(&arguments)?;
     let after = child.observed()?;

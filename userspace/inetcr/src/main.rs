@@ -11,20 +11,41 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let Err(error) = cli::Cli::parse().run() else {
-        return ExitCode::SUCCESS;
+    let cli = cli::Cli::parse();
+    let status_of = cli.status_of();
+    let error = match cli.run() {
+        Ok(status) => return status,
+        Err(error) => error,
     };
     // A reader that has seen enough, such as head(1), is told nothing.
-    let unread = error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
-    if !unread {
-        eprintln!("inetcr: {error:#}");
+    if !error.chain().any(is_unread) {
+        eprintln!("inetcr: {}", printable(&format!("{error:#}")));
         if let Some(hint) = hint(&error) {
             eprintln!("inetcr: {hint}");
         }
     }
-    ExitCode::FAILURE
+    ExitCode::from(status_of(&error))
+}
+
+/// Without what a terminal obeys: words of a file that is wrong can be part of it.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
+}
+
+fn is_unread(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let io = match cause.downcast_ref() {
+        Some(inetcr::ImageError::Output(error)) => Some(error),
+        _ => cause.downcast_ref::<std::io::Error>(),
+    };
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// What to do about the lack of a capability.

@@ -40,20 +40,92 @@ fn status(args: &[&str]) -> Option<i32> {
 fn an_image_is_shown_and_passed_on() {
     let shown = inetcr(&["show", "-"], IMAGE);
     let text = String::from_utf8(shown.stdout).unwrap();
-    assert_eq!(text, "udp dgram ? 127.0.0.1:4000 *:*\n");
+    let expected = "\
+Netid State Recv-Q Send-Q Local Address:Port Peer Address:Port Socket
+udp   ?     0      0      127.0.0.1:4000     *:*
+";
+    assert_eq!(text, expected);
     let json = inetcr(&["show", "-", "--json"], IMAGE);
     assert_eq!(json.stdout, IMAGE.as_bytes());
 }
 
 #[test]
+fn a_filter_is_about_images_too() {
+    let lines = |args: &[&str]| {
+        let shown = inetcr(&[&["show", "-"], args].concat(), IMAGE);
+        assert!(shown.status.success(), "{args:?}");
+        String::from_utf8(shown.stdout).unwrap().lines().count()
+    };
+    for there in [
+        &["--port", "4000"][..],
+        &["--local", "127.0.0.0/8"],
+        &["--local", "127.0.0.1:4000", "--port=4000"],
+    ] {
+        assert_eq!(lines(there), 2, "{there:?}");
+    }
+    for elsewhere in [
+        &["--port", "4001"][..],
+        &["--local", "10.0.0.0/8"],
+        &["--peer", "127.0.0.1"],
+        &["--state", "established"],
+        &["--device", "lo"],
+        &["--local", ":4000", "--port=4001"],
+    ] {
+        assert_eq!(lines(elsewhere), 1, "{elsewhere:?}");
+    }
+}
+
+/// As diff(1) has it.
+#[test]
+fn the_status_of_diff_is_the_answer() {
+    let other = std::env::temp_dir().join(format!("inetcr-diff-{}", std::process::id()));
+    let path = other.to_str().unwrap();
+    let diff = |content: &str, args: &[&str]| {
+        std::fs::write(&other, content).unwrap();
+        let output = inetcr(&[&["diff", "-", path], args].concat(), IMAGE);
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), said)
+    };
+    assert_eq!(diff(IMAGE, &[]), (Some(0), String::new()));
+    let elsewhere = IMAGE.replace("4000", "4001");
+    let expected = "  udp ? 127.0.0.1:4000 *:*\n-     local-port  4000\n+     local-port  4001\n";
+    assert_eq!(diff(&elsewhere, &[]), (Some(1), expected.to_owned()));
+    let (code, json) = diff(&elsewhere, &["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let what = &json["changed"][0]["differences"][0];
+    assert_eq!((code, &what["what"]), (Some(1), &"local-port".into()));
+    assert_eq!(diff("{}", &[]), (Some(2), String::new()));
+    std::fs::remove_file(&other).unwrap();
+    assert_eq!(inetcr(&["diff", "-", path], IMAGE).status.code(), Some(2));
+}
+
+#[test]
+fn an_image_is_checked_without_the_kernel() {
+    let said = inetcr(&["verify", "--offline", "-"], IMAGE);
+    assert_eq!(said.status.code(), Some(0));
+    assert_eq!(said.stdout, b"the image is whole: 1 socket, 0 datagrams\n");
+    let said = inetcr(&["verify", "--offline", "-"], &IMAGE[..40]);
+    assert_eq!(said.status.code(), Some(3));
+    assert_eq!(said.stdout, b"");
+}
+
+#[test]
 fn a_wrong_image_is_refused() {
     let refused = inetcr(&["show", "-"], "{}");
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(3));
     let text = String::from_utf8(refused.stderr).unwrap();
     assert!(
         text.starts_with("inetcr: standard input: not an image of af-inet-cr"),
         "{text}"
     );
+}
+
+#[test]
+fn what_a_wrong_image_says_is_not_obeyed() {
+    let image = IMAGE.replace("sock-type", "\\u001b[2J");
+    let refused = inetcr(&["show", "-"], &image);
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("unknown field `\\u{1b}[2J`"), "{text}");
 }
 
 #[test]
@@ -75,7 +147,7 @@ fn maps_that_the_kernel_would_refuse_are_refused_before_it_is_asked() {
             "--map-address: 224.0.0.1 is not an IPv4 address that a host can have",
         ),
     ] {
-        let refused = inetcr(&[&["restore", "-"][..], &args].concat(), IMAGE);
+        let refused = inetcr(&[&["verify", "-"][..], &args].concat(), IMAGE);
         assert_eq!(refused.status.code(), Some(1));
         let text = String::from_utf8(refused.stderr).unwrap();
         assert_eq!(text, format!("inetcr: {words}\n"));
@@ -88,7 +160,7 @@ fn wrong_usage_is_status_2() {
     assert_eq!(status(&["dump"]), Some(2));
     assert_eq!(status(&["dump", "--pid", "1", "--all"]), Some(2));
     assert_eq!(status(&["dump", "--port", "53"]), Some(2));
-    assert_eq!(status(&["restore", "-", "--fd", "4"]), Some(2));
+    assert_eq!(status(&["restore", "-", "--at", "4"]), Some(2));
     assert_eq!(
         status(&["restore", "-", "--name", "a:b", "--", "true"]),
         Some(2)
@@ -100,7 +172,8 @@ fn wrong_usage_is_status_2() {
         "--allow-lost=",
         "--allow-lost=xattr,encap",
     ] {
-        assert_eq!(status(&["restore", "-", wrong]), Some(2), "{wrong}");
+        let args = ["restore", "-", wrong, "--", "true"];
+        assert_eq!(status(&args), Some(2), "{wrong}");
     }
     assert_eq!(status(&["--help"]), Some(0));
     assert_eq!(status(&["show", "/nonexistent"]), Some(1));

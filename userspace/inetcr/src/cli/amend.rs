@@ -12,7 +12,7 @@ use inetcr::{Amended, Client, Failure, Selector, Target};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde_json::json;
 
-use super::{dump, files, netns, pass_on_warning, text};
+use super::{files, netns, pass_on_warning, select, text};
 
 /// The attribute that the user is in.
 const UID: u16 = 53;
@@ -67,7 +67,7 @@ impl Args {
             let count = image.sockets.len();
             bail!("the image has {count} sockets, and one is needed");
         };
-        let pidfd = self.pid.map(dump::open_process).transpose()?;
+        let pidfd = self.pid.map(select::open_process).transpose()?;
         if let Some(name) = &self.netns {
             netns::enter(name)?;
         }
@@ -87,7 +87,7 @@ impl Args {
         if let Some(uid) = socket.uid {
             self.give_to(uid, pidfd.as_ref(), &mut amended)?;
         }
-        pass_on_warning(&client);
+        pass_on_warning(client.warning());
         if self.json {
             text::print(&report_json(&amended)?)?;
         } else {

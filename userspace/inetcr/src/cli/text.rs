@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
 use inetcr::table::Role;
-use inetcr::{Described, Image, Snapshot, State};
+use inetcr::{Described, Snapshot, State};
 
 /// Prints to the standard output.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -16,19 +16,109 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All sockets of an image, with an empty line between two.
-pub(crate) fn sockets(image: &Image) -> String {
-    let sockets: Vec<_> = image.sockets.iter().map(socket).collect();
-    sockets.join("\n")
+/// A table of sockets with the columns of ss(8).
+pub(crate) struct Table {
+    extended: bool,
+    rows: Vec<(Cells, String)>,
+    /// Of the columns, once the first rows are printed.
+    widths: Option<[usize; COLUMNS.len()]>,
 }
 
-/// One socket: a line that says which it is, then a line for each of the other attributes, but
-/// for those of which nearly every socket has the same value, and for each datagram.
-fn socket(snapshot: &Snapshot) -> String {
-    let mut text = headline(snapshot);
-    text.push('\n');
+type Cells = [String; COLUMNS.len()];
+
+const COLUMNS: [&str; 7] = [
+    "Netid",
+    "State",
+    "Recv-Q",
+    "Send-Q",
+    "Local Address:Port",
+    "Peer Address:Port",
+    "Socket",
+];
+
+/// How many rows are kept to see how wide the columns are. A file may have more than there is memory
+/// for.
+const KEPT: usize = 10_000;
+
+impl Table {
+    /// With the options and datagrams of each socket, if it is extended.
+    pub(crate) fn new(extended: bool) -> Self {
+        Self {
+            extended,
+            rows: Vec::new(),
+            widths: None,
+        }
+    }
+
+    pub(crate) fn add(&mut self, socket: &Snapshot) -> anyhow::Result<()> {
+        let cells = [
+            netid(socket),
+            state_name(socket).to_owned(),
+            waiting(socket).map_or("?".to_owned(), |bytes| bytes.to_string()),
+            socket.cork_len.unwrap_or_default().to_string(),
+            endpoint(socket.local()),
+            endpoint(socket.peer()),
+            socket.identity(),
+        ];
+        let details = if self.extended {
+            details(socket)
+        } else {
+            String::new()
+        };
+        self.rows.push((cells, details));
+        if self.rows.len() < KEPT {
+            return Ok(());
+        }
+        print(&self.take_text())
+    }
+
+    /// Prints what was not printed.
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+        print(&self.take_text())
+    }
+
+    /// The rows so far, and the head before the first.
+    fn take_text(&mut self) -> String {
+        let width = |column: usize| {
+            let cells = self.rows.iter().map(|(cells, _)| cells[column].len());
+            cells.chain([COLUMNS[column].len()]).max().unwrap_or(0)
+        };
+        let is_first = self.widths.is_none();
+        let widths = *(self.widths).get_or_insert_with(|| std::array::from_fn(width));
+        let line = |cells: [&str; COLUMNS.len()]| {
+            let cells = cells.iter().zip(widths);
+            let cells: Vec<_> = cells
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            cells.join(" ").trim_end().to_owned() + "\n"
+        };
+        let mut text = String::new();
+        if is_first {
+            text.push_str(&line(COLUMNS));
+        }
+        for (cells, details) in self.rows.drain(..) {
+            text.push_str(&line(cells.each_ref().map(String::as_str)));
+            text.push_str(&details);
+        }
+        text
+    }
+}
+
+/// Bytes that wait to be received, if it is known what waits.
+fn waiting(socket: &Snapshot) -> Option<usize> {
+    if socket.queue.is_empty() && socket.queue_len.is_some() {
+        return None;
+    }
+    let datagrams = socket.queue.iter().filter(|one| !one.is_error());
+    Some(datagrams.map(|one| one.payload.len()).sum())
+}
+
+/// A line for each attribute, but for those of the table and for those of which nearly every socket
+/// has the same value, and for each datagram.
+fn details(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
     let rows = snapshot.describe().into_iter();
-    let rows = rows.filter(|row| !in_headline(row));
+    let rows = rows.filter(|row| !in_table(row));
     let rows = rows.map(|row| (row.name(), row.value));
     let rows = rows.filter(|(name, value)| !USUAL.contains(&(name.as_str(), value.as_str())));
     let queue = snapshot.queue.iter();
@@ -46,28 +136,35 @@ fn socket(snapshot: &Snapshot) -> String {
     text
 }
 
-/// The socket in one line, in the order in which ss(8) has it.
+/// The socket in one line, in the order of the table.
 pub(crate) fn headline(state: &State) -> String {
-    let number = |number: Option<u32>| number.map_or("?".to_owned(), |number| number.to_string());
-    let protocol = match (state.sock_family, state.sock_protocol) {
-        (Some(2), Some(17)) => "udp".to_owned(),
-        (family, protocol) => format!("family {} protocol {}", number(family), number(protocol)),
-    };
-    let kind = match state.sock_type {
-        Some(2) => "dgram".to_owned(),
-        kind => format!("type {}", number(kind)),
-    };
-    let sock_state = state.sock_state.map_or("?", |state| match state {
-        inetcr::SockState::Established => "ESTAB",
-        inetcr::SockState::Close => "UNCONN",
-    });
     let line = format!(
-        "{protocol} {kind} {sock_state} {} {} {}",
+        "{} {} {} {} {}",
+        netid(state),
+        state_name(state),
         endpoint(state.local()),
         endpoint(state.peer()),
         state.identity()
     );
     line.trim_end().to_owned()
+}
+
+/// What ss(8) calls it, or the numbers of family, type and protocol.
+fn netid(state: &State) -> String {
+    let numbers = [state.sock_family, state.sock_type, state.sock_protocol];
+    if numbers == [Some(2), Some(2), Some(17)] {
+        return "udp".to_owned();
+    }
+    let number = |number: Option<u32>| number.map_or("?".to_owned(), |number| number.to_string());
+    numbers.map(number).join("/")
+}
+
+fn state_name(state: &State) -> &'static str {
+    match state.sock_state {
+        Some(inetcr::SockState::Established) => "ESTAB",
+        Some(inetcr::SockState::Close) => "UNCONN",
+        None => "?",
+    }
 }
 
 /// What a dump has lost of a socket, if it has lost anything.
@@ -81,8 +178,8 @@ fn endpoint(address: Option<SocketAddr>) -> String {
     address.map_or("*:*".to_owned(), |address| address.to_string())
 }
 
-/// Whether [`headline`] has it.
-fn in_headline(row: &Described) -> bool {
+/// Whether the table has it.
+fn in_table(row: &Described) -> bool {
     let named = [
         "sock-family",
         "sock-protocol",
@@ -147,8 +244,7 @@ mod tests {
     use super::*;
 
     fn shown(json: &str) -> String {
-        let snapshot: Snapshot = serde_json::from_str(json).unwrap();
-        sockets(&Image::new([snapshot]))
+        details(&serde_json::from_str(json).unwrap())
     }
 
     #[test]
@@ -163,9 +259,7 @@ mod tests {
             },
             "udp": { "flags": ["cork"], "flags-mask": ["cork", "no-check6-tx", "no-check6-rx", "gro"] }
         }"#;
-        let expected = "\
-family ? protocol ? type ? ? *:* *:*
-    sockopt-mark         0x10
+        let expected = "    sockopt-mark         0x10
     ip.flags             pktinfo,recvttl
     ip.flags-mask        pktinfo,recvttl
     ip.tos               0x10
@@ -189,9 +283,7 @@ family ? protocol ? type ? ? *:* *:*
                 { "group": "224.1.1.3", "ifname": "lo", "exclude": 1 }
             ]
         }"#;
-        let expected = "\
-family ? protocol ? type ? ? *:* *:*
-    sockopt-mark  0x10
+        let expected = "    sockopt-mark  0x10
     membership    224.1.1.1 dev lo, exclude 10.0.0.1,10.0.0.2
     membership    224.1.1.2 dev eth0 by 10.0.0.3, include 10.0.0.1
     membership    224.1.1.3 dev lo
@@ -210,9 +302,7 @@ family ? protocol ? type ? ? *:* *:*
                 { "datagram": { "len": 0 }, "payload": "" }
             ]
         }"#;
-        let expected = "\
-family ? protocol ? type ? ? *:* *:*
-    queue-len  2
+        let expected = "    queue-len  2
     datagram   10.0.0.1:53 -> 10.0.0.2:4000, 2 bytes, tstamp 1.500000000 s, ttl 64, tos 0x10, peeked
     datagram   ?:? -> ?:?, 0 bytes
 ";
@@ -220,18 +310,39 @@ family ? protocol ? type ? ? *:* *:*
     }
 
     #[test]
-    fn of_many_each_is_one_by_itself() {
-        let json = r#"{"format":"af-inet-cr","version":1,"sockets":[
-            {"sock-family":2,"sock-protocol":17,"sock-type":2,"sock-fd":3,"inode":1},
-            {"sock-family":2,"sock-protocol":17,"sock-type":2,"sock-fd":7,"error":111}]}"#;
+    fn each_socket_is_a_line_of_the_table() {
+        let json = r#"{"format":"af-inet-cr","version":3,"sockets":[
+            {"sock-family":2,"sock-protocol":17,"sock-type":2,"sock-fd":3,"inode":1,
+             "sock-state":"close","local-addr":"10.0.0.1","local-port":53,
+             "queue-len":2,"error-queue-len":1,"queue":[
+                {"datagram":{"len":1,"error-origin":"icmp"},"payload":"61"},
+                {"datagram":{"len":2},"payload":"6161"},{"datagram":{"len":1},"payload":"61"}]},
+            {"sock-family":2,"sock-protocol":17,"sock-type":2,"sock-state":"established",
+             "local-addr":"10.0.0.1","local-port":5,"peer-addr":"10.0.0.2","peer-port":53,
+             "error":111,"cork-len":1,"corked":{"cork":{"len":1},"payload":"61"}},
+            {"queue-len":2}]}"#;
         let expected = "\
-udp dgram ? *:* *:* fd:3 ino:1
-
-udp dgram ? *:* *:* fd:7
-    error  111
+Netid State  Recv-Q Send-Q Local Address:Port Peer Address:Port Socket
+udp   UNCONN 3      0      10.0.0.1:53        *:*               fd:3 ino:1
+udp   ESTAB  0      1      10.0.0.1:5         10.0.0.2:53
+?/?/? ?      ?      0      *:*                *:*
 ";
-        assert_eq!(sockets(&Image::from_json(json).unwrap()), expected);
-        assert_eq!(sockets(&Image::new(Vec::<State>::new())), "");
+        let table = |extended| {
+            let image = inetcr::Image::from_json(json).unwrap();
+            let mut table = Table::new(extended);
+            image.sockets.iter().for_each(|one| table.add(one).unwrap());
+            let text = table.take_text();
+            assert_eq!(table.take_text(), "");
+            text
+        };
+        assert_eq!(table(false), expected);
+        let extended = table(true);
+        assert!(
+            extended.contains("10.0.0.2:53\n    error     111\n    cork-len  1\n"),
+            "{extended}"
+        );
+        let none = Table::new(false).take_text();
+        assert_eq!(none.lines().count(), 1);
     }
 
     #[test]
@@ -243,25 +354,21 @@ udp dgram ? *:* *:* fd:7
                 "confirm": 1, "ifname": "eth0", "gateway": 0, "fragsize": 1500 },
                 "payload": "6869" }
         }"#;
-        let expected = "\
-family ? protocol ? type ? ? *:* *:*
-    cork-len  2
+        let expected = "    cork-len  2
     corked    10.0.0.1 -> 10.0.0.2:53, 2 bytes, ttl 5, mark 0x10, confirm, ifname eth0, fragsize 1500
 ";
         assert_eq!(shown(json), expected);
     }
 
     #[test]
-    fn a_socket_is_one_line_and_a_table() {
+    fn what_is_in_the_table_has_no_line() {
         let json = r#"{
             "inode": 4242, "cookie": 7, "sock-family": 2, "sock-type": 2, "sock-protocol": 17,
             "sock-state": "close", "local-addr": "127.0.0.1", "local-port": 4000,
             "sockopt-broadcast": 1, "sockopt-linger": { "onoff": 0, "time": 5000000000 },
             "sockopt-rcvtimeo": -1, "sockopt-rcvbuf": 212992, "bind-locks": ["addr", "port"]
         }"#;
-        let expected = "\
-udp dgram UNCONN 127.0.0.1:4000 *:* ino:4242 cookie:7
-    sockopt-broadcast  on
+        let expected = "    sockopt-broadcast  on
     sockopt-linger     off, 5s
     sockopt-rcvtimeo   infinite
     sockopt-rcvbuf     212992 bytes

@@ -15,7 +15,10 @@ use std::process::Command;
 use inetcr::table::Command as Request;
 use inetcr::{Client, Error, Failure, Image, Losses, RawAttr, Selector, SockState, State, Time};
 
-use tool::{File, inetcr, inode, printed, refused, socket, text};
+use tool::{
+    File, failed, inetcr, inode, not_restored, printed, refused, socket, table, text, unconnected,
+    verified, words,
+};
 
 #[test]
 #[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
@@ -63,11 +66,13 @@ fn every_selector_finds_the_socket() {
 #[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
 fn the_table_is_for_people() {
     let socket = socket();
-    let shown = printed(&["dump", "--inode", &inode(socket.as_raw_fd())]);
-    let first = format!("udp dgram UNCONN {} *:* ino:", socket.local_addr().unwrap());
-    assert!(shown.starts_with(&first), "{shown}");
+    let ino = inode(socket.as_raw_fd());
+    let shown = table(&["--inode", &ino]);
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert_eq!(words(&shown[0]), unconnected(socket.local_addr().unwrap()));
+    let shown = table(&["--inode", &ino, "--extended"]);
     let rows: Vec<Vec<_>> = shown
-        .lines()
+        .iter()
         .map(|line| line.split_whitespace().collect())
         .collect();
     for row in [
@@ -75,10 +80,21 @@ fn the_table_is_for_people() {
         ["sockopt-rcvtimeo", "3s"],
         ["ip.tos", "0x10"],
     ] {
-        assert!(rows.contains(&row.to_vec()), "{shown}");
+        assert!(rows.contains(&row.to_vec()), "{shown:?}");
     }
     // What is as usual has no line.
-    assert!(!shown.contains("ip.ttl"), "{shown}");
+    assert!(rows.iter().all(|row| row[0] != "ip.ttl"), "{shown:?}");
+    // What waits.
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender
+        .send_to(b"12345", socket.local_addr().unwrap())
+        .unwrap();
+    let queued = |args: &[&str]| {
+        let shown = table(&[&["--inode", &ino], args].concat());
+        words(&shown[0])[2].clone()
+    };
+    assert_eq!(queued(&[]), "5");
+    assert_eq!(queued(&["--no-queue"]), "?");
 }
 
 #[test]
@@ -90,26 +106,21 @@ fn an_image_comes_back_equal_and_is_handed_to_a_program() {
     let ino = inode(socket.as_raw_fd());
     assert_eq!(printed(&["dump", "--inode", &ino, "-o", image.path()]), "");
 
-    let taken = refused(&["restore", image.path()]);
+    let taken = not_restored(&[image.path()]);
     assert!(
         taken.contains("socket 1 of 1: restore: EADDRINUSE"),
         "{taken}"
     );
+    let output = inetcr(&["verify", image.path()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("1 of 1 socket cannot be restored here"));
     drop(socket);
 
-    let report = printed(&["restore", image.path()]);
-    assert!(
-        report.starts_with(&format!("udp dgram UNCONN {address} *:*")),
-        "{report}"
-    );
-    assert!(
-        report.ends_with("1 socket restored, equal to the image\n"),
-        "{report}"
-    );
+    verified(1, &[image.path()]);
     let json: serde_json::Value =
-        serde_json::from_str(&printed(&["restore", image.path(), "--json"])).unwrap();
-    let original = Image::from_json(&std::fs::read_to_string(&image.0).unwrap()).unwrap();
-    let copy: State = serde_json::from_value(json["restored"][0]["state"].clone()).unwrap();
+        serde_json::from_str(&printed(&["verify", image.path(), "--json"])).unwrap();
+    let original = image.image();
+    let copy: State = serde_json::from_value(json["restored"][0].clone()).unwrap();
     assert_eq!(copy, original.sockets[0].without_identity());
 
     let port = format!("0100007F:{:04X}", address.port());
@@ -134,7 +145,7 @@ fn an_image_comes_back_equal_and_is_handed_to_a_program() {
     let run = [
         "restore",
         image.path(),
-        "--fd",
+        "--at",
         "9",
         "--",
         "sh",
@@ -142,7 +153,10 @@ fn an_image_comes_back_equal_and_is_handed_to_a_program() {
         script,
     ];
     assert!(printed(&run).starts_with("none\nsocket:["));
-    let nothing = refused(&["restore", image.path(), "--", "/nonexistent/program"]);
+    let nothing = failed(
+        127,
+        &["restore", image.path(), "--", "/nonexistent/program"],
+    );
     assert!(
         nothing.contains("cannot run /nonexistent/program"),
         "{nothing}"
@@ -161,8 +175,8 @@ fn what_waits_in_a_socket_comes_back_unless_it_is_left_out() {
         peer.send_to(payload, address).unwrap();
     }
     let ino = inode(socket.as_raw_fd());
-    let shown =
-        printed(&["dump", "--inode", &ino, "-o", image.path()]) + &printed(&["show", image.path()]);
+    let shown = printed(&["dump", "--inode", &ino, "-o", image.path()])
+        + &printed(&["show", "--extended", image.path()]);
     let from = peer.local_addr().unwrap();
     for (len, count) in [(5, 1), (0, 1), (40_000, 1), (6, 0)] {
         let line = format!(" {from} -> {address}, {len} bytes, ");
@@ -171,12 +185,8 @@ fn what_waits_in_a_socket_comes_back_unless_it_is_left_out() {
     printed(&["dump", "--inode", &ino, "--no-queue", "-o", without.path()]);
     drop(socket);
 
-    let report = printed(&["restore", image.path()]);
-    assert!(report.ends_with("1 socket restored, equal to the image\n"));
-    let snapshot = |file: &File| {
-        let text = std::fs::read_to_string(&file.0).unwrap();
-        Image::from_json(&text).unwrap().sockets.remove(0)
-    };
+    verified(1, &[image.path()]);
+    let snapshot = |file: &File| file.image().sockets.remove(0);
     let mut client = Client::new().unwrap();
     let copy = UdpSocket::from(client.restore_snapshot(&snapshot(&image)).unwrap().fd);
     let mut buffer = vec![0; 65_536];
@@ -191,6 +201,51 @@ fn what_waits_in_a_socket_comes_back_unless_it_is_left_out() {
     assert!(copy.recv_from(&mut buffer).is_err());
 }
 
+/// From one program to the next, compressed or not, or as a document.
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn images_go_through_pipes() {
+    let socket = socket();
+    let address = socket.local_addr().unwrap();
+    let ino = inode(socket.as_raw_fd());
+    for form in ["", "--no-compress", "--json"] {
+        let script = format!("\"$0\" dump --inode {ino} {form} | \"$0\" show -");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_inetcr")]);
+        let shown = text(&command.output().unwrap().stdout);
+        let line = shown.lines().nth(1).unwrap();
+        assert_eq!(words(line), unconnected(address), "{form}");
+    }
+    // A file is its owner's alone, and what is none is written to.
+    let image = File::new("piped", "");
+    printed(&["dump", "--inode", &ino, "-o", image.path()]);
+    let mode = std::fs::metadata(&image.0).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    printed(&["dump", "--inode", &ino, "-o", "/dev/null"]);
+    assert_eq!(image.image().sockets.len(), 1);
+}
+
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn an_image_is_compared_with_a_socket() {
+    let socket = socket();
+    let ino = inode(socket.as_raw_fd());
+    let image = File::new("diff", "");
+    printed(&["dump", "--inode", &ino, "-o", image.path()]);
+    let diff = ["diff", image.path(), "--inode", &ino];
+    assert_eq!(printed(&diff), "");
+    rustix::net::sockopt::set_ip_ttl(&socket, 9).unwrap();
+    let output = inetcr(&diff);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    let lines: Vec<_> = said.lines().skip(1).collect();
+    assert_eq!(lines, ["-     ip.ttl  default", "+     ip.ttl  9"]);
+    assert_eq!(text(&output.stderr), "");
+    drop(socket);
+    let error = failed(2, &diff);
+    assert!(error.contains("(attribute inode)"), "{error}");
+}
+
 #[test]
 #[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
 fn another_address_takes_the_place_of_one() {
@@ -203,25 +258,20 @@ fn another_address_takes_the_place_of_one() {
         &printed(&["dump", "--inode", &inode(fd), "--json"]),
     );
     drop(socket);
-    let there = format!("127.0.0.9:{}", here.port());
     let maps = ["--map-address=127.0.0.1=127.0.0.9", "--map-device=eth7=lo"];
-    let restore = [&["restore", image.path()][..], &maps].concat();
-    let report = printed(&restore);
-    assert!(report.contains(&there), "{report}");
     // It is compared with what the image has in this place.
-    assert!(
-        report.ends_with("1 socket restored, equal to the image\n"),
-        "{report}"
-    );
+    verified(1, &[&[image.path()][..], &maps].concat());
+    let show = ["--", "cat", "/proc/self/net/udp"];
+    let sockets = printed(&[&["restore", image.path()][..], &maps, &show].concat());
+    let there = format!("0900007F:{:04X}", here.port());
+    assert!(sockets.contains(&there), "{sockets}");
 
-    let nowhere = ["restore", image.path(), "--map-device=eth7=nobody0"];
-    let error = refused(&nowhere);
+    let error = not_restored(&[image.path(), "--map-device=eth7=nobody0"]);
     assert!(
         error.contains("ENODEV: no device has this name (attribute map.to-device)"),
         "{error}"
     );
-    let elsewhere = ["restore", image.path(), "--map-address=127.0.0.1=192.0.2.1"];
-    let error = refused(&elsewhere);
+    let error = not_restored(&[image.path(), "--map-address=127.0.0.1=192.0.2.1"]);
     assert!(
         error.contains("EADDRNOTAVAIL: the local address"),
         "{error}"
@@ -282,13 +332,12 @@ fn what_is_lost_is_allowed_by_both_and_said() {
     let image = Image::from_json(&text(&output.stdout)).unwrap();
     assert_eq!(image.sockets[0].lost, Some(Losses::XATTR));
     let file = File::new("lost", &text(&output.stdout));
-    assert!(printed(&["show", file.path()]).contains("lost "));
+    assert!(printed(&["show", "-e", file.path()]).contains("lost "));
     drop(socket);
 
-    let error = refused(&["restore", file.path()]);
+    let error = not_restored(&[file.path()]);
     assert!(error.contains("lost: xattr (attribute lost)"), "{error}");
-    let report = printed(&["restore", file.path(), "--allow-lost=xattr"]);
-    assert!(report.contains("1 socket restored"), "{report}");
+    verified(1, &[file.path(), "--allow-lost=xattr"]);
 }
 
 #[test]
@@ -299,7 +348,7 @@ fn refusals_name_the_attribute() {
         let content =
             format!(r#"{{"format":"af-inet-cr","version":1,"sockets":[{{{state}, {more}}}]}}"#);
         let image = File::new(name, &content);
-        refused(&["restore", image.path()])
+        not_restored(&[image.path()])
     };
     let gone = restore("gone", r#""sockopt-bindtodevice": "nosuchdev""#);
     assert!(gone.contains("restore: ENODEV: "), "{gone}");

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Which sockets of the machine a command is about: the same words for each.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::ArgGroup;
+use inetcr::{Client, Image, Losses, Record, Scope, Selection, Selector, Snapshot, Target};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::filter::FilterArgs;
+use super::{netns, pass_on_warning, processes, progress, text};
+
+/// No such process.
+const ESRCH: i32 = 3;
+
+/// What selects sockets, for the group that each command makes of it.
+pub(super) const SELECTORS: [&str; 5] = ["inode", "fd", "pid", "tree", "all"];
+
+/// What an image has no use for: that, and how the machine is asked.
+pub(super) const OF_MACHINE: [&str; 9] = {
+    let [inode, fd, pid, tree, all] = SELECTORS;
+    let how = ["skip_refused", "allow_lost", "netns", "no_queue"];
+    let [skip_refused, allow_lost, netns, no_queue] = how;
+    [
+        inode,
+        fd,
+        pid,
+        tree,
+        all,
+        skip_refused,
+        allow_lost,
+        netns,
+        no_queue,
+    ]
+};
+
+// No comment for the help: it would become that of the command.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(group = ArgGroup::new("one").args(["inode", "fd"]))]
+pub(super) struct Select {
+    /// Process that --fd belongs to; without --fd, all sockets that it has open.
+    #[arg(long, value_name = "PID", conflicts_with = "inode")]
+    pid: Option<i32>,
+
+    /// File descriptor of the socket. Without --pid, one that the shell passes on: `3<&5`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    fd: Option<RawFd>,
+
+    /// Inode number of the socket, as `ss -e` and the links in /proc/PID/fd show it.
+    #[arg(long, value_name = "INO")]
+    inode: Option<u64>,
+
+    /// All sockets that a process and its descendants have open, each once.
+    #[arg(long, value_name = "PID", conflicts_with_all = ["one", "pid"])]
+    tree: Option<i32>,
+
+    /// All bound IPv4 UDP sockets of the network namespace.
+    #[arg(long, conflicts_with_all = ["one", "pid", "tree"])]
+    all: bool,
+
+    /// Cookie (SO_COOKIE) that the socket must have, so that it is no other by mistake.
+    #[arg(long, requires = "one")]
+    cookie: Option<u64>,
+
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+
+    /// Of many sockets, leave out those that cannot be dumped.
+    #[arg(long, conflicts_with = "one")]
+    skip_refused: bool,
+
+    /// Parts that may be left out of a socket that has them, with commas between: ebpf-filter,
+    /// ebpf-reuseport, bpf-storage, xfrm-policy, xattr, owner. Without it, such a socket is
+    /// refused. What was lost is said, and kept in the image.
+    #[arg(long, value_name = "LOSS,...")]
+    allow_lost: Option<Losses>,
+
+    /// Network namespace to look into: a name that `ip netns` knows, or a path such as
+    /// /proc/PID/ns/net.
+    #[arg(long, value_name = "NAME|PATH")]
+    netns: Option<PathBuf>,
+
+    /// Leave out the datagrams and errors that wait in the socket, and a corked datagram. To dump
+    /// them takes CAP_NET_RAW.
+    #[arg(long)]
+    no_queue: bool,
+}
+
+/// What has become of the sockets that were selected.
+#[derive(Default)]
+pub(super) struct Outcome {
+    dumped: usize,
+    refused: usize,
+    /// Those may be left out.
+    skips: bool,
+    /// Inode number and cookie of each.
+    seen: HashSet<(u64, Option<u64>)>,
+}
+
+impl Outcome {
+    fn is_new(&mut self, record: &Record<Snapshot>) -> bool {
+        let socket = match record {
+            Record::Dumped(snapshot) => &snapshot.state,
+            Record::Refused(refused) => &refused.socket,
+        };
+        let inode = socket.inode;
+        inode.is_none_or(|inode| self.seen.insert((inode, socket.cookie)))
+    }
+
+    /// It is an error that some were refused, unless they may be left out. It says what became of
+    /// the others.
+    pub(super) fn is_whole(&self, others: &str) -> anyhow::Result<()> {
+        let (refused, count) = (self.refused, self.dumped + self.refused);
+        if refused == 0 || self.skips {
+            return Ok(());
+        }
+        bail!("{refused} of {count} sockets refused{others}: --skip-refused leaves them out")
+    }
+}
+
+/// Takes a socket.
+pub(super) type Each<'a> = dyn FnMut(Snapshot) -> anyhow::Result<()> + 'a;
+
+impl Select {
+    /// Dumps the sockets one by one, and names those that are refused. They are as an image has
+    /// them: what waits in them is there or is not mentioned.
+    pub(super) fn each(&self, each: &mut Each<'_>) -> anyhow::Result<Outcome> {
+        self.look(&mut |snapshot| {
+            each(if self.no_queue {
+                Snapshot::new(snapshot.state, Vec::new(), None)
+            } else {
+                snapshot
+            })
+        })
+    }
+
+    /// All of them.
+    pub(super) fn image(&self) -> anyhow::Result<(Image, Outcome)> {
+        let mut image = Image::default();
+        let outcome = self.each(&mut |socket| {
+            image.sockets.push(socket);
+            Ok(())
+        })?;
+        Ok((image, outcome))
+    }
+
+    /// As [`each`](Self::each), but with --no-queue it is said of each whether something waits.
+    pub(super) fn look(&self, each: &mut Each<'_>) -> anyhow::Result<Outcome> {
+        let processes = match (self.pid, self.tree) {
+            (Some(pid), _) => vec![(pid, open_process(pid)?)],
+            (None, Some(pid)) => processes::tree(pid)?,
+            (None, None) => Vec::new(),
+        };
+        if let Some(name) = &self.netns {
+            netns::enter(name)?;
+        }
+        let mut client = Client::new()?;
+        client.allow_lost(self.allow_lost.unwrap_or_default());
+        let pidfd = processes.first().map(|(_, pidfd)| pidfd.as_fd());
+        let selector = match (self.inode, self.fd, pidfd) {
+            (Some(inode), ..) => Selector::Inode(inode),
+            (None, Some(fd), Some(pidfd)) => Selector::Pidfd { pidfd, fd },
+            (None, Some(fd), None) => Selector::Fd(fd),
+            (None, None, _) => return self.many(&mut client, &processes, each),
+        };
+        let cookie = self.cookie;
+        let target = Target { selector, cookie };
+        let snapshot = if self.no_queue {
+            client.dump(target)?.into()
+        } else {
+            client.snapshot(target)?
+        };
+        pass_on_warning(client.warning());
+        say_lost(&snapshot);
+        each(snapshot)?;
+        Ok(Outcome::default())
+    }
+
+    fn many(
+        &self,
+        client: &mut Client,
+        processes: &[(i32, OwnedFd)],
+        each: &mut Each<'_>,
+    ) -> anyhow::Result<Outcome> {
+        let mut outcome = Outcome {
+            skips: self.skip_refused,
+            ..Outcome::default()
+        };
+        if processes.is_empty() {
+            self.scope(client, Scope::Namespace, None, &mut outcome, each)?;
+        }
+        for (pid, pidfd) in processes {
+            let scope = Scope::Process(pidfd.as_fd());
+            match self.scope(client, scope, Some(*pid), &mut outcome, each) {
+                Err(error) if self.tree.is_some() && is_gone(&error) => {}
+                Err(error) if error.is::<inetcr::Error>() => {
+                    return Err(error.context(format!("process {pid}")));
+                }
+                other => other?,
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn scope(
+        &self,
+        client: &mut Client,
+        scope: Scope<'_>,
+        pid: Option<i32>,
+        outcome: &mut Outcome,
+        each: &mut Each<'_>,
+    ) -> anyhow::Result<()> {
+        let selection = Selection {
+            local_port: self.filter.port(),
+            filter: self.filter.filter(),
+            ..scope.into()
+        };
+        let mut is_elsewhere = false;
+        let mut take = |record: Record<Snapshot>| {
+            // What a process has from its parent was there.
+            if self.tree.is_some() && !outcome.is_new(&record) {
+                return Ok(());
+            }
+            match record {
+                Record::Dumped(snapshot) => {
+                    outcome.dumped += 1;
+                    say_lost(&snapshot);
+                    each(snapshot)
+                }
+                Record::Refused(refused) => {
+                    outcome.refused += 1;
+                    is_elsewhere |= refused.socket.cookie.is_none();
+                    let process = pid.map(|pid| format!("pid:{pid} ")).unwrap_or_default();
+                    eprintln!("inetcr: refused: {process}{refused}");
+                    Ok(())
+                }
+            }
+        };
+        if self.no_queue {
+            for record in client.dump_many(selection)? {
+                take(match record {
+                    Record::Dumped(state) => Record::Dumped(state.into()),
+                    Record::Refused(refused) => Record::Refused(refused),
+                })?;
+            }
+        } else {
+            let snapshots = client.snapshots(selection)?;
+            let bar = progress::bar("dump", snapshots.len());
+            for record in snapshots {
+                bar.inc(1);
+                bar.suspend(|| take(record?))?;
+            }
+        }
+        if let Some(pid) = pid
+            && self.netns.is_none()
+            && is_elsewhere
+        {
+            eprintln!(
+                "inetcr: --netns /proc/{pid}/ns/net looks into the namespace of process {pid}"
+            );
+        }
+        pass_on_warning(client.warning());
+        Ok(())
+    }
+}
+
+/// Whether the process came to its end meanwhile: it has no sockets any more.
+fn is_gone(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<inetcr::Error>();
+    error.and_then(inetcr::Error::errno) == Some(ESRCH)
+}
+
+fn say_lost(snapshot: &Snapshot) {
+    if let Some(lost) = text::lost(snapshot) {
+        eprintln!("inetcr: {}: {lost}", snapshot.identity());
+    }
+}
+
+pub(super) fn open_process(pid: i32) -> anyhow::Result<OwnedFd> {
+    let pid_type = Pid::from_raw(pid).filter(|_| pid > 0);
+    let pid_type = pid_type.with_context(|| format!("{pid} is no process"))?;
+    pidfd_open(pid_type, PidfdFlags::empty()).map_err(|error| anyhow!("process {pid}: {error}"))
+}
