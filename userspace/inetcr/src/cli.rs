@@ -10,6 +10,7 @@ mod diff;
 mod dump;
 mod files;
 mod filter;
+mod handover;
 mod netns;
 mod place;
 mod processes;
@@ -48,6 +49,7 @@ enum Command {
     Diff(diff::Args),
     Verify(verify::Args),
     Restore(restore::Args),
+    Handover(handover::Args),
     Amend(amend::Args),
 }
 
@@ -82,6 +84,8 @@ Examples:
   Move all sockets of a process to another program, which gets them as descriptors 3, 4, ...:
       inetcr dump --pid 1234 -o sockets.image
       inetcr restore sockets.image -- ./server
+  Replace a program by its next version on the same host, and lose nothing:
+      inetcr handover --pid 1234 --stop -- ./server
   Look at what an image has, change it, and see in what it differs from a socket:
       inetcr show --json socket.image > socket.json
       inetcr diff socket.json --pid 1234 --fd 5
@@ -101,6 +105,7 @@ impl Cli {
             Command::Diff(args) => return args.run(),
             Command::Verify(args) => args.run(),
             Command::Restore(args) => args.run(),
+            Command::Handover(args) => args.run(),
             Command::Amend(args) => args.run(),
         }?;
         Ok(ExitCode::SUCCESS)
@@ -234,18 +239,28 @@ mod tests {
 
     #[test]
     fn sockets_are_given_to_a_program() {
-        let parse = |args: &str| parse("restore", &format!("file {args}"));
-        assert!(parse("-- ./server --option"));
-        assert!(parse("--name dns --name admin -- ./server"));
-        assert!(parse("--at 0 -- ./server"));
-        assert!(!parse(""));
-        assert!(!parse("--at 0"));
-        assert!(!parse("--at 0 --name dns -- ./server"));
-        assert!(!parse("--name a:b -- ./server"));
-    }
-
-    #[test]
-    fn an_image_is_verified_without_a_program() {
+        for command in ["restore file", "handover --pid 1"] {
+            let (command, before) = command.split_once(' ').unwrap();
+            let parse = |args: &str| parse(command, &format!("{before} {args}"));
+            assert!(parse("-- ./server --option"));
+            assert!(parse("--name dns --name admin -- ./server"));
+            assert!(parse("--at 0 -- ./server"));
+            assert!(!parse(""));
+            assert!(!parse("--at 0"));
+            assert!(!parse("--at 0 --name dns -- ./server"));
+            assert!(!parse("--name a:b -- ./server"));
+        }
+        assert!(parse(
+            "handover",
+            "--pid 1 --fd 3 --fd 5 --stop --signal INT -- a"
+        ));
+        for wrong in [
+            "--fd 3 -- a",
+            "--pid 1 --signal INT -- a",
+            "--pid 1 --stop --signal STOP -- a",
+        ] {
+            assert!(!parse("handover", wrong), "{wrong}");
+        }
         assert!(parse("verify", "file --offline --json"));
         assert!(!parse("verify", "file -- ./server"));
     }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The program that is given sockets.
+//! The program that is given sockets: what `restore` and `handover` have in common.
 
+use std::env;
 use std::ffi::OsString;
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{anyhow, bail};
@@ -93,6 +96,29 @@ impl Program {
         let error = command.exec();
         let program = program.clone();
         Err(CannotRun { program, error }.into())
+    }
+
+    /// Sees that there is such a program, before anything is done.
+    pub(super) fn find(&self) -> Result<(), CannotRun> {
+        let Some(program) = self.command.first() else {
+            return Ok(());
+        };
+        let is_program = |path: &Path| {
+            let found = path.metadata();
+            found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        };
+        let is_path = program.as_encoded_bytes().contains(&b'/');
+        let dirs = env::var_os("PATH").unwrap_or_default();
+        let mut found = env::split_paths(&dirs).map(|dir| dir.join(program));
+        if (is_path && is_program(Path::new(program)))
+            || (!is_path && found.any(|path| is_program(&path)))
+        {
+            return Ok(());
+        }
+        Err(CannotRun {
+            program: program.clone(),
+            error: std::io::ErrorKind::NotFound.into(),
+        })
     }
 
     /// Sees that there is a name for each socket, before anything is done.

@@ -19,7 +19,8 @@ use super::program::Program;
 /// --map-address say which one takes its place. Without them, a device or an address that is not
 /// here is an error.
 ///
-/// `inetcr verify` tells beforehand whether an image can be restored.
+/// `inetcr verify` tells beforehand whether an image can be restored. On one host, `inetcr handover`
+/// hands sockets from a program to the next without an image.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,12 @@ use crate::sys::namespace::{self, Network};
 use crate::sys::{socket, task};
 
 pub fn tests() -> Vec<Test> {
-    vec![Test::new("name_server::moves", moves).slow().alone()]
+    vec![
+        Test::new("name_server::moves", moves).slow().alone(),
+        Test::new("name_server::is_replaced", is_replaced)
+            .slow()
+            .alone(),
+    ]
 }
 
 /// The client, and the router on its side.
@@ -108,6 +114,27 @@ impl Asking {
             answered: answers,
             again,
             stop,
+        })
+    }
+}
+
+/// What the client has sent, and what came back.
+struct Asked {
+    once: u32,
+    again: u32,
+    answered: u32,
+}
+
+impl Asking {
+    /// Has it ask no more, and waits until all is answered.
+    fn end(mut self) -> Result<Asked> {
+        self.stop.set(1);
+        let end = self.child.wait(Duration::from_secs(20))?;
+        ensure!(end == task::End::Exited(0), "the client: {end:?}");
+        Ok(Asked {
+            once: self.asked.get(),
+            again: self.again.get(),
+            answered: self.answered.get(),
         })
     }
 }
@@ -216,7 +243,7 @@ fn moves() -> Result<()> {
     let mut old = serve(socket)?;
     router.enter()?;
     println!("A name server runs in a network namespace, at {SERVER}.");
-    let mut client = Asking::start(&of_client)?;
+    let client = Asking::start(&of_client)?;
     client.answered.grows_by(50).context("no answers")?;
     println!(
         "A client in another one asks it: {} answers so far.",
@@ -263,10 +290,11 @@ fn moves() -> Result<()> {
     link::plug("client0", Plug::ReleaseIndefinite)?;
     client.answered.grows_by(held_back)?;
 
-    client.stop.set(1);
-    let end = client.child.wait(Duration::from_secs(20))?;
-    ensure!(end == task::End::Exited(0), "the client: {end:?}");
-    let [asked, again, answers] = [&client.asked, &client.again, &client.answered].map(Shared::get);
+    let Asked {
+        once: asked,
+        again,
+        answered: answers,
+    } = client.end()?;
     of_new.enter()?;
     let by_new = all_received(asked + again - by_old)?;
     new.kill()?;
@@ -283,5 +311,56 @@ fn moves() -> Result<()> {
     );
     ensure!(answers == asked, "something was never answered");
     ensure!(waited >= 10, "only {waited} waited in the socket");
+    Ok(())
+}
+
+/// On one host, the server is replaced by another one that gets the very same socket: by `inetcr
+/// handover`, as a person would do it. There is nothing to freeze, to plug or to dump.
+fn is_replaced() -> Result<()> {
+    let router = Network::current()?;
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    let of_client = beside("near0", NEAR, "client0", CLIENT)?;
+    let of_servers = beside("far0", FAR, "server0", *SERVER.ip())?;
+    of_servers.enter()?;
+    let socket = UdpSocket::bind(SERVER)?;
+    socket::set_int(&socket, SOL_SOCKET, libc::SO_RCVBUFFORCE, RCVBUF)?;
+    let mut old = serve(socket)?;
+    router_knows(&router)?;
+    let before = received()?;
+    let client = Asking::start(&of_client)?;
+    client.answered.grows_by(50).context("no answers")?;
+
+    let pid = old.id().to_string();
+    let mut new = Command::new("inetcr")
+        .args(["handover", "--pid", &pid, "--fd", "0", "--stop"])
+        .args(["--at", "0", "--", "nameserver"])
+        .spawn()
+        .context("starting inetcr")?;
+    let end = old.wait()?;
+    let by_old = received()? - before;
+    ensure!(
+        end.signal() == Some(libc::SIGTERM),
+        "the old server: {end:?}"
+    );
+    client
+        .answered
+        .grows_by(50)
+        .context("no answers any more")?;
+    ensure!(new.try_wait()?.is_none(), "the new server has ended");
+
+    let asked = client.end()?;
+    let sent = asked.once + asked.again;
+    let all = all_received(before + sent)? - before;
+    new.kill()?;
+    new.wait()?;
+    router.enter()?;
+    println!(
+        "{sent} questions were sent, {} of these again, and {all} received, {by_old} by the old \
+         server",
+        asked.again
+    );
+    ensure!(all == sent, "something was lost, or came twice");
+    ensure!(all > by_old, "nothing came to the new server");
+    ensure!(asked.answered == asked.once, "something was never answered");
     Ok(())
 }
