@@ -10,6 +10,7 @@ mod diff;
 mod dump;
 mod files;
 mod filter;
+mod generate;
 mod handover;
 mod netns;
 mod place;
@@ -51,6 +52,8 @@ enum Command {
     Restore(restore::Args),
     Handover(handover::Args),
     Amend(amend::Args),
+    Completions(generate::Completions),
+    Man(generate::Man),
 }
 
 /// What the help has behind the commands, and the manual page.
@@ -107,6 +110,8 @@ impl Cli {
             Command::Restore(args) => args.run(),
             Command::Handover(args) => args.run(),
             Command::Amend(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         }?;
         Ok(ExitCode::SUCCESS)
     }

@@ -110,6 +110,30 @@ fn an_image_is_checked_without_the_kernel() {
 }
 
 #[test]
+fn completions_and_manual_pages_know_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = inetcr(&["completions", shell], "");
+        let script = String::from_utf8(script.stdout).unwrap();
+        for word in ["handover", "skip-refused"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let dir = std::env::temp_dir().join(format!("inetcr-man-{}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    assert_eq!(status(&["man", dir.to_str().unwrap()]), Some(0));
+    for (page, word) in [
+        ("inetcr.1", "Exit status"),
+        ("inetcr-dump.1", "LOSS"),
+        ("inetcr-handover.1", "LISTEN_FDNAMES"),
+    ] {
+        let text = std::fs::read_to_string(dir.join(page)).unwrap();
+        assert!(text.contains(word), "{page}: {word}");
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(status(&["man", dir.to_str().unwrap()]), Some(1));
+}
+
+#[test]
 fn a_wrong_image_is_refused() {
     let refused = inetcr(&["show", "-"], "{}");
     assert_eq!(refused.status.code(), Some(3));
