@@ -11,10 +11,8 @@ mod readme;
 
 use crate::{
     build,
-    ctx::{
-        Ctx,
-        Flavour, //
-    },
+    ctx::Ctx,
+    flavour::Flavour,
     needs::Group,
     report::Folder,
     setup,
@@ -72,7 +70,7 @@ type Figures = BTreeMap<String, u64>;
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     setup::require(ctx, &[Group::Build, Group::Vm])?;
-    let kernel = build::kernel(ctx, Flavour::Default)?;
+    let kernel = build::kernel(ctx, &Flavour::plain()?)?;
     let program = userspace::build_static(ctx, "bench")?;
     let folder = Folder::new(ctx, "bench", None, false)?;
     let initramfs = folder.file("initramfs");

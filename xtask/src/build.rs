@@ -4,11 +4,12 @@
 
 use crate::{
     config,
-    ctx::{
-        Ctx,
+    ctx::Ctx,
+    exec, fetch, files,
+    flavour::{
+        self,
         Flavour, //
     },
-    exec, fetch, files,
     needs::Group,
     setup,
     tools::Toolchain,
@@ -33,8 +34,8 @@ use std::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which configuration.
-    #[arg(long, default_value_t, value_enum)]
+    /// Which configuration of the kernel.
+    #[arg(long, default_value = flavour::DEFAULT)]
     flavour: Flavour,
 }
 
@@ -47,22 +48,47 @@ pub struct Kernel {
     pub config: PathBuf,
 }
 
+impl Kernel {
+    /// Whether it was built with an option (named without `CONFIG_`).
+    pub fn has(&self, option: &str) -> Result<bool> {
+        let wanted = format!("CONFIG_{option}=y");
+        let config = fs::read_to_string(&self.config)?;
+        Ok(config.lines().any(|line| line == wanted))
+    }
+
+    /// Puts the kernel's scripts for gdb beside the image, where gdb looks for them. In the build
+    /// directory they are links into the tree.
+    fn take_gdb_scripts(&self, build: &Path) -> Result<()> {
+        let beside = self.image.with_file_name("");
+        let mut paths = files::list(&build.join("scripts/gdb"))?;
+        paths.retain(|path| path.extension().is_some_and(|end| end == "py"));
+        let paths = paths.iter().map(|path| Path::new("scripts/gdb").join(path));
+        for path in paths.chain([PathBuf::from("vmlinux-gdb.py")]) {
+            files::write_if_changed(&beside.join(&path), &fs::read(build.join(&path))?)?;
+        }
+        Ok(())
+    }
+}
+
 /// What is booted: QEMU loads it as it is (`CONFIG_PVH`), so that nothing is compressed here and
 /// unpacked there.
 pub const IMAGE: &str = "vmlinux";
+
+/// What makes the kernel's scripts for gdb.
+const GDB_SCRIPTS: &str = "scripts_gdb";
 
 /// About how many lines a build from nothing prints: used until there was one.
 const FIRST_GUESS: u64 = 2200;
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    let built = kernel(ctx, args.flavour)?;
+    let built = kernel(ctx, &args.flavour)?;
     println!("{}", built.image.display());
     Ok(ExitCode::SUCCESS)
 }
 
 /// Builds the kernel from what is in the repository now: sources, tree, configuration, image.
 /// Only one such build runs at a time on this machine.
-pub fn kernel(ctx: &Ctx, flavour: Flavour) -> Result<Kernel> {
+pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     setup::require(ctx, &[Group::Build])?;
     let _lock = fetch::lock(ctx)?;
     let tools = Toolchain::find(ctx)?;
@@ -70,16 +96,26 @@ pub fn kernel(ctx: &Ctx, flavour: Flavour) -> Result<Kernel> {
     let build_dir = config::build_dir(ctx, &tree, flavour.name());
     config::make(ctx, &tools, &tree, &build_dir, flavour)?;
 
-    make(ctx, &tools, &tree.dir, &build_dir, flavour.name(), &[IMAGE])?;
+    let made = Kernel {
+        image: build_dir.join(IMAGE),
+        config: build_dir.join(".config"),
+    };
+    let scripts = made.has("GDB_SCRIPTS")?;
+    let targets = [IMAGE, GDB_SCRIPTS];
+    let targets = if scripts { &targets } else { &targets[..1] };
+    make(ctx, &tools, &tree.dir, &build_dir, flavour.name(), targets)?;
 
     let built = place(ctx, flavour);
-    files::write_if_changed(&built.image, &fs::read(build_dir.join(IMAGE))?)?;
-    files::write_if_changed(&built.config, &fs::read(build_dir.join(".config"))?)?;
+    files::write_if_changed(&built.image, &fs::read(made.image)?)?;
+    files::write_if_changed(&built.config, &fs::read(made.config)?)?;
+    if scripts {
+        built.take_gdb_scripts(&build_dir)?;
+    }
     Ok(built)
 }
 
 /// The kernel of the last build.
-pub fn latest(ctx: &Ctx, flavour: Flavour) -> Result<Kernel> {
+pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     let built = place(ctx, flavour);
     ensure!(
         built.image.exists(),
@@ -90,7 +126,7 @@ pub fn latest(ctx: &Ctx, flavour: Flavour) -> Result<Kernel> {
 }
 
 /// Where a kernel is put.
-fn place(ctx: &Ctx, flavour: Flavour) -> Kernel {
+fn place(ctx: &Ctx, flavour: &Flavour) -> Kernel {
     let out = ctx.target.join("kernel").join(flavour.name());
     Kernel {
         image: out.join(IMAGE),

@@ -3,11 +3,12 @@
 //! `config`: the kernel's configuration out of the fragments in `images/`.
 
 use crate::{
-    ctx::{
-        Ctx,
+    ctx::Ctx,
+    exec, fetch, files,
+    flavour::{
+        self,
         Flavour, //
     },
-    exec, fetch, files,
     tools::Toolchain,
     tree::{
         self,
@@ -33,8 +34,8 @@ use std::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which configuration.
-    #[arg(long, default_value_t, value_enum)]
+    /// Which configuration of the kernel.
+    #[arg(long, default_value = flavour::DEFAULT)]
     flavour: Flavour,
 }
 
@@ -45,7 +46,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let _lock = fetch::lock(ctx)?;
     let tree = tree::prepare(ctx, false)?;
     let build = build_dir(ctx, &tree, args.flavour.name());
-    make(ctx, &Toolchain::find(ctx)?, &tree, &build, args.flavour)?;
+    make(ctx, &Toolchain::find(ctx)?, &tree, &build, &args.flavour)?;
     println!("{}", build.join(".config").display());
     Ok(ExitCode::SUCCESS)
 }
@@ -63,9 +64,9 @@ pub fn make(
     tools: &Toolchain,
     tree: &Tree,
     build: &Path,
-    flavour: Flavour,
+    flavour: &Flavour,
 ) -> Result<()> {
-    let requested = requested(ctx, &tree.dir, flavour)?;
+    let requested = requested(&tree.dir, flavour)?;
     let text = write(&requested);
     let config = build.join(".config");
     let stamp = build.join(".config-made-from");
@@ -95,9 +96,10 @@ pub fn make(
     let lost = lost(&requested, &read(&fs::read_to_string(&config)?)?);
     if !lost.is_empty() {
         bail!(
-            "the kernel does not take over what images/base.config and images/{flavour}.config \
-             ask for:\n  {}\n  An option needs others (see `depends on` in its Kconfig), or is \
+            "the kernel does not take over what the fragments of the flavour {flavour} ({}) ask \
+             for:\n  {}\n  An option needs others (see `depends on` in its Kconfig), or is \
              selected by others, or does not exist.",
+            fragments(&tree.dir, flavour)?.join(", "),
             lost.join("\n  ")
         );
     }
@@ -106,16 +108,22 @@ pub fn make(
     Ok(())
 }
 
-/// What the fragments ask for.
-fn requested(ctx: &Ctx, tree: &Path, flavour: Flavour) -> Result<Options> {
-    let mut names = vec!["base", flavour.name()];
+/// The fragments of a flavour, the last one counting most.
+fn fragments<'a>(tree: &Path, flavour: &'a Flavour) -> Result<Vec<&'a str>> {
+    let mut names = vec!["base"];
+    names.extend(flavour.fragments().iter().map(String::as_str));
     // A tree that has only the first commits of the series does not know the option yet.
     if fs::read_to_string(tree.join("net/ipv4/Kconfig"))?.contains("af_inet_cr/Kconfig") {
         names.push("af_inet_cr");
     }
+    Ok(names)
+}
+
+/// What the fragments ask for.
+fn requested(tree: &Path, flavour: &Flavour) -> Result<Options> {
     let mut all = Options::new();
-    for name in names {
-        let path = ctx.repo(format!("images/{name}.config"));
+    for name in fragments(tree, flavour)? {
+        let path = flavour::fragment(&flavour::dir()?, name);
         let options = read(&fs::read_to_string(&path)?)
             .with_context(|| format!("{} is not a config fragment", path.display()))?;
         all.extend(options);

@@ -7,7 +7,7 @@ use anyhow::{
     Result, //
 };
 use std::{
-    env, fmt,
+    env,
     path::{
         Path,
         PathBuf, //
@@ -30,31 +30,6 @@ pub struct Global {
     /// Number of parallel jobs.
     #[arg(long, short, global = true, value_name = "N")]
     jobs: Option<usize>,
-}
-
-/// Which kernel configuration: `images/base.config` plus the flavour's own fragment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Flavour {
-    /// Lean; what the round trip and the demo run on.
-    #[default]
-    Default,
-    /// KASAN, lockdep, kmemleak, UBSAN, fault injection, an LSM, cgroup-BPF, netfilter.
-    Debug,
-}
-
-impl Flavour {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Debug => "debug",
-        }
-    }
-}
-
-impl fmt::Display for Flavour {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// Where things are.
@@ -81,13 +56,7 @@ pub struct Ctx {
 
 impl Ctx {
     pub fn new(global: &Global) -> Result<Self> {
-        // Set by cargo; the compile-time value serves a binary that is run by hand.
-        let manifest = env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let repo = manifest
-            .parent()
-            .context("xtask is not inside a checkout")?
-            .to_path_buf();
+        let repo = checkout()?;
         let target = env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| repo.join("target"), |dir| repo.join(dir));
         let linux = match &global.linux {
@@ -124,6 +93,17 @@ impl Ctx {
     pub fn cache(&self, path: impl AsRef<Path>) -> PathBuf {
         self.cache.join(path)
     }
+}
+
+/// The checkout that this is run from.
+pub fn checkout() -> Result<PathBuf> {
+    // Set by cargo; the compile-time value serves a binary that is run by hand.
+    let manifest = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let repo = manifest
+        .parent()
+        .context("xtask is not inside a checkout")?;
+    Ok(repo.to_path_buf())
 }
 
 fn cache_dir() -> Result<PathBuf> {

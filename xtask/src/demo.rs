@@ -3,8 +3,9 @@
 //! `demo`: a socket is dumped, closed and restored in front of the reader.
 
 use crate::{
-    ctx::{
-        Ctx,
+    ctx::Ctx,
+    flavour::{
+        self,
         Flavour, //
     },
     report::Folder,
@@ -34,7 +35,7 @@ use std::{
 #[derive(clap::Args)]
 pub struct Args {
     /// Which configuration of the kernel.
-    #[arg(long, default_value_t, value_enum)]
+    #[arg(long, default_value = flavour::DEFAULT)]
     flavour: Flavour,
     /// Take the kernel and the programs as the last build left them.
     #[arg(long)]
@@ -43,15 +44,15 @@ pub struct Args {
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let from = Instant::now();
-    let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
+    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
     let build = from.elapsed();
 
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let machine = Machine::new(&kernel, &programs, args.flavour, accel)?.without_kunit();
+    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
     let mut job = Job::new(programs.get("demo")?, Vec::<String>::new());
     job.environment = vec![("PATH".to_owned(), programs.path())];
     let folder = Folder::new(ctx, "demo", None, false)?;
-    let deadlines = Deadlines::new(accel, args.flavour);
+    let deadlines = Deadlines::new(accel, &args.flavour);
     let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
     run.times.add("build", build);
 

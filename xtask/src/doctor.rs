@@ -17,7 +17,7 @@ use std::{
     process::ExitCode, //
 };
 
-/// What the cache holds with both flavours built, in GiB.
+/// What the cache holds with the flavours `default` and `debug` built, in GiB.
 const SPACE: u64 = 9;
 
 pub fn run(ctx: &Ctx) -> ExitCode {

@@ -3,8 +3,9 @@
 //! `fuzz`: hostile messages, in a guest that runs the kernel.
 
 use crate::{
-    ctx::{
-        Ctx,
+    ctx::Ctx,
+    flavour::{
+        self,
         Flavour, //
     },
     report::{
@@ -20,6 +21,7 @@ use crate::{
     vm::{
         self,
         Job,
+        Kernel,
         Machine,
         accel::{
             self,
@@ -61,7 +63,7 @@ const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(clap::Args)]
 pub struct Args {
     /// Which configuration of the kernel: `debug` finds more, and has KCOV.
-    #[arg(long, default_value_t, value_enum)]
+    #[arg(long, default_value = flavour::DEFAULT)]
     flavour: Flavour,
     /// How many messages [default: 200000, or without an end if --time is given].
     #[arg(long, value_name = "N")]
@@ -97,20 +99,20 @@ pub struct Args {
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let from = Instant::now();
-    let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
+    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
     let build = from.elapsed();
 
     let accel = accel::choose(ctx, &kernel.image, false)?;
     let what = format!("fuzz-{}", args.flavour);
     let folder = Folder::new(ctx, &what, args.results.as_deref(), false)?;
-    let mut deadlines = Deadlines::new(accel, args.flavour);
+    let mut deadlines = Deadlines::new(accel, &args.flavour);
     deadlines.run = LIFE;
-    let machine = Machine::new(&kernel, &programs, args.flavour, accel)?.without_kunit();
-    let job = job(args, &programs, &deadlines)?;
+    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
+    let job = job(args, &kernel, &programs, &deadlines)?;
     let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
     run.times.add("build", build);
 
-    let mut found = Found::new(&run.folder, args.flavour, accel)?;
+    let mut found = Found::new(&run.folder, &args.flavour, accel)?;
     let record = run.go("fuzzing", &mut |way, line| found.take(way, line))?;
     found.screen.end();
     if args.keep_corpus {
@@ -135,7 +137,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     Ok(verdict.outcome.into())
 }
 
-fn job(args: &Args, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
+fn job(args: &Args, kernel: &Kernel, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
     let mut arguments = Vec::new();
     let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     match (args.messages, &args.time) {
@@ -166,7 +168,7 @@ fn job(args: &Args, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
         set("FUZZ_TIME_SCALE", deadlines.factor.to_string()),
         set("RUST_BACKTRACE", "1".to_owned()),
     ];
-    job.kmemleak = args.flavour == Flavour::Debug;
+    job.kmemleak = kernel.has("DEBUG_KMEMLEAK")?;
     Ok(job)
 }
 
@@ -182,7 +184,7 @@ struct Found {
 }
 
 impl Found {
-    fn new(folder: &Folder, flavour: Flavour, accel: Accel) -> Result<Self> {
+    fn new(folder: &Folder, flavour: &Flavour, accel: Accel) -> Result<Self> {
         Ok(Self {
             screen: Screen::new(folder, flavour, accel)?,
             corpus: folder.log("corpus.jsonl")?,

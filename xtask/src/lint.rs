@@ -5,11 +5,9 @@
 
 use crate::{
     config,
-    ctx::{
-        Ctx,
-        Flavour, //
-    },
+    ctx::Ctx,
     exec, fetch,
+    flavour::Flavour,
     manifest::{
         self,
         Present, //
@@ -174,7 +172,7 @@ pub fn is_page(path: &str) -> bool {
 fn kernel(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>, present: &Present) -> Result<bool> {
     let tools = Toolchain::find(ctx)?;
     let build = config::build_dir(ctx, tree, "lint");
-    config::make(ctx, &tools, tree, &build, Flavour::Default)?;
+    config::make(ctx, &tools, tree, &build, &Flavour::plain()?)?;
     let objects = objects(ours);
     let subsystem = "net/ipv4/af_inet_cr";
     let mut targets = vec!["prepare".to_owned(), "rust/".to_owned()];

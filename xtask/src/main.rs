@@ -17,6 +17,7 @@ mod doctor;
 mod exec;
 mod fetch;
 mod files;
+mod flavour;
 mod fuzz;
 mod kselftest;
 mod kunit;

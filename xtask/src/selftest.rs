@@ -6,10 +6,8 @@
 mod cases;
 
 use crate::{
-    ctx::{
-        Ctx,
-        Flavour, //
-    },
+    ctx::Ctx,
+    flavour::Flavour,
     report::Folder,
     ui,
     userspace::Programs,
@@ -77,11 +75,12 @@ struct Ready {
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    let (kernel, programs) = vm::parts(ctx, Flavour::Default, args.no_build)?;
+    let flavour = Flavour::plain()?;
+    let (kernel, programs) = vm::parts(ctx, &flavour, args.no_build)?;
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let mut machine = Machine::new(&kernel, &programs, Flavour::Default, accel)?.without_kunit();
+    let mut machine = Machine::new(&kernel, &programs, &flavour, accel)?.without_kunit();
     machine.cpus = 1;
-    let mut deadlines = Deadlines::new(accel, Flavour::Default);
+    let mut deadlines = Deadlines::new(accel, &flavour);
     deadlines.idle = IDLE;
 
     let folder = Folder::new(ctx, "selftest", None, false)?;

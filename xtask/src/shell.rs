@@ -3,11 +3,12 @@
 //! `shell`: a shell in a VM, for a person.
 
 use crate::{
-    ctx::{
-        Ctx,
+    ctx::Ctx,
+    exec,
+    flavour::{
+        self,
         Flavour, //
     },
-    exec,
     report::Folder,
     ui,
     userspace::Programs,
@@ -35,7 +36,7 @@ use std::{
 #[derive(clap::Args)]
 pub struct Args {
     /// Which configuration of the kernel.
-    #[arg(long, default_value_t, value_enum)]
+    #[arg(long, default_value = flavour::DEFAULT)]
     flavour: Flavour,
     /// Take the kernel and the programs as the last build left them.
     #[arg(long)]
@@ -49,9 +50,9 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if !std::io::stdin().is_terminal() {
         bail!("a shell needs a terminal; for a program in the guest see `cargo xtask vm-test`");
     }
-    let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
+    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let mut machine = Machine::new(&kernel, &programs, args.flavour, accel)?.without_kunit();
+    let mut machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
     // Warnings and worse; what else the kernel says is in dmesg.
     machine.loglevel = 5;
     if args.gdb {

@@ -20,10 +20,8 @@ pub use crate::build::Kernel;
 
 use crate::{
     build,
-    ctx::{
-        Ctx,
-        Flavour, //
-    },
+    ctx::Ctx,
+    flavour::Flavour,
     needs::Group,
     setup,
     tools::{
@@ -56,7 +54,7 @@ use std::{
 };
 
 /// Builds what a VM needs, or takes what the last build left.
-pub fn parts(ctx: &Ctx, flavour: Flavour, no_build: bool) -> Result<(Kernel, Programs)> {
+pub fn parts(ctx: &Ctx, flavour: &Flavour, no_build: bool) -> Result<(Kernel, Programs)> {
     // Before the build, which takes long, and not after it.
     setup::require(ctx, &[Group::Build, Group::Vm])?;
     if no_build {
@@ -107,18 +105,14 @@ impl Machine {
     pub fn new(
         kernel: &Kernel,
         programs: &Programs,
-        flavour: Flavour,
+        flavour: &Flavour,
         accel: Accel,
     ) -> Result<Self> {
         Ok(Self {
             kernel: kernel.image.clone(),
             accel,
             cpus: 2,
-            // KASAN keeps an eighth of the memory for itself, and its quarantine another part.
-            memory: match flavour {
-                Flavour::Default => 512,
-                Flavour::Debug => 1536,
-            },
+            memory: flavour.memory(),
             loglevel: 7,
             parameters: Vec::new(),
             init: programs.get("vminit")?.clone(),

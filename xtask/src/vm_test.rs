@@ -5,11 +5,13 @@
 pub mod screen;
 
 use crate::{
-    ctx::{
-        Ctx,
+    ctx::Ctx,
+    fetch,
+    flavour::{
+        self,
         Flavour, //
     },
-    fetch, kunit, lint,
+    kunit, lint,
     report::Folder,
     spec, tree,
     userspace::{
@@ -40,7 +42,6 @@ use anyhow::{
     Context,
     Result, //
 };
-use fs_err as fs;
 use screen::Screen;
 use std::{
     path::{
@@ -62,7 +63,7 @@ use std::{
 #[expect(clippy::struct_excessive_bools)]
 pub struct Args {
     /// Which configuration of the kernel.
-    #[arg(long, default_value_t, value_enum)]
+    #[arg(long, default_value = flavour::DEFAULT)]
     flavour: Flavour,
     /// Only tests whose name matches this pattern (with * and ?); those in the kernel are named
     /// `kunit::SUITE::CASE`.
@@ -106,7 +107,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if args.list {
         return list(&vm::programs(ctx, args.no_build)?, args);
     }
-    let (kernel, programs) = vm::parts(ctx, args.flavour, args.no_build)?;
+    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
     let mut build = Some(from.elapsed());
 
     let accel = accel::choose(ctx, &kernel.image, args.require_kvm)?;
@@ -151,12 +152,12 @@ fn once(
 ) -> Result<Outcome> {
     let what = format!("vm-test-{}", args.flavour);
     let folder = Folder::new(ctx, &what, args.results.as_deref(), args.keep)?;
-    let deadlines = Deadlines::new(accel, args.flavour);
-    let mut machine = Machine::new(kernel, programs, args.flavour, accel)?;
+    let deadlines = Deadlines::new(accel, &args.flavour);
+    let mut machine = Machine::new(kernel, programs, &args.flavour, accel)?;
     machine
         .parameters
         .extend(kunit::PARAMETERS.map(str::to_owned));
-    let job = job(ctx, args, programs, &deadlines)?;
+    let job = job(ctx, args, kernel, programs, &deadlines)?;
     let mut run = Run::new(ctx, folder, kernel, &machine, deadlines, &job)?;
     if args.dry_run {
         println!("{}", run.line());
@@ -166,7 +167,7 @@ fn once(
         run.times.add("build", build);
     }
 
-    let mut screen = Screen::new(&run.folder, args.flavour, accel)?;
+    let mut screen = Screen::new(&run.folder, &args.flavour, accel)?;
     let record = run.go("tests", &mut |way, line| screen.take(way, line))?;
     screen.end();
     let ran_tests = !only_in_kernel(args);
@@ -207,7 +208,13 @@ fn only_in_kernel(args: &Args) -> bool {
         .is_some_and(|filter| filter.starts_with("kunit::"))
 }
 
-fn job(ctx: &Ctx, args: &Args, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
+fn job(
+    ctx: &Ctx,
+    args: &Args,
+    kernel: &Kernel,
+    programs: &Programs,
+    deadlines: &Deadlines,
+) -> Result<Job> {
     if only_in_kernel(args) {
         return Ok(Job::new(Path::new("/bin/true"), Vec::<String>::new()));
     }
@@ -231,13 +238,12 @@ fn job(ctx: &Ctx, args: &Args, programs: &Programs, deadlines: &Deadlines) -> Re
         set("ROUNDTRIP_TIME_SCALE", deadlines.factor.to_string()),
         set("RUST_BACKTRACE", "1".to_owned()),
     ];
-    job.kmemleak = args.flavour == Flavour::Debug;
+    job.kmemleak = kernel.has("DEBUG_KMEMLEAK")?;
     Ok(job)
 }
 
 fn in_kernel(ctx: &Ctx, args: &Args, kernel: &Kernel, record: &Record) -> Result<InKernel> {
-    let config = fs::read_to_string(&kernel.config)?;
-    if !config.lines().any(|line| line == "CONFIG_KUNIT=y") {
+    if !kernel.has("KUNIT")? {
         return Ok(InKernel::Without);
     }
     let ours = kunit::Ours::find(ctx)?;

@@ -3,7 +3,7 @@
 //! How long a guest may take.
 
 use crate::{
-    ctx::Flavour,
+    flavour::Flavour,
     vm::accel::Accel, //
 };
 use std::{
@@ -37,16 +37,12 @@ pub enum Limit {
 
 impl Deadlines {
     /// Limits under KVM with an ordinary kernel, times what makes this guest slower.
-    pub fn new(accel: Accel, flavour: Flavour) -> Self {
+    pub fn new(accel: Accel, flavour: &Flavour) -> Self {
         let emulated = match accel {
             Accel::Kvm => 1,
             Accel::Tcg => 4,
         };
-        let debug = match flavour {
-            Flavour::Default => 1,
-            Flavour::Debug => 3,
-        };
-        Self::scaled(emulated * debug)
+        Self::scaled(emulated * flavour.slowness())
     }
 
     fn scaled(factor: u32) -> Self {

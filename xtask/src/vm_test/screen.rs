@@ -3,7 +3,7 @@
 //! What is shown and kept while the guest runs.
 
 use crate::{
-    ctx::Flavour,
+    flavour::Flavour,
     report::{
         Folder,
         Log, //
@@ -33,7 +33,7 @@ pub struct Screen {
 
 impl Screen {
     /// Begins with the boot.
-    pub fn new(folder: &Folder, flavour: Flavour, accel: Accel) -> Result<Self> {
+    pub fn new(folder: &Folder, flavour: &Flavour, accel: Accel) -> Result<Self> {
         let what = format!("boot the {flavour} kernel ({})", accel.name());
         Ok(Self {
             parser: ktap::Parser::new(),

@@ -9,11 +9,10 @@ use super::{
 };
 use crate::{
     build, config,
-    ctx::{
-        Ctx,
-        Flavour, //
-    },
-    exec, lint, manifest,
+    ctx::Ctx,
+    exec,
+    flavour::Flavour,
+    lint, manifest,
     tools::{
         self,
         Toolchain, //
@@ -67,7 +66,7 @@ fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
         ui::note(&format!("commit {} of {}", patch.name(), patches.len() - 1));
         let tree = tree::prepare_commits(ctx, &manifest.commits[..patch.number], &present)?;
         let build = config::build_dir(ctx, &tree, "series");
-        config::make(ctx, &tools, &tree, &build, Flavour::Default)?;
+        config::make(ctx, &tools, &tree, &build, &Flavour::plain()?)?;
         let touched: BTreeSet<_> = patch.files.iter().map(|file| file.path.clone()).collect();
         // A compiler only speaks when it runs.
         for object in lint::objects(&touched) {

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The flavours of the kernel: each is a file in `images/`.
+//!
+//! `images/NAME.config` is a config fragment. What makes it a flavour is a head that says what it
+//! is for: its lines that start with `#!`, which are TOML ([`Head`] lists the keys). A fragment
+//! without a head is a part of others.
+
+use crate::ctx;
+use anyhow::{
+    Context,
+    Result,
+    bail,
+    ensure, //
+};
+use clap::{
+    builder::{
+        PossibleValue,
+        TypedValueParser,
+        ValueParserFactory, //
+    },
+    error::ErrorKind, //
+};
+use fs_err as fs;
+use serde::Deserialize;
+use std::{
+    ffi::OsStr,
+    fmt,
+    path::{
+        Path,
+        PathBuf, //
+    },
+};
+
+/// Where the fragments are, in the checkout.
+const DIR: &str = "images";
+
+/// What a flavour's name ends with as a file.
+const END: &str = ".config";
+
+/// The flavour of a command that is told nothing.
+pub const DEFAULT: &str = "default";
+
+/// Which kernel configuration: `images/base.config` and more fragments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flavour {
+    name: String,
+    head: Head,
+    /// The fragments that it builds on, the one that counts least first; it is the last itself.
+    fragments: Vec<String>,
+}
+
+/// The head of a fragment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    /// What it is for, in a line.
+    help: String,
+    /// The flavour that it adds to.
+    #[serde(default)]
+    on: Option<String>,
+    /// Memory of the guest in MiB.
+    #[serde(default = "Head::memory")]
+    memory: u32,
+    /// How much slower its guest is than one of the default flavour; deadlines are times that.
+    #[serde(default = "Head::slowness")]
+    slowness: u32,
+}
+
+impl Head {
+    const fn memory() -> u32 {
+        512
+    }
+
+    const fn slowness() -> u32 {
+        1
+    }
+
+    /// Reads the head of a fragment, if it has one.
+    fn read(text: &str) -> Result<Option<Self>> {
+        let lines: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("#!"))
+            .collect();
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let head: Self = toml::from_str(&lines.join("\n"))?;
+        ensure!(!head.help.is_empty(), "`help` says nothing");
+        ensure!(head.memory >= 64, "`memory` is in MiB, at least 64");
+        ensure!(head.slowness >= 1, "`slowness` is 1 or more");
+        Ok(Some(head))
+    }
+}
+
+impl Flavour {
+    /// The flavour of a command that has no choice.
+    pub fn plain() -> Result<Self> {
+        Self::load(&dir()?, DEFAULT)
+    }
+
+    fn load(dir: &Path, name: &str) -> Result<Self> {
+        let head = head(dir, name)?;
+        let mut fragments = vec![name.to_owned()];
+        let mut on = head.on.clone();
+        while let Some(below) = on {
+            ensure!(
+                !fragments.contains(&below),
+                "{name} builds on itself, by way of {below}"
+            );
+            on = self::head(dir, &below)?.on;
+            fragments.insert(0, below);
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            head,
+            fragments,
+        })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The fragments between the base and the subject, the last one counting most.
+    pub fn fragments(&self) -> &[String] {
+        &self.fragments
+    }
+
+    /// Memory of the guest in MiB.
+    pub fn memory(&self) -> u32 {
+        self.head.memory
+    }
+
+    /// How much slower its guest is than one of the default flavour.
+    pub fn slowness(&self) -> u32 {
+        self.head.slowness
+    }
+}
+
+impl fmt::Display for Flavour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// The file of a fragment.
+pub fn fragment(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}{END}"))
+}
+
+/// Where the fragments of this checkout are.
+pub fn dir() -> Result<PathBuf> {
+    Ok(ctx::checkout()?.join(DIR))
+}
+
+/// The head of a flavour.
+fn head(dir: &Path, name: &str) -> Result<Head> {
+    let path = fragment(dir, name);
+    let known = || names(dir).join(", ");
+    if !path.exists() {
+        bail!(
+            "no {}: the flavours are {}",
+            path.display(),
+            known() //
+        );
+    }
+    Head::read(&fs::read_to_string(&path)?)
+        .with_context(|| format!("the head of {} (its lines with #!)", path.display()))?
+        .with_context(|| {
+            format!(
+                "{} is a part of flavours and has no head (lines with #!) that would make it one: \
+                 the flavours are {}",
+                path.display(),
+                known()
+            )
+        })
+}
+
+/// The names of all flavours; also of one whose head is wrong, for an error to name the mistake.
+fn names(dir: &Path) -> Vec<String> {
+    let files = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<_> = files
+        .filter_map(|file| {
+            let name = file.file_name().to_str()?.strip_suffix(END)?.to_owned();
+            let text = fs::read_to_string(file.path()).ok()?;
+            (!matches!(Head::read(&text), Ok(None))).then_some(name)
+        })
+        .collect();
+    // The one that needs no choice comes first.
+    names.sort_by_key(|name| (name != DEFAULT, name.clone()));
+    names
+}
+
+/// For clap: the values that `--flavour` takes are the files that are there.
+#[derive(Clone)]
+pub struct Parser;
+
+impl ValueParserFactory for Flavour {
+    type Parser = Parser;
+
+    fn value_parser() -> Parser {
+        Parser
+    }
+}
+
+impl TypedValueParser for Parser {
+    type Value = Flavour;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Flavour, clap::Error> {
+        let found = dir().and_then(|dir| Flavour::load(&dir, &value.to_string_lossy()));
+        found.map_err(|error| {
+            command
+                .clone()
+                .error(ErrorKind::ValueValidation, format!("--flavour: {error:#}"))
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let dir = dir().ok()?;
+        let names = names(&dir);
+        Some(Box::new(names.into_iter().map(move |name| {
+            let help = match head(&dir, &name) {
+                Ok(head) => head.help,
+                Err(error) => format!("{error:#}"),
+            };
+            PossibleValue::new(name).help(help)
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(fragment(dir.path(), name), text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn a_flavour_is_a_file_with_a_head() {
+        let dir = with(&[
+            ("base", "CONFIG_A=y\n"),
+            ("default", "# Words.\n#! help = \"Lean.\"\n"),
+            (
+                "slow",
+                "#! help = \"Slow.\"\n#! on = \"default\"\n#! memory = 1024\n#! slowness = 3\n",
+            ),
+        ]);
+        assert_eq!(names(dir.path()), ["default", "slow"]);
+        let slow = Flavour::load(dir.path(), "slow").unwrap();
+        assert_eq!(slow.fragments(), ["default", "slow"]);
+        assert_eq!((slow.memory(), slow.slowness()), (1024, 3));
+        let lean = Flavour::load(dir.path(), "default").unwrap();
+        assert_eq!((lean.memory(), lean.slowness()), (512, 1));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let dir = with(&[
+            ("base", "CONFIG_A=y\n"),
+            ("default", "#! help = \"Lean.\"\n"),
+            ("broken", "#! help = \"X\"\n#! memories = 3\n"),
+            ("one", "#! help = \"1\"\n#! on = \"two\"\n"),
+            ("two", "#! help = \"2\"\n#! on = \"one\"\n"),
+            ("lost", "#! help = \"3\"\n#! on = \"nothing\"\n"),
+        ]);
+        let error = |name| format!("{:#}", Flavour::load(dir.path(), name).unwrap_err());
+        assert!(error("debg").contains("the flavours are default, broken, lost, one, two"));
+        assert!(error("base").contains("is a part of flavours"));
+        assert!(error("broken").contains("memories"), "{}", error("broken"));
+        assert!(error("one").contains("builds on itself"));
+        assert!(error("lost").contains("nothing.config"));
+    }
+
+    #[test]
+    fn those_that_are_there_are_right() {
+        let dir = dir().unwrap();
+        for name in names(&dir) {
+            Flavour::load(&dir, &name).unwrap();
+        }
+        assert!(names(&dir).contains(&DEFAULT.to_owned()));
+    }
+}
