@@ -29,6 +29,7 @@ mod options;
 mod pin;
 mod refresh;
 mod report;
+mod run;
 mod selftest;
 mod series;
 mod setup;
@@ -98,6 +99,7 @@ enum Command {
     Series(series::Args),
     /// A shell in a VM that runs the kernel, with the programs of this repository on PATH.
     Shell(shell::Args),
+    Run(run::Args),
     /// Check that guests which warn, panic, hang or lie come out red.
     Selftest(selftest::Args),
     /// Take what was edited in the working tree over into linux-patches/ and net/.
@@ -137,6 +139,7 @@ fn main() -> ExitCode {
             Command::Bench(args) => bench::run(&ctx, &args),
             Command::Series(args) => series::run(&ctx, &args),
             Command::Shell(args) => shell::run(&ctx, &args),
+            Command::Run(args) => run::run(&ctx, &args),
             Command::Selftest(args) => selftest::run(&ctx, &args),
             Command::Refresh(args) => refresh::run(&ctx, &args),
             Command::Spec => spec::run(&ctx),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `selftest`: the harness's own test. Guests that warn, panic, hang and lie must come out red,
-//! each with its own exit status, and a good one green.
+//! each with its own exit status, and a good one green. So must commands that `run` runs.
 
 mod cases;
+mod commands;
 
 use crate::{
     ctx::Ctx,
@@ -96,9 +97,17 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
             &folder.path,
         )?);
     }
+    let commands = commands::CASES
+        .iter()
+        .filter(|case| case.name.contains(&args.filter));
     let from = Instant::now();
-    let all = ready.len();
-    let failed = run_all(ready, ctx.jobs)?;
+    let guests = ready.len();
+    let all = guests + commands.clone().count();
+    println!("KTAP version 1\n1..{all}");
+    let mut failed = run_all(ready, ctx.jobs)?;
+    for (number, case) in (guests + 1..).zip(commands) {
+        failed += report(number, case.name, &commands::wrong(case)?);
+    }
     ui::note(&format!("{all} guests in {}", ui::seconds(from.elapsed())));
     ui::note(&format!("results: {}", folder.path.display()));
     println!("{} passed, {failed} failed", all.saturating_sub(failed));
@@ -161,19 +170,22 @@ fn run_all(ready: VecDeque<Ready>, jobs: usize) -> Result<usize> {
         }
         drop(sender);
         let mut failed = 0;
-        println!("KTAP version 1\n1..{all}");
         for number in 1..=all {
             let (case, verdict) = receiver.recv().context("a guest's thread died")?;
-            let wrong = wrong(case, &verdict?);
-            let ok = if wrong.is_empty() { "ok" } else { "not ok" };
-            for line in &wrong {
-                println!("# {line}");
-            }
-            println!("{ok} {number} {}", case.name);
-            failed += usize::from(!wrong.is_empty());
+            failed += report(number, case.name, &wrong(case, &verdict?));
         }
         Ok(failed)
     })
+}
+
+/// Prints what came of a case; gives 1 if that is wrong.
+fn report(number: usize, name: &str, wrong: &[String]) -> usize {
+    let ok = if wrong.is_empty() { "ok" } else { "not ok" };
+    for line in wrong {
+        println!("# {line}");
+    }
+    println!("{ok} {number} {name}");
+    usize::from(!wrong.is_empty())
 }
 
 /// The same way that `vm-test` goes.

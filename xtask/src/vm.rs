@@ -209,8 +209,12 @@ pub struct Job {
     pub command: Vec<String>,
     /// What its environment has beside the usual.
     pub environment: Vec<(String, String)>,
+    /// Where it runs; `/tmp` if that is nothing.
+    pub dir: Option<PathBuf>,
     /// Whether a person sits at the console.
     pub console: bool,
+    /// Whether what it has started and left behind is ended with it.
+    pub end_rest: bool,
     /// Whether leaks of memory are looked for afterwards.
     pub kmemleak: bool,
 }
@@ -243,13 +247,16 @@ impl Job {
                 .iter()
                 .map(|(name, value)| format!("env {name}={value}")),
         );
-        lines.extend(self.console.then(|| "console".to_owned()));
-        lines.extend(self.kmemleak.then(|| "kmemleak".to_owned()));
-        if let Some(broken) = lines.iter().find(|line| line.contains('\n')) {
-            bail!("an argument for the guest has a line break in it: {broken:?}");
+        if let Some(dir) = &self.dir {
+            let dir = dir.to_str().context("a directory that is not UTF-8")?;
+            lines.push(format!("dir {dir}"));
         }
-        let text = lines.join("\n") + "\n";
-        fs::write(path, text)?;
+        lines.extend(self.console.then(|| "console".to_owned()));
+        lines.extend(self.end_rest.then(|| "end-rest".to_owned()));
+        lines.extend(self.kmemleak.then(|| "kmemleak".to_owned()));
+        // A value is all of its line.
+        let escaped = |line: String| line.replace('\\', "\\\\").replace('\n', "\\n") + "\n";
+        fs::write(path, lines.into_iter().map(escaped).collect::<String>())?;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What the host wants done: a file of lines `key value`, in the order of use.
+//! What the host wants done: a file of lines `key value`, in the order of use. In a value `\n` is
+//! a line break, and `\\` a backslash.
 
 use std::{
     fs,
@@ -7,7 +8,7 @@ use std::{
 };
 
 /// The one thing that a VM is started for.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Job {
     /// The program, by its path on the host.
     pub program: String,
@@ -15,8 +16,12 @@ pub struct Job {
     pub arguments: Vec<String>,
     /// What its environment has beside the usual.
     pub environment: Vec<(String, String)>,
+    /// Where it runs.
+    pub dir: String,
     /// Whether it speaks with a person on the console, and to no port.
     pub console: bool,
+    /// Whether what it has started and left behind is ended with it.
+    pub end_rest: bool,
     /// Whether leaks of memory are looked for afterwards, if the kernel can do that.
     pub kmemleak: bool,
 }
@@ -31,17 +36,28 @@ impl Job {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut job = Self::default();
+        let mut job = Self {
+            program: String::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            dir: "/tmp".to_owned(),
+            console: false,
+            end_rest: false,
+            kmemleak: false,
+        };
         for line in text.lines() {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+            let value = unescaped(value);
             match key {
-                "run" => value.clone_into(&mut job.program),
-                "arg" => job.arguments.push(value.to_owned()),
+                "run" => job.program = value,
+                "arg" => job.arguments.push(value),
                 "env" => {
-                    let (name, value) = value.split_once('=').unwrap_or((value, ""));
+                    let (name, value) = value.split_once('=').unwrap_or((&value, ""));
                     job.environment.push((name.to_owned(), value.to_owned()));
                 }
+                "dir" => job.dir = value,
                 "console" => job.console = true,
+                "end-rest" => job.end_rest = true,
                 "kmemleak" => job.kmemleak = true,
                 other => return Err(format!("the job has a line {other:?}")),
             }
@@ -57,6 +73,22 @@ impl Job {
         let term = self.environment.iter().find(|(name, _)| name == "TERM");
         term.map_or("linux", |(_, value)| value)
     }
+}
+
+/// A value as it was before it was put on a line.
+fn unescaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(char) = chars.next() {
+        text.push(match char {
+            '\\' => match chars.next() {
+                Some('n') => '\n',
+                other => other.unwrap_or('\\'),
+            },
+            char => char,
+        });
+    }
+    text
 }
 
 fn parameter<'a>(cmdline: &'a str, key: &str) -> Option<&'a str> {
@@ -77,11 +109,15 @@ mod tests {
 
     #[test]
     fn a_job_is_read() {
-        let job = Job::parse("run /bin/sh\narg -c\narg echo a b\nenv A=b=c\nkmemleak\n").unwrap();
+        let job = Job::parse(
+            "run /bin/sh\narg -c\narg echo a b\nenv A=b=c\nkmemleak\narg a\\nb\\\\n\ndir /x\n",
+        )
+        .unwrap();
         assert_eq!(job.program, "/bin/sh");
-        assert_eq!(job.arguments, ["-c", "echo a b"]);
+        assert_eq!(job.arguments, ["-c", "echo a b", "a\nb\\n"]);
         assert_eq!(job.environment, [("A".to_owned(), "b=c".to_owned())]);
-        assert!(job.kmemleak && !job.console);
+        assert!(job.kmemleak && !job.console && !job.end_rest);
+        assert_eq!(job.dir, "/x");
         assert!(Job::parse("arg -c\n").is_err());
         assert!(Job::parse("run x\nfly\n").is_err());
     }

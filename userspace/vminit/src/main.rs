@@ -17,6 +17,7 @@ mod kmsg;
 mod loopback;
 mod mounts;
 mod ports;
+mod rest;
 
 use job::Job;
 use ports::Report;
@@ -78,6 +79,9 @@ fn run() -> io::Result<()> {
         Err(error) => report.say("no-start", &format!("{:?}: {error}", job.program)),
     }
 
+    if job.end_rest {
+        rest::end();
+    }
     checks::after(&before, &job, &mut report);
     report.log(&mut log);
     report.say("done", &job::uptime());
@@ -86,6 +90,8 @@ fn run() -> io::Result<()> {
 
 /// Starts the job with its output on the ports, in a session of its own.
 fn start(job: &Job) -> io::Result<Pid> {
+    std::env::set_current_dir(&job.dir)
+        .map_err(|error| io::Error::other(format!("the directory {:?}: {error}", job.dir)))?;
     let mut command = Command::new(&job.program);
     command
         .args(&job.arguments)
@@ -97,8 +103,7 @@ fn start(job: &Job) -> io::Result<Pid> {
         .env("HOME", "/root")
         .env("TERM", "dumb")
         .envs(job.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .current_dir("/tmp");
+        .stdin(Stdio::null());
     if job.console {
         let tty = ports::console()?;
         command

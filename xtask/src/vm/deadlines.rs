@@ -18,6 +18,8 @@ pub struct Deadlines {
     pub boot: Duration,
     /// Between two signs of life of the job.
     pub idle: Duration,
+    /// The job, from its start on.
+    pub job: Duration,
     /// The whole life.
     pub run: Duration,
     /// How much slower this guest is than one under KVM with an ordinary kernel.
@@ -31,6 +33,8 @@ pub enum Limit {
     Boot,
     /// The job was silent for too long.
     Idle,
+    /// The job took too long.
+    Job,
     /// All together took too long.
     Run,
 }
@@ -49,6 +53,7 @@ impl Deadlines {
         Self {
             boot: Duration::from_secs(15) * factor,
             idle: Duration::from_secs(15) * factor,
+            job: Duration::MAX,
             run: Duration::from_secs(300) * factor,
             factor,
         }
@@ -60,6 +65,7 @@ impl fmt::Display for Limit {
         f.write_str(match self {
             Self::Boot => "the guest did not start its job in time",
             Self::Idle => "the job in the guest was silent for too long",
+            Self::Job => "the job took too long",
             Self::Run => "the whole run took too long",
         })
     }

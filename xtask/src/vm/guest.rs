@@ -4,7 +4,8 @@
 //!
 //! Four ways lead out of a guest, each a socket of its own: the console (kernel messages only),
 //! `vminit`'s reports, and the job's output and errors. What comes is handed on line by line as
-//! it comes, so a reader sees a test's result when it falls.
+//! it comes, so a reader sees a test's result when it falls. Of a command that a person runs, the
+//! output and the errors go straight through, to the byte.
 
 use crate::vm::{
     deadlines::{
@@ -21,8 +22,10 @@ use anyhow::{
 };
 use std::{
     io::{
+        self,
         BufRead as _,
-        BufReader, //
+        BufReader,
+        Write as _, //
     },
     os::unix::net::{
         UnixListener,
@@ -32,8 +35,8 @@ use std::{
     sync::mpsc::{
         Receiver,
         RecvTimeoutError,
-        Sender,
-        channel, //
+        SyncSender,
+        sync_channel, //
     },
     thread,
     time::{
@@ -49,6 +52,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long QEMU may take to end after the guest has said that it is done.
 const FAREWELL: Duration = Duration::from_secs(20);
 
+/// How many lines or pieces may wait here before the guest has to.
+const UNREAD: usize = 1024;
+
 /// A way out of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
@@ -60,6 +66,32 @@ pub enum Way {
     Output,
     /// The job's standard error.
     Errors,
+}
+
+impl Way {
+    fn is_through(self, outputs: Outputs) -> bool {
+        outputs == Outputs::Through && matches!(self, Self::Output | Self::Errors)
+    }
+
+    /// Writes to what is the same way of this process.
+    fn pass_on(self, bytes: &[u8]) -> Result<()> {
+        let written = if self == Self::Output {
+            let mut stdout = io::stdout();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        } else {
+            io::stderr().write_all(bytes)
+        };
+        written.context("nobody takes the output any more, so the guest was ended")
+    }
+}
+
+/// What becomes of the job's output and errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    /// They are handed on line by line.
+    Lines,
+    /// They become those of this process.
+    Through,
 }
 
 /// How a guest's life ended.
@@ -104,14 +136,19 @@ impl Record {
     }
 }
 
-/// A line, or the end of a way.
-type Message = (Way, Option<String>);
+/// A line or, of what goes through, a piece; or the end of a way.
+type Message = (Way, Option<Vec<u8>>);
 
 /// Starts the machine `line` and stays with it until its end; every line that comes is given to
 /// `sink` at once.
-pub fn run(line: Line, deadlines: Deadlines, sink: &mut dyn FnMut(Way, &str)) -> Result<Record> {
+pub fn run(
+    line: Line,
+    deadlines: Deadlines,
+    outputs: Outputs,
+    sink: &mut dyn FnMut(Way, &str),
+) -> Result<Record> {
     let sockets = tempfile::Builder::new().prefix("inetcr-vm-").tempdir()?;
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(UNREAD);
     let mut line = line;
     let ways = [
         (Way::Console, "console", None),
@@ -121,7 +158,7 @@ pub fn run(line: Line, deadlines: Deadlines, sink: &mut dyn FnMut(Way, &str)) ->
     ];
     for (way, id, port) in ways {
         let path = sockets.path().join(id);
-        listen(way, &path, sender.clone())?;
+        listen(way, way.is_through(outputs), &path, sender.clone())?;
         match port {
             Some(port) => line.add_port(port, id, &path),
             None => line.add_console(id, &path),
@@ -133,6 +170,7 @@ pub fn run(line: Line, deadlines: Deadlines, sink: &mut dyn FnMut(Way, &str)) ->
     let mut watch = Watch {
         receiver,
         deadlines,
+        outputs,
         sink,
         started,
         heard: started,
@@ -150,7 +188,7 @@ pub fn run(line: Line, deadlines: Deadlines, sink: &mut dyn FnMut(Way, &str)) ->
         }
     }
     let messages = qemu.end();
-    watch.drain();
+    watch.drain()?;
     let end = match limit {
         Some(limit) => End::Deadline(limit),
         None if watch.facts.done => End::Done,
@@ -170,18 +208,26 @@ pub fn run(line: Line, deadlines: Deadlines, sink: &mut dyn FnMut(Way, &str)) ->
 }
 
 /// Waits for QEMU on a socket and passes on what comes.
-fn listen(way: Way, path: &Path, sender: Sender<Message>) -> Result<()> {
+fn listen(way: Way, through: bool, path: &Path, sender: SyncSender<Message>) -> Result<()> {
     let listener =
         UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     thread::spawn(move || {
         if let Ok((stream, _)) = listener.accept() {
             let mut reader = BufReader::new(stream);
-            let mut bytes = Vec::new();
-            while matches!(reader.read_until(b'\n', &mut bytes), Ok(1..)) {
-                let text = String::from_utf8_lossy(&bytes);
-                let text = text.trim_end_matches(['\r', '\n']).to_owned();
-                bytes.clear();
-                if sender.send((way, Some(text))).is_err() {
+            loop {
+                let mut bytes = Vec::new();
+                let read = if through {
+                    reader.fill_buf().map(|piece| bytes.extend(piece))
+                } else {
+                    reader.read_until(b'\n', &mut bytes).map(drop)
+                };
+                if read.is_err() || bytes.is_empty() {
+                    break;
+                }
+                if through {
+                    reader.consume(bytes.len());
+                }
+                if sender.send((way, Some(bytes))).is_err() {
                     return;
                 }
             }
@@ -194,6 +240,7 @@ fn listen(way: Way, path: &Path, sender: Sender<Message>) -> Result<()> {
 struct Watch<'a> {
     receiver: Receiver<Message>,
     deadlines: Deadlines,
+    outputs: Outputs,
     sink: &'a mut dyn FnMut(Way, &str),
     started: Instant,
     /// When the job last showed that it lives.
@@ -214,7 +261,7 @@ impl Watch<'_> {
         let mut done = None;
         loop {
             match self.receiver.recv_timeout(TICK) {
-                Ok(message) => self.take(message),
+                Ok(message) => self.take(message)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
             }
@@ -237,28 +284,38 @@ impl Watch<'_> {
         if job_started.is_none() && self.started.elapsed() > self.deadlines.boot {
             return Some(Limit::Boot);
         }
-        let running = job_started.is_some() && job_ended.is_none();
-        if running && self.heard.elapsed() > self.deadlines.idle {
-            return Some(Limit::Idle);
+        if let Some(from) = job_started.filter(|_| job_ended.is_none()) {
+            if from.elapsed() > self.deadlines.job {
+                return Some(Limit::Job);
+            }
+            if self.heard.elapsed() > self.deadlines.idle {
+                return Some(Limit::Idle);
+            }
         }
         (self.started.elapsed() > self.deadlines.run).then_some(Limit::Run)
     }
 
-    fn take(&mut self, (way, line): Message) {
-        let Some(line) = line else {
+    fn take(&mut self, (way, bytes): Message) -> Result<()> {
+        let Some(bytes) = bytes else {
             self.open = self.open.saturating_sub(1);
-            return;
+            return Ok(());
         };
         // QEMU connects all ways before the guest begins; so whatever kills this process from now
         // on leaves no file behind.
         self.sockets = None;
+        if way.is_through(self.outputs) {
+            self.heard = Instant::now();
+            return way.pass_on(&bytes);
+        }
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.trim_end_matches(['\r', '\n']);
         match way {
             Way::Console => {
-                self.console.push_str(&line);
+                self.console.push_str(line);
                 self.console.push('\n');
             }
             Way::Control => {
-                self.facts.feed(&line);
+                self.facts.feed(line);
                 let now = Instant::now();
                 if self.facts.started.is_some() {
                     self.job.0.get_or_insert(now);
@@ -272,18 +329,23 @@ impl Watch<'_> {
         if way != Way::Console {
             self.heard = Instant::now();
         }
-        (self.sink)(way, &line);
+        (self.sink)(way, line);
+        Ok(())
     }
 
     /// Takes what is still on the way; QEMU has ended, so each way ends too.
-    fn drain(&mut self) {
-        let from = Instant::now();
+    fn drain(&mut self) -> Result<()> {
+        let mut from = Instant::now();
         while self.open > 0 && from.elapsed() < Duration::from_secs(2) {
             match self.receiver.recv_timeout(TICK) {
-                Ok(message) => self.take(message),
+                Ok(message) => {
+                    self.take(message)?;
+                    from = Instant::now();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        Ok(())
     }
 }

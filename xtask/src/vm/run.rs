@@ -18,6 +18,7 @@ use crate::{
         deadlines::Deadlines,
         guest::{
             self,
+            Outputs,
             Record,
             Way, //
         },
@@ -31,6 +32,8 @@ use fs_err as fs;
 pub struct Run {
     pub folder: Folder,
     pub times: Times,
+    /// What becomes of the job's output; it is handed on by lines if nobody changes this.
+    pub outputs: Outputs,
     line: Line,
     deadlines: Deadlines,
 }
@@ -53,6 +56,7 @@ impl Run {
         Ok(Self {
             folder,
             times: Times::default(),
+            outputs: Outputs::Lines,
             line,
             deadlines,
         })
@@ -65,7 +69,7 @@ impl Run {
 
     /// Lets the guest live, and takes the time of its job, which is called `what`.
     pub fn go(&mut self, what: &'static str, take: &mut dyn FnMut(Way, &str)) -> Result<Record> {
-        let record = guest::run(self.line.clone(), self.deadlines, take)?;
+        let record = guest::run(self.line.clone(), self.deadlines, self.outputs, take)?;
         let around = record.boot + record.job;
         self.times.add("boot", record.boot);
         self.times.add(what, record.job);

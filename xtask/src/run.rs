@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `run`: one command in a VM.
+
+use crate::{
+    ctx::Ctx,
+    flavour::{
+        self,
+        Flavour, //
+    },
+    report::Folder,
+    ui,
+    verdict::{
+        self,
+        InKernel,
+        Outcome, //
+    },
+    vm::{
+        self,
+        Job,
+        Machine,
+        accel,
+        deadlines::{
+            Deadlines,
+            Limit, //
+        },
+        guest::{
+            End,
+            Outputs, //
+        },
+        run::Run, //
+    },
+};
+use anyhow::{
+    Context,
+    Result,
+    bail, //
+};
+use std::{
+    env,
+    path::Path,
+    process::ExitCode,
+    time::Duration, //
+};
+
+/// Runs a command in a VM that runs the kernel.
+///
+/// The guest has the root of this machine, read-only under a layer that takes what is written and
+/// is gone afterwards; the programs of this repository are on PATH. The command runs as root, in
+/// the directory that you are in, and reads nothing (`cargo xtask shell` is for what wants a
+/// terminal). What it writes comes out here as it comes. What it leaves running is ended with it.
+///
+/// The exit status is that of the command, above 128 the signal that ended it. But it is 2 if the
+/// kernel complained or died, 3 if the guest was lost or --timeout has passed, 4 if the command
+/// could not be started, each with the reason on standard error.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which configuration of the kernel.
+    #[arg(long, default_value = flavour::DEFAULT)]
+    flavour: Flavour,
+    /// Take the kernel and the programs as the last build left them.
+    #[arg(long)]
+    no_build: bool,
+    /// How long the command may take [default: without an end].
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// The command and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    let (program, arguments) = args.command.split_first().context("no command")?;
+    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
+    let accel = accel::choose(ctx, &kernel.image, false)?;
+    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
+    let mut deadlines = Deadlines::new(accel, &args.flavour);
+    deadlines.idle = Duration::MAX;
+    deadlines.run = Duration::MAX;
+    deadlines.job = args.timeout.map_or(Duration::MAX, Duration::from_secs);
+
+    let mut job = Job::new(Path::new(program), arguments);
+    job.environment = vec![("PATH".to_owned(), programs.path())];
+    job.dir = Some(env::current_dir()?);
+    job.end_rest = true;
+    job.kmemleak = kernel.has("DEBUG_KMEMLEAK")?;
+    let folder = Folder::new(ctx, "run", None, false)?;
+    let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
+    run.outputs = Outputs::Through;
+    let mut record = run.go("command", &mut |_, _| ())?;
+
+    // What the command says of itself is not for us to judge.
+    let status = record.facts.exit.take();
+    record.facts.exit = status.map(|_| 0);
+    let verdict = verdict::judge(&record, None, InKernel::Without);
+    let summary = run.finish(&verdict, &record)?;
+    let folder = ui::short(&ctx.repo, &run.folder.path);
+    let (code, what) = match status {
+        Some(status) if verdict.outcome == Outcome::Passed => (
+            ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)),
+            format!("exit status {status}"),
+        ),
+        None if verdict.complaints.is_empty() && record.facts.no_start.is_some() => {
+            let why = record.facts.no_start.unwrap_or_default();
+            bail!("the guest cannot start {why}");
+        }
+        None if verdict.complaints.is_empty() && record.end == End::Deadline(Limit::Job) => (
+            verdict.outcome.into(),
+            "the command took longer than --timeout".to_owned(),
+        ),
+        _ => {
+            eprint!("{summary}");
+            return Ok(verdict.outcome.into());
+        }
+    };
+    ui::note(&format!("{what}; {}; results: {folder}", run.times));
+    Ok(code)
+}
