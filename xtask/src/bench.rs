@@ -13,6 +13,10 @@ use crate::{
     build,
     ctx::Ctx,
     flavour::Flavour,
+    image::archive::{
+        self,
+        Entry, //
+    },
     needs::Group,
     report::Folder,
     setup,
@@ -27,7 +31,6 @@ use anyhow::{
     Result,
     bail, //
 };
-use cpio::newc;
 use fs_err as fs;
 use std::{
     collections::BTreeMap,
@@ -71,10 +74,17 @@ type Figures = BTreeMap<String, u64>;
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     setup::require(ctx, &[Group::Build, Group::Vm])?;
     let kernel = build::kernel(ctx, &Flavour::plain()?)?;
-    let program = userspace::build_static(ctx, "bench")?;
+    let step = Step::new("build bench");
+    let programs = userspace::build_static(&ctx.repo, &["bench"])?;
+    step.done("");
     let folder = Folder::new(ctx, "bench", None, false)?;
     let initramfs = folder.file("initramfs");
-    write_initramfs(&program, &initramfs)?;
+    let program = Entry::File {
+        content: fs::read(programs.get("bench")?)?,
+        program: true,
+    };
+    // The program is the first process, and there is nothing else.
+    archive::write(fs::File::create(&initramfs)?, [("init", &program)])?;
 
     let known = known(ctx)?;
     if let Some(case) = &args.profile {
@@ -112,17 +122,6 @@ fn known(ctx: &Ctx) -> Result<Figures> {
         return Ok(Figures::new());
     }
     serde_json::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())
-}
-
-/// The program as the first process, and nothing else.
-fn write_initramfs(program: &Path, to: &Path) -> Result<()> {
-    let content = fs::read(program)?;
-    let len = u32::try_from(content.len())?;
-    let file = fs::File::create(to)?;
-    let mut entry = newc::Builder::new("init").mode(0o100_755).write(file, len);
-    std::io::Write::write_all(&mut entry, &content)?;
-    newc::trailer(entry.finish()?)?;
-    Ok(())
 }
 
 /// The machine; of one case alone, if it is named.

@@ -70,6 +70,8 @@ const STEPS: &[Step] = &[
     always("cargo make vm-test"),
     always("cargo xtask kselftest"),
     always("cargo xtask selftest"),
+    always("cargo xtask image initramfs --check"),
+    always("cargo xtask vm-test --image --no-build --quick"),
     always("cargo xtask fuzz --messages 50000 --seed 1"),
     always("cargo xtask vm-test --flavour debug"),
     always("cargo xtask lint kernel"),

@@ -19,6 +19,7 @@ mod fetch;
 mod files;
 mod flavour;
 mod fuzz;
+mod image;
 mod kselftest;
 mod kunit;
 mod lint;
@@ -93,6 +94,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Build the kernel, boot it in a VM and run the selftest of the series as the kernel's own are.
     Kselftest(kselftest::Args),
+    /// Make an image that boots without a checkout, by QEMU alone.
+    Image(image::Args),
     /// Count the instructions that checkpoint and restore take, beside those of plain system calls.
     Bench(bench::Args),
     /// Make the series of patches for netdev out of the manifest, and check it.
@@ -136,6 +139,7 @@ fn main() -> ExitCode {
             Command::VmTest(args) => vm_test::run(&ctx, &args),
             Command::Fuzz(args) => fuzz::run(&ctx, &args),
             Command::Kselftest(args) => kselftest::run(&ctx, &args),
+            Command::Image(args) => image::run(&ctx, &args),
             Command::Bench(args) => bench::run(&ctx, &args),
             Command::Series(args) => series::run(&ctx, &args),
             Command::Shell(args) => shell::run(&ctx, &args),

@@ -37,7 +37,6 @@ use anyhow::{
     bail, //
 };
 use std::{
-    env,
     path::Path,
     process::ExitCode,
     time::Duration, //
@@ -61,6 +60,9 @@ pub struct Args {
     /// Take the kernel and the programs as the last build left them.
     #[arg(long)]
     no_build: bool,
+    /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
+    #[arg(long)]
+    image: bool,
     /// How long the command may take [default: without an end].
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -71,9 +73,12 @@ pub struct Args {
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let (program, arguments) = args.command.split_first().context("no command")?;
-    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
+    let (kernel, programs, root) =
+        vm::parts_or_image(ctx, &args.flavour, args.no_build, args.image)?;
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
+    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?
+        .without_kunit()
+        .on(root);
     let mut deadlines = Deadlines::new(accel, &args.flavour);
     deadlines.idle = Duration::MAX;
     deadlines.run = Duration::MAX;
@@ -81,7 +86,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 
     let mut job = Job::new(Path::new(program), arguments);
     job.environment = vec![("PATH".to_owned(), programs.path())];
-    job.dir = Some(env::current_dir()?);
+    job.dir = machine.host_dir()?;
     job.end_rest = true;
     job.kmemleak = kernel.has("DEBUG_KMEMLEAK")?;
     let folder = Folder::new(ctx, "run", None, false)?;

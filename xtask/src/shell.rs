@@ -16,7 +16,12 @@ use crate::{
         self,
         Job,
         Machine,
+        Root,
         accel,
+        line::{
+            End,
+            Line, //
+        },
         qemu, //
     },
 };
@@ -41,36 +46,24 @@ pub struct Args {
     /// Take the kernel and the programs as the last build left them.
     #[arg(long)]
     no_build: bool,
+    /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
+    #[arg(long)]
+    image: bool,
     /// Let a debugger connect to the kernel on port 1234; the guest waits for it to say `continue`.
     #[arg(long)]
     gdb: bool,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    if !std::io::stdin().is_terminal() {
-        bail!("a shell needs a terminal; for a program in the guest see `cargo xtask vm-test`");
-    }
-    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
+    need_terminal()?;
+    let (kernel, programs, root) =
+        vm::parts_or_image(ctx, &args.flavour, args.no_build, args.image)?;
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let mut machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
-    // Warnings and worse; what else the kernel says is in dmesg.
-    machine.loglevel = 5;
-    if args.gdb {
-        machine.parameters.push("nokaslr".to_owned());
-    }
+    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?
+        .without_kunit()
+        .on(root);
     let folder = Folder::new(ctx, "shell", None, false)?;
-    let start = folder.file("bashrc");
-    fs::write(&start, start_file(ctx, &programs))?;
-    let arguments = ["--ctty", "--wait", "/bin/bash", "--rcfile"].map(str::to_owned);
-    let arguments = arguments.into_iter().chain([start.display().to_string()]);
-    let mut job = Job::new(Path::new("/usr/bin/setsid"), arguments);
-    job.console = true;
-    let term = env::var("TERM").unwrap_or_else(|_| "linux".to_owned());
-    job.environment = vec![("TERM".to_owned(), term)];
-    job.write(&folder.file("job"))?;
-
-    let mut line = machine.line(ctx, &folder.file("job"))?;
-    line.add_terminal("inetcr.ctl", &folder.file("vminit.log"));
+    let mut line = line(ctx, machine, &programs, &folder)?;
     if args.gdb {
         line.add("-s", None);
         line.add("-S", None);
@@ -79,9 +72,54 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
             kernel.image.display()
         ));
     }
+    enter(&line, &folder)
+}
+
+/// Refuses to go on without a person.
+fn need_terminal() -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        bail!("a shell needs a terminal; for a program in the guest see `cargo xtask run`");
+    }
+    Ok(())
+}
+
+/// The command line of QEMU for a machine with a shell on this terminal.
+fn line(ctx: &Ctx, mut machine: Machine, programs: &Programs, folder: &Folder) -> Result<Line> {
+    // Warnings and worse; what else the kernel says is in dmesg.
+    machine.loglevel = 5;
+    let mut job = match machine.root {
+        Root::Host => {
+            let start = folder.file("bashrc");
+            fs::write(&start, start_file(programs))?;
+            Job::new(
+                Path::new("/usr/bin/setsid"),
+                [
+                    "--ctty",
+                    "/bin/bash",
+                    "--rcfile",
+                    start.to_str().context("a path that is not UTF-8")?,
+                ],
+            )
+        }
+        Root::Image(_) => Job::new(Path::new("/bin/setsid"), ["-c", "/bin/sh", "-l"]),
+    };
+    job.console = true;
+    job.dir = machine.host_dir()?;
+    let term = env::var("TERM").unwrap_or_else(|_| "linux".to_owned());
+    job.environment = vec![("TERM".to_owned(), term)];
+
+    let mut line = machine.line(ctx, &job, folder)?;
+    line.add_console("console", End::Terminal);
+    line.add_port("inetcr.ctl", "ctl", End::File(&folder.file("vminit.log")));
+    Ok(line)
+}
+
+/// Gives the terminal to the machine until it ends.
+fn enter(line: &Line, folder: &Folder) -> Result<ExitCode> {
     fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
-    ui::note("the root is this machine's; what you write is gone afterwards. `exit` powers off.");
-    let status = qemu::command(&line).status().context("cannot start QEMU")?;
+    ui::note("what you write is gone afterwards. `exit` powers off.");
+    let status = qemu::command(line).status().context("cannot start QEMU")?;
+    let _ = fs::remove_file(folder.file(vm::INITRAMFS));
     Ok(if status.success() {
         ExitCode::SUCCESS
     } else {
@@ -90,14 +128,13 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 }
 
 /// What bash reads at its start. The serial line does not know the size of the terminal.
-fn start_file(ctx: &Ctx, programs: &Programs) -> String {
+fn start_file(programs: &Programs) -> String {
     let size = exec::output("stty", &["size"]).unwrap_or_default();
     let size = size.trim().split_once(' ').unwrap_or(("24", "80"));
     format!(
-        "export PATH='{}'\nPS1='[af_inet_cr VM] \\w \\$ '\nstty rows {} cols {}\ncd '{}'\n",
+        "export PATH='{}'\nPS1='[af_inet_cr VM] \\w \\$ '\nstty rows {} cols {}\n",
         programs.path(),
         size.0,
-        size.1,
-        ctx.repo.display()
+        size.1
     )
 }

@@ -78,24 +78,20 @@ pub fn build(repo: &Path) -> Result<Programs> {
     Ok(Programs(programs))
 }
 
-/// Builds a program that needs nothing around it.
-pub fn build_static(ctx: &Ctx, package: &str) -> Result<PathBuf> {
-    let step = Step::new(&format!("build {package}"));
+/// Builds programs that need nothing around them.
+pub fn build_static(repo: &Path, packages: &[impl AsRef<str>]) -> Result<Programs> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
-        .current_dir(&ctx.repo)
+        .current_dir(repo)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         // With it, the flags are not for what runs on the host while this is built.
         .args(["build", "--release", "--quiet", "--target", STATIC_TARGET])
-        .args(["--message-format=json-render-diagnostics", "--package"])
-        .arg(package);
-    let programs = executables(command)?;
-    step.done("");
-    programs
-        .get(package)
-        .cloned()
-        .context("cargo names no program")
+        .arg("--message-format=json-render-diagnostics");
+    for package in packages {
+        command.args(["--package", package.as_ref()]);
+    }
+    Ok(Programs(executables(command)?))
 }
 
 /// Builds a library that a program of the host loads.
@@ -164,6 +160,12 @@ fn newest_tests(dir: &Path) -> Option<PathBuf> {
 }
 
 impl Programs {
+    /// Programs that all are in one folder.
+    pub fn in_dir(dir: &Path, names: &[String]) -> Self {
+        let paths = names.iter().map(|name| (name.clone(), dir.join(name)));
+        Self(paths.collect())
+    }
+
     /// Where the program is.
     pub fn get(&self, name: &str) -> Result<&PathBuf> {
         self.0.get(name).with_context(|| {

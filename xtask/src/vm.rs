@@ -22,7 +22,9 @@ use crate::{
     build,
     ctx::Ctx,
     flavour::Flavour,
+    image,
     needs::Group,
+    report::Folder,
     setup,
     tools::{
         self,
@@ -33,7 +35,10 @@ use crate::{
         self,
         Programs, //
     },
-    vm::accel::Accel, //
+    vm::{
+        accel::Accel,
+        line::Line, //
+    },
 };
 use anyhow::{
     Context,
@@ -43,6 +48,7 @@ use anyhow::{
 };
 use fs_err as fs;
 use std::{
+    env,
     path::{
         Path,
         PathBuf, //
@@ -81,6 +87,40 @@ pub fn programs(ctx: &Ctx, no_build: bool) -> Result<Programs> {
     }
 }
 
+/// Where a guest has its files from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// The root of this machine.
+    Host,
+    /// An initramfs.
+    Image(PathBuf),
+}
+
+/// [`parts`], from the image if that is asked for.
+pub fn parts_or_image(
+    ctx: &Ctx,
+    flavour: &Flavour,
+    no_build: bool,
+    image: bool,
+) -> Result<(Kernel, Programs, Root)> {
+    if !image {
+        let (kernel, programs) = parts(ctx, flavour, no_build)?;
+        return Ok((kernel, programs, Root::Host));
+    }
+    let image = if no_build {
+        image::latest(ctx, flavour)?
+    } else {
+        image::make(ctx, flavour, false)?
+    };
+    Ok((image.kernel, image.programs, Root::Image(image.initramfs)))
+}
+
+/// Processors of a guest. Two, so that races have a chance to show.
+const CPUS: u32 = 2;
+
+/// The image with its job, in the folder of a run.
+pub const INITRAMFS: &str = "initramfs.cpio";
+
 /// What kind of machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
@@ -88,7 +128,7 @@ pub struct Machine {
     pub kernel: PathBuf,
     /// With or without the processor's help.
     pub accel: Accel,
-    /// Processors. Two, so that races have a chance to show.
+    /// Processors.
     pub cpus: u32,
     /// Memory in MiB.
     pub memory: u32,
@@ -96,7 +136,9 @@ pub struct Machine {
     pub loglevel: u8,
     /// More parameters for the kernel.
     pub parameters: Vec<String>,
-    /// `vminit`, on the host.
+    /// Where the files are.
+    pub root: Root,
+    /// `vminit`, where the files are.
     pub init: PathBuf,
 }
 
@@ -111,10 +153,11 @@ impl Machine {
         Ok(Self {
             kernel: kernel.image.clone(),
             accel,
-            cpus: 2,
+            cpus: CPUS,
             memory: flavour.memory(),
             loglevel: 7,
             parameters: Vec::new(),
+            root: Root::Host,
             init: programs.get("vminit")?.clone(),
         })
     }
@@ -125,8 +168,45 @@ impl Machine {
         self
     }
 
-    /// The command line of QEMU for this machine and a job in the file `job`, without ways out.
-    pub fn line(&self, ctx: &Ctx, job: &Path) -> Result<line::Line> {
+    /// Puts the guest into an image, if that is the root.
+    pub fn on(mut self, root: Root) -> Self {
+        self.root = root;
+        self
+    }
+
+    /// The directory of the person, for a job, if the guest has it.
+    pub fn host_dir(&self) -> Result<Option<PathBuf>> {
+        Ok(match self.root {
+            Root::Host => Some(env::current_dir()?),
+            Root::Image(_) => None,
+        })
+    }
+
+    /// The command line of QEMU for this machine and a job, without ways out. What the guest reads
+    /// is put into the folder of the run.
+    pub fn line(&self, ctx: &Ctx, job: &Job, folder: &Folder) -> Result<Line> {
+        let file = folder.file("job");
+        fs::write(&file, job.text()?)?;
+        let (mut line, file) = match &self.root {
+            Root::Host => (self.described(ctx)?, plain(&file)?.to_owned()),
+            Root::Image(image) => {
+                let initramfs = folder.file(INITRAMFS);
+                image::with_job(image, job, &initramfs)?;
+                let mut line = base_line(&self.kernel, &initramfs, self.memory, self.cpus);
+                line.add("-display", Some("none"));
+                if self.accel == Accel::Kvm {
+                    line.add("-accel", Some("kvm"));
+                }
+                (line, image::JOB.to_owned())
+            }
+        };
+        line.machine_only();
+        line.set_kernel_parameters(&self.kernel_parameters(&file)?);
+        Ok(line)
+    }
+
+    /// The machine as virtme-ng describes it.
+    fn described(&self, ctx: &Ctx) -> Result<Line> {
         let virtme = tools::virtme_ng(ctx).join("bin/virtme-run");
         if !virtme.exists() {
             bail!(
@@ -158,35 +238,61 @@ impl Machine {
             bail!("virtme-run --dry-run failed: {}", errors.trim());
         }
         let described = String::from_utf8_lossy(&output.stdout);
-        let mut line = line::Line::parse(&described)
-            .with_context(|| format!("virtme-run gave no command line: {}", errors.trim()))?;
-        line.machine_only();
-        line.set_kernel_parameters(&self.kernel_parameters(job)?);
-        Ok(line)
+        Line::parse(&described)
+            .with_context(|| format!("virtme-run gave no command line: {}", errors.trim()))
     }
 
-    fn kernel_parameters(&self, job: &Path) -> Result<Vec<String>> {
-        let mut parameters = vec![
-            "console=ttyS0".to_owned(),
-            // virtme-ng leaves this to a fallback that a kernel without block devices lacks.
-            "root=/dev/root".to_owned(),
-            // Without caching each page of each program crosses to the host again.
-            "rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
-                .to_owned(),
-            format!("loglevel={}", self.loglevel),
-            // A kernel that died ends its VM at once.
-            "panic=-1".to_owned(),
-            "oops=panic".to_owned(),
-            // While the boot processor is identified, its features are cleared for a moment. An
-            // interrupt then makes KASAN, which asks for LA57 each time, take good addresses for
-            // wild ones.
-            "no5lvl".to_owned(),
-            format!("vminit.job={}", plain(job)?),
-        ];
+    fn kernel_parameters(&self, job: &str) -> Result<Vec<String>> {
+        let mut parameters = vec![format!("loglevel={}", self.loglevel)];
+        parameters.extend(PARAMETERS.map(str::to_owned));
+        parameters.push(format!("vminit.job={job}"));
         parameters.extend(self.parameters.iter().cloned());
-        parameters.push(format!("init={}", plain(&self.init)?));
+        if self.root == Root::Host {
+            // virtme-ng leaves this to a fallback that a kernel without block devices lacks.
+            parameters.push("root=/dev/root".to_owned());
+            // Without caching each page of each program crosses to the host again.
+            parameters.push(
+                "rootflags=version=9p2000.L,trans=virtio,access=any,msize=524288,cache=loose"
+                    .to_owned(),
+            );
+            parameters.push(format!("init={}", plain(&self.init)?));
+        }
         Ok(parameters)
     }
+}
+
+/// What the kernel of every guest is told.
+const PARAMETERS: [&str; 4] = [
+    "console=ttyS0",
+    // A kernel that died ends its VM at once.
+    "panic=-1",
+    "oops=panic",
+    // While the boot processor is identified, its features are cleared for a moment. An interrupt
+    // then makes KASAN, which asks for LA57 each time, take good addresses for wild ones.
+    "no5lvl",
+];
+
+/// The command line of QEMU that boots an image, for a person: the console is the terminal.
+pub fn boot_line(kernel: &Path, initramfs: &Path, memory: u32) -> Line {
+    let mut line = base_line(kernel, initramfs, memory, CPUS);
+    line.add("-nographic", None);
+    line.add("-no-reboot", None);
+    let mut parameters = PARAMETERS.join(" ");
+    parameters.push_str(" loglevel=5 kunit.enable=0");
+    line.add("-append", Some(&parameters));
+    line
+}
+
+fn base_line(kernel: &Path, initramfs: &Path, memory: u32, cpus: u32) -> Line {
+    let mut line = Line::new("qemu-system-x86_64");
+    line.add("-machine", Some("q35"));
+    line.add("-cpu", Some("max"));
+    line.add("-smp", Some(&cpus.to_string()));
+    line.add("-m", Some(&format!("{memory}M")));
+    line.add("-nic", Some("none"));
+    line.add("-kernel", Some(&kernel.to_string_lossy()));
+    line.add("-initrd", Some(&initramfs.to_string_lossy()));
+    line
 }
 
 /// A path as the kernel's command line can hold it.
@@ -234,8 +340,8 @@ impl Job {
         }
     }
 
-    /// Writes the file that `vminit` reads.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    /// What `vminit` reads.
+    pub fn text(&self) -> Result<String> {
         let mut words = self.command.iter();
         let mut lines = vec![format!(
             "run {}",
@@ -256,7 +362,6 @@ impl Job {
         lines.extend(self.kmemleak.then(|| "kmemleak".to_owned()));
         // A value is all of its line.
         let escaped = |line: String| line.replace('\\', "\\\\").replace('\n', "\\n") + "\n";
-        fs::write(path, lines.into_iter().map(escaped).collect::<String>())?;
-        Ok(())
+        Ok(lines.into_iter().map(escaped).collect())
     }
 }

@@ -29,6 +29,7 @@ use crate::{
         Job,
         Kernel,
         Machine,
+        Root,
         accel::{
             self,
             Accel, //
@@ -85,6 +86,9 @@ pub struct Args {
     /// Take the kernel and the programs as the last build left them.
     #[arg(long)]
     no_build: bool,
+    /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
+    #[arg(long)]
+    image: bool,
     /// Fail where KVM cannot be used, instead of emulating.
     #[arg(long)]
     require_kvm: bool,
@@ -107,7 +111,8 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if args.list {
         return list(&vm::programs(ctx, args.no_build)?, args);
     }
-    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
+    let (kernel, programs, root) =
+        vm::parts_or_image(ctx, &args.flavour, args.no_build, args.image)?;
     let mut build = Some(from.elapsed());
 
     let accel = accel::choose(ctx, &kernel.image, args.require_kvm)?;
@@ -121,7 +126,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         if most > 1 {
             println!("# run {turn}");
         }
-        outcome = once(ctx, args, &kernel, &programs, accel, build.take())?;
+        outcome = once(ctx, args, &kernel, &programs, &root, accel, build.take())?;
         if outcome != Outcome::Passed {
             break;
         }
@@ -147,17 +152,18 @@ fn once(
     args: &Args,
     kernel: &Kernel,
     programs: &Programs,
+    root: &Root,
     accel: Accel,
     build: Option<Duration>,
 ) -> Result<Outcome> {
     let what = format!("vm-test-{}", args.flavour);
     let folder = Folder::new(ctx, &what, args.results.as_deref(), args.keep)?;
     let deadlines = Deadlines::new(accel, &args.flavour);
-    let mut machine = Machine::new(kernel, programs, &args.flavour, accel)?;
+    let mut machine = Machine::new(kernel, programs, &args.flavour, accel)?.on(root.clone());
     machine
         .parameters
         .extend(kunit::PARAMETERS.map(str::to_owned));
-    let job = job(ctx, args, kernel, programs, &deadlines)?;
+    let job = job(ctx, args, kernel, programs, root, &deadlines)?;
     let mut run = Run::new(ctx, folder, kernel, &machine, deadlines, &job)?;
     if args.dry_run {
         println!("{}", run.line());
@@ -213,6 +219,7 @@ fn job(
     args: &Args,
     kernel: &Kernel,
     programs: &Programs,
+    root: &Root,
     deadlines: &Deadlines,
 ) -> Result<Job> {
     if only_in_kernel(args) {
@@ -220,24 +227,24 @@ fn job(
     }
     let mut arguments: Vec<_> = selection(args).map(str::to_owned).collect();
     arguments.extend(args.extra.iter().cloned());
-    let tree = tree::place(ctx, &fetch::source(ctx)?);
     let mut job = Job::new(programs.get("roundtrip")?, arguments);
     let set = |name: &str, value: String| (name.to_owned(), value);
     job.environment = vec![
         set("PATH", programs.path()),
-        set(
-            "INETCR_TESTS",
-            programs.get(userspace::TOOL_TESTS)?.display().to_string(),
-        ),
-        set("YNL_PYTHON", lint::python(ctx).display().to_string()),
-        set(
-            "YNL",
-            tree.join("tools/net/ynl/pyynl").display().to_string(),
-        ),
-        set("YNL_SPEC", tree.join(spec::SPEC).display().to_string()),
         set("ROUNDTRIP_TIME_SCALE", deadlines.factor.to_string()),
         set("RUST_BACKTRACE", "1".to_owned()),
     ];
+    // What these need is on this machine only: the tests that miss them are skipped.
+    if *root == Root::Host {
+        let tree = tree::place(ctx, &fetch::source(ctx)?);
+        let file = |name: &str, path: &Path| set(name, path.display().to_string());
+        job.environment.extend([
+            file("INETCR_TESTS", programs.get(userspace::TOOL_TESTS)?),
+            file("YNL_PYTHON", &lint::python(ctx)),
+            file("YNL", &tree.join("tools/net/ynl/pyynl")),
+            file("YNL_SPEC", &tree.join(spec::SPEC)),
+        ]);
+    }
     job.kmemleak = kernel.has("DEBUG_KMEMLEAK")?;
     Ok(job)
 }

@@ -7,6 +7,9 @@ use std::{
     io, //
 };
 
+/// The job of an image that is told nothing else.
+const DEFAULT: &str = "/etc/vminit.job";
+
 /// The one thing that a VM is started for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Job {
@@ -27,12 +30,13 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads the job that the kernel's command line names.
+    /// Reads the job that the kernel's command line names, or that of the image.
     pub fn read() -> io::Result<Self> {
         let cmdline = fs::read_to_string("/proc/cmdline")?;
-        let path = parameter(&cmdline, "vminit.job=")
-            .ok_or_else(|| io::Error::other("no vminit.job= on the kernel's command line"))?;
-        Self::parse(&fs::read_to_string(path)?).map_err(io::Error::other)
+        let path = parameter(&cmdline, "vminit.job=").unwrap_or(DEFAULT);
+        let text = fs::read_to_string(path)
+            .map_err(|error| io::Error::other(format!("the job {path}: {error}")))?;
+        Self::parse(&text).map_err(io::Error::other)
     }
 
     fn parse(text: &str) -> Result<Self, String> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The first process of a test VM.
 //!
-//! The VM's root is the host's, read-only. This program mounts what a process expects to find,
-//! runs the one job that the host left in a file (`vminit.job=` on the kernel's command line),
-//! looks at what the kernel has to say afterwards, and powers off. It stands in for a full init
+//! The VM's root is the host's, read-only, or an initramfs. This program mounts what a process
+//! expects to find, runs the one job that it finds in a file (`vminit.job=` on the kernel's command
+//! line), looks at what the kernel has to say afterwards, and powers off. It stands in for a full init
 //! because that takes longer to start than all the tests need.
 //!
 //! What it reports goes over a virtio port of its own, one line each, so that neither the tests'
@@ -111,12 +111,13 @@ fn start(job: &Job) -> io::Result<Pid> {
             .stdout(tty.try_clone()?)
             .stderr(tty);
         command.env("TERM", job.terminal());
+        // Not the leader of a group, so that setsid(1) need not leave it behind.
     } else {
         command
-            .stdout(ports::open("inetcr.out")?)
-            .stderr(ports::open("inetcr.err")?);
+            .stdout(ports::output("inetcr.out")?)
+            .stderr(ports::output("inetcr.err")?);
+        command.process_group(0);
     }
-    command.process_group(0);
     let child = command.spawn()?;
     i32::try_from(child.id())
         .ok()

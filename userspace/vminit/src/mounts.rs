@@ -2,7 +2,11 @@
 //! The file system of the guest: the host's, with a layer over it that takes every write.
 
 use rustix::{
-    fs::Mode,
+    fs::{
+        Access,
+        Mode,
+        access, //
+    },
     io::{
         Errno,
         Result, //
@@ -31,7 +35,8 @@ const MOUNTS: [(&str, &str, Option<&CStr>, bool); 9] = [
 /// Mounts everything; gives what went wrong with those that matter.
 pub fn all() -> Vec<String> {
     let mut problems = Vec::new();
-    if let Err(error) = writable_root() {
+    let read_only = access("/", Access::WRITE_OK) == Err(Errno::ROFS);
+    if let Err(error) = read_only.then(writable_root).transpose() {
         problems.push(format!("the root stays read-only: {error}"));
     }
     for (kind, place, options, needed) in MOUNTS {

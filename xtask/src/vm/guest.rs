@@ -13,7 +13,10 @@ use crate::vm::{
         Limit, //
     },
     facts::Facts,
-    line::Line,
+    line::{
+        self,
+        Line, //
+    },
     qemu::Qemu, //
 };
 use anyhow::{
@@ -160,8 +163,8 @@ pub fn run(
         let path = sockets.path().join(id);
         listen(way, way.is_through(outputs), &path, sender.clone())?;
         match port {
-            Some(port) => line.add_port(port, id, &path),
-            None => line.add_console(id, &path),
+            Some(port) => line.add_port(port, id, line::End::Socket(&path)),
+            None => line.add_console(id, line::End::Socket(&path)),
         }
     }
     drop(sender);

@@ -16,6 +16,16 @@ pub struct Line {
     options: Vec<(String, Option<String>)>,
 }
 
+/// Where a way out of the guest ends on the host.
+#[derive(Debug, Clone, Copy)]
+pub enum End<'a> {
+    /// A socket that somebody listens to.
+    Socket(&'a Path),
+    File(&'a Path),
+    /// The terminal of this process.
+    Terminal,
+}
+
 /// Parameters of the kernel that virtme-ng sets for its own init and console.
 const NOT_OURS: [&str; 11] = [
     "virtme",
@@ -32,6 +42,14 @@ const NOT_OURS: [&str; 11] = [
 ];
 
 impl Line {
+    /// The program alone.
+    pub fn new(program: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            options: Vec::new(),
+        }
+    }
+
     /// Takes the last line of what `virtme-run --show-command` printed.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text
@@ -79,41 +97,28 @@ impl Line {
             .push((name.to_owned(), value.map(str::to_owned)));
     }
 
-    /// A named port of the guest that ends in a socket of the host.
-    pub fn add_port(&mut self, name: &str, id: &str, socket: &Path) {
-        self.add_socket(id, socket);
+    /// A named port of the guest. (Nobody at its end would make its writer wait.)
+    pub fn add_port(&mut self, name: &str, id: &str, end: End<'_>) {
+        self.add_chardev(id, end);
         self.add(
             "-device",
             Some(&format!("virtserialport,name={name},chardev={id}")),
         );
     }
 
-    /// The serial console, ending in a socket of the host.
-    pub fn add_console(&mut self, id: &str, socket: &Path) {
-        self.add_socket(id, socket);
+    /// The serial console.
+    pub fn add_console(&mut self, id: &str, end: End<'_>) {
+        self.add_chardev(id, end);
         self.add("-serial", Some(&format!("chardev:{id}")));
     }
 
-    /// The machine for a person: the console on this terminal, and `port` in a file. (Nobody at a
-    /// port would make its writer wait.)
-    pub fn add_terminal(&mut self, port: &str, file: &Path) {
-        self.add("-chardev", Some("stdio,id=console,signal=off"));
-        self.add("-serial", Some("chardev:console"));
-        self.add(
-            "-chardev",
-            Some(&format!("file,id=file,path={}", file.display())),
-        );
-        self.add(
-            "-device",
-            Some(&format!("virtserialport,name={port},chardev=file")),
-        );
-    }
-
-    fn add_socket(&mut self, id: &str, socket: &Path) {
-        self.add(
-            "-chardev",
-            Some(&format!("socket,id={id},path={}", socket.display())),
-        );
+    fn add_chardev(&mut self, id: &str, end: End<'_>) {
+        let chardev = match end {
+            End::Socket(path) => format!("socket,id={id},path={}", path.display()),
+            End::File(path) => format!("file,id={id},append=on,path={}", path.display()),
+            End::Terminal => format!("stdio,id={id},signal=off"),
+        };
+        self.add("-chardev", Some(&chardev));
     }
 
     /// Replaces what virtme-ng tells the kernel by `ours`, but for how to mount the root.
@@ -162,7 +167,7 @@ mod tests {
         let mut line = Line::parse(REAL).unwrap();
         line.machine_only();
         line.set_kernel_parameters(&["rootflags=mine".to_owned(), "init=/vminit".to_owned()]);
-        line.add_port("inetcr.out", "out", Path::new("/run/out"));
+        line.add_port("inetcr.out", "out", End::Socket(Path::new("/run/out")));
         let words = line.words();
         assert_eq!(words[0], "/usr/bin/qemu-system-x86_64");
         assert!(words.contains(&"virtio-9p-pci,fsdev=virtfs3,mount_tag=/dev/root"));

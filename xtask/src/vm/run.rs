@@ -12,6 +12,7 @@ use crate::{
     },
     verdict::Verdict,
     vm::{
+        self,
         Job,
         Kernel,
         Machine,
@@ -48,9 +49,7 @@ impl Run {
         deadlines: Deadlines,
         job: &Job,
     ) -> Result<Self> {
-        let file = folder.file("job");
-        job.write(&file)?;
-        let line = machine.line(ctx, &file)?;
+        let line = machine.line(ctx, job, &folder)?;
         fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
         fs::copy(&kernel.config, folder.file("config"))?;
         Ok(Self {
@@ -80,6 +79,8 @@ impl Run {
 
     /// Writes the results, and gives what a person reads of them.
     pub fn finish(&self, verdict: &Verdict, record: &Record) -> Result<String> {
+        // A copy of the image, if there is one, and too big to be kept with each run.
+        let _ = fs::remove_file(self.folder.file(vm::INITRAMFS));
         self.folder.finish(verdict, record, &self.times)?;
         Ok(report::summary(
             verdict,

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `image`: what boots without a checkout, by QEMU alone.
+//!
+//! The small image is an initramfs: a recipe in `images/` says what is in it. It is also a root for
+//! the guests of other commands (`--image`), which add what the guest is to do in a second archive.
+
+pub mod archive;
+mod check;
+mod recipe;
+
+use crate::{
+    build,
+    ctx::Ctx,
+    exec, files,
+    flavour::{
+        self,
+        Flavour, //
+    },
+    needs::Group,
+    pin, setup,
+    tools::Toolchain,
+    ui::{
+        self,
+        Step, //
+    },
+    userspace::{
+        self,
+        Programs, //
+    },
+    vm::{
+        self,
+        Job,
+        Kernel, //
+    },
+};
+use anyhow::{
+    Result,
+    ensure, //
+};
+use archive::Entry;
+use fs_err as fs;
+use recipe::{
+    BIN,
+    Item,
+    Recipe, //
+};
+use serde_json::json;
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::ExitCode,
+};
+
+/// The recipe, in the checkout.
+const RECIPE: &str = "images/initramfs.toml";
+
+/// What the host has a guest do, in the archive that is added.
+pub const JOB: &str = "/etc/host.job";
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Make the small image, and print the command that boots it.
+    ///
+    /// It is a kernel and an initramfs with static programs: `inetcr`, the tests, a shell. A
+    /// manifest beside them says what is in it and what it was made from. It boots to a shell on
+    /// the serial console; with `vminit.job=/etc/suite.job` on the kernel's command line it runs
+    /// the tests and powers off. `cargo xtask vm-test --image` does that and judges them, `shell
+    /// --image` and `run --image` do there what they do elsewhere.
+    Initramfs(Initramfs),
+}
+
+#[derive(clap::Args)]
+struct Initramfs {
+    /// Which configuration of the kernel.
+    #[arg(long, default_value = flavour::DEFAULT)]
+    flavour: Flavour,
+    /// Take the kernel as the last build left it, but not the programs.
+    #[arg(long)]
+    no_build: bool,
+    /// Boot it by the command that is printed, and check that its shell answers.
+    #[arg(long)]
+    check: bool,
+}
+
+pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    let What::Initramfs(args) = &args.what;
+    let image = make(ctx, &args.flavour, args.no_build)?;
+    let boot = vm::boot_line(&image.kernel.image, &image.initramfs, args.flavour.memory());
+    println!("{boot}");
+    if args.check {
+        return check::run(&boot);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An image that was made.
+pub struct Image {
+    /// The kernel, beside the initramfs.
+    pub kernel: Kernel,
+    pub initramfs: PathBuf,
+    /// The programs by their paths in the image.
+    pub programs: Programs,
+}
+
+/// Builds what is in it and makes the image, or takes the kernel of the last build.
+pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
+    setup::require(ctx, &[Group::Build, Group::Vm])?;
+    let kernel = if old_kernel {
+        build::latest(ctx, flavour)?
+    } else {
+        build::kernel(ctx, flavour)?
+    };
+    let recipe = Recipe::read(&ctx.repo(RECIPE))?;
+    let step = Step::new("build the programs for the image");
+    let built = userspace::build_static(&ctx.repo, &recipe.programs)?;
+    step.done("");
+
+    let readelf = format!("llvm-readelf{}", Toolchain::find(ctx)?.llvm);
+    let is_static = |path: &Path| {
+        let headers = exec::output(&readelf, &["-l", &path.to_string_lossy()]);
+        headers.is_some_and(|headers| !headers.contains("INTERP"))
+    };
+    let items = recipe.items(&built, &is_static)?;
+    let entries = items
+        .iter()
+        .map(|(path, item)| (path.as_str(), &item.entry));
+    let content = archive::write(Vec::new(), entries)?;
+
+    let dir = ctx.target.join("images").join(flavour.name());
+    let image = place(&dir, &recipe);
+    files::write_if_changed(&image.kernel.image, &fs::read(&kernel.image)?)?;
+    files::write_if_changed(&image.kernel.config, &fs::read(&kernel.config)?)?;
+    files::write_if_changed(&image.initramfs, &content)?;
+    let manifest = manifest(ctx, flavour, &image, &items)?;
+    files::write_if_changed(&dir.join("manifest.json"), manifest.as_bytes())?;
+    ui::note(&format!(
+        "{} files, {} KiB: {}",
+        items.len(),
+        content.len() / 1024,
+        ui::short(&ctx.repo, &dir)
+    ));
+    Ok(image)
+}
+
+/// The image as it was made last.
+pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Image> {
+    let dir = ctx.target.join("images").join(flavour.name());
+    let image = place(&dir, &Recipe::read(&ctx.repo(RECIPE))?);
+    ensure!(
+        image.initramfs.exists(),
+        "no image at {}: run without --no-build",
+        dir.display()
+    );
+    Ok(image)
+}
+
+fn place(dir: &Path, recipe: &Recipe) -> Image {
+    let kernel = Kernel {
+        image: dir.join(build::IMAGE),
+        config: dir.join("config"),
+    };
+    Image {
+        programs: Programs::in_dir(Path::new(BIN), &recipe.programs),
+        initramfs: dir.join(vm::INITRAMFS),
+        kernel,
+    }
+}
+
+/// The archive that tells the guest what to do, behind the image, as one file.
+pub fn with_job(image: &Path, job: &Job, to: &Path) -> Result<()> {
+    let entry = Entry::File {
+        content: job.text()?.into_bytes(),
+        program: false,
+    };
+    fs::copy(image, to)?;
+    let file = fs::OpenOptions::new().append(true).open(to)?;
+    archive::write(file, [(JOB, &entry)])?;
+    Ok(())
+}
+
+/// What is in the image, and what it was made from.
+fn manifest(
+    ctx: &Ctx,
+    flavour: &Flavour,
+    image: &Image,
+    items: &BTreeMap<String, Item>,
+) -> Result<String> {
+    let sha256 = |path: &Path| anyhow::Ok(files::sha256(&fs::read(path)?));
+    let entries: Vec<_> = items
+        .iter()
+        .map(|(path, item)| {
+            json!({
+                "path": path,
+                "mode": format!("{:06o}", item.entry.mode()),
+                "size": item.entry.content().len(),
+                "sha256": files::sha256(item.entry.content()),
+                "from": item.from,
+            })
+        })
+        .collect();
+    let linux = match &ctx.linux {
+        Some(dir) => dir.display().to_string(),
+        None => pin::load(ctx)?.package.tarball_sha256,
+    };
+    let boot = vm::boot_line(
+        Path::new(build::IMAGE),
+        Path::new(vm::INITRAMFS),
+        flavour.memory(),
+    );
+    let manifest = json!({
+        "initramfs": {
+            "sha256": sha256(&image.initramfs)?,
+            "entries": entries,
+        },
+        "kernel": {
+            "flavour": flavour.name(),
+            "sha256": sha256(&image.kernel.image)?,
+            "config_sha256": sha256(&image.kernel.config)?,
+        },
+        "sources": {
+            "linux": linux,
+            "ours_sha256": ours(ctx)?,
+            "commit": commit(ctx),
+        },
+        // In the folder of the image, wherever that is.
+        "boot": boot.to_string(),
+    });
+    Ok(serde_json::to_string_pretty(&manifest)? + "\n")
+}
+
+/// The hash of all that is done to the kernel.
+fn ours(ctx: &Ctx) -> Result<String> {
+    let mut all = String::new();
+    for dir in ["linux-patches", "net"] {
+        for path in files::list(&ctx.repo(dir))? {
+            let hash = files::sha256(&fs::read(ctx.repo(dir).join(&path))?);
+            writeln!(all, "{hash}  {dir}/{}", path.display())?;
+        }
+    }
+    Ok(files::sha256(all.as_bytes()))
+}
+
+/// The commit that is checked out; `-dirty` if that is not all.
+fn commit(ctx: &Ctx) -> Option<String> {
+    let repo = ctx.repo.to_str()?;
+    exec::output(
+        "git",
+        &["-C", repo, "describe", "--always", "--abbrev=40", "--dirty"],
+    )
+}

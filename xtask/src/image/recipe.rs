@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What goes into the small image: `images/initramfs.toml`, read.
+
+use super::archive::Entry;
+use crate::userspace::Programs;
+use anyhow::{
+    Context,
+    Result,
+    ensure, //
+};
+use fs_err as fs;
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    path::{
+        Path,
+        PathBuf, //
+    },
+};
+
+/// Where the programs of this repository are, in an image.
+pub const BIN: &str = "/bin";
+
+/// The recipe as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Programs of this repository.
+    pub programs: Vec<String>,
+    directories: Vec<String>,
+    files: BTreeMap<String, PathBuf>,
+    links: BTreeMap<String, String>,
+    names: BTreeMap<String, Vec<String>>,
+    text: BTreeMap<String, String>,
+}
+
+/// An entry, and what it was made from.
+pub struct Item {
+    pub entry: Entry,
+    pub from: String,
+}
+
+impl Recipe {
+    pub fn read(path: &Path) -> Result<Self> {
+        toml::from_str(&fs::read_to_string(path)?).with_context(|| path.display().to_string())
+    }
+
+    /// All entries by their paths, and so each directory before what is in it. `built` are
+    /// the programs of ours; `is_static` says whether one needs nothing.
+    pub fn items(
+        &self,
+        built: &Programs,
+        is_static: &dyn Fn(&Path) -> bool,
+    ) -> Result<BTreeMap<String, Item>> {
+        let mut items = BTreeMap::new();
+        let mut add = |path: String, entry, from: &str| {
+            ensure!(
+                path.starts_with('/') && !path.ends_with('/') && !path.contains("/../"),
+                "{path:?} is not a path from the root"
+            );
+            let item = Item {
+                entry,
+                from: from.to_owned(),
+            };
+            ensure!(
+                items.insert(path.clone(), item).is_none(),
+                "{path} is there twice"
+            );
+            Ok(())
+        };
+        let program = |path: &Path| {
+            let content = fs::read(path)?;
+            ensure!(
+                !content.starts_with(b"\x7fELF") || is_static(path),
+                "{} is not a static program (on Debian busybox-static has a busybox that is)",
+                path.display()
+            );
+            Ok(Entry::File {
+                content,
+                program: true,
+            })
+        };
+        for name in &self.programs {
+            let entry = program(built.get(name)?)?;
+            add(format!("{BIN}/{name}"), entry, "this repository")?;
+        }
+        for (path, from) in &self.files {
+            add(path.clone(), program(from)?, &from.display().to_string())?;
+        }
+        for path in &self.directories {
+            add(path.clone(), Entry::Directory, "the recipe")?;
+        }
+        for (path, target) in &self.links {
+            add(path.clone(), Entry::Link(target.clone()), "the recipe")?;
+        }
+        for (path, names) in &self.names {
+            let (dir, program) = path.rsplit_once('/').context("a name without a path")?;
+            for name in names {
+                let link = Entry::Link(program.to_owned());
+                add(format!("{dir}/{name}"), link, "the recipe")?;
+            }
+        }
+        for (path, text) in &self.text {
+            let entry = Entry::File {
+                content: text.clone().into_bytes(),
+                program: false,
+            };
+            add(path.clone(), entry, "the recipe")?;
+        }
+        let missing: Vec<_> = items
+            .keys()
+            .flat_map(|path| Path::new(path).ancestors().skip(1))
+            .filter_map(|dir| dir.to_str().filter(|dir| *dir != "/"))
+            .map(str::to_owned)
+            .collect();
+        for dir in missing {
+            items.entry(dir).or_insert_with(|| Item {
+                entry: Entry::Directory,
+                from: "the recipe".to_owned(),
+            });
+        }
+        Ok(items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder with programs that are none, and our own recipe for them.
+    fn ours() -> (tempfile::TempDir, Recipe, Programs) {
+        let dir = tempfile::tempdir().unwrap();
+        let images = crate::flavour::dir().unwrap();
+        let mut recipe = Recipe::read(&images.join("initramfs.toml")).unwrap();
+        for name in &recipe.programs {
+            fs::write(dir.path().join(name), "\x7fELF").unwrap();
+        }
+        recipe.files.clear();
+        let programs = Programs::in_dir(dir.path(), &recipe.programs);
+        (dir, recipe, programs)
+    }
+
+    #[test]
+    fn ours_can_be_made() {
+        let (_dir, recipe, programs) = ours();
+        let items = recipe.items(&programs, &|_| true).unwrap();
+        let place = |path: &str| items.keys().position(|key| key == path).unwrap();
+        assert!(place("/bin") < place("/bin/inetcr"));
+        assert!(place("/var") < place("/var/tmp"));
+        assert_eq!(items["/init"].entry, Entry::Link("/bin/vminit".to_owned()));
+        assert_eq!(items["/bin/sh"].entry, Entry::Link("busybox".to_owned()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let (_dir, mut recipe, programs) = ours();
+        let error = |recipe: &Recipe, is_static: bool| {
+            let items = recipe.items(&programs, &|_| is_static);
+            items.map(drop).unwrap_err().to_string()
+        };
+        assert!(error(&recipe, false).contains("crfuzz is not a static program"));
+        recipe.links.insert("/etc/group".to_owned(), "x".to_owned());
+        assert!(error(&recipe, true).contains("/etc/group is there twice"));
+        recipe.links.insert("etc".to_owned(), "x".to_owned());
+        assert!(error(&recipe, true).contains("not a path from the root"));
+    }
+}
