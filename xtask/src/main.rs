@@ -19,6 +19,7 @@ mod fetch;
 mod files;
 mod flavour;
 mod fuzz;
+mod gdb;
 mod image;
 mod kselftest;
 mod kunit;
@@ -103,6 +104,7 @@ enum Command {
     /// A shell in a VM that runs the kernel, with the programs of this repository on PATH.
     Shell(shell::Args),
     Run(run::Args),
+    Gdb(gdb::Args),
     /// Check that guests which warn, panic, hang or lie come out red.
     Selftest(selftest::Args),
     /// Take what was edited in the working tree over into linux-patches/ and net/.
@@ -144,6 +146,7 @@ fn main() -> ExitCode {
             Command::Series(args) => series::run(&ctx, &args),
             Command::Shell(args) => shell::run(&ctx, &args),
             Command::Run(args) => run::run(&ctx, &args),
+            Command::Gdb(args) => gdb::run(&ctx, &args),
             Command::Selftest(args) => selftest::run(&ctx, &args),
             Command::Refresh(args) => refresh::run(&ctx, &args),
             Command::Spec => spec::run(&ctx),

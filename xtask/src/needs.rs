@@ -21,6 +21,8 @@ pub enum Group {
     Build,
     /// To boot it.
     Vm,
+    /// To look into it while it runs.
+    Debug,
     /// To check code before it is sent.
     Lint,
     /// Only `setup` by name brings these.
@@ -32,6 +34,7 @@ impl Group {
         match self {
             Self::Build => "build",
             Self::Vm => "vm",
+            Self::Debug => "debug",
             Self::Lint => "lint",
             Self::Comfort => "comfort",
         }
@@ -109,6 +112,13 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
     let mut all = build();
     all.extend(compilers(ctx));
     all.extend(vm(ctx));
+    all.push(program(
+        Group::Debug,
+        "gdb",
+        &["--version"],
+        V(12, 0, 0),
+        &[&["gdb"]],
+    ));
     all.extend(lint(ctx));
     all.push(Need {
         name: "cargo make",

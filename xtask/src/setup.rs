@@ -37,7 +37,16 @@ use std::{
 };
 
 pub fn run(ctx: &Ctx) -> Result<ExitCode> {
-    bring(ctx, &[Group::Build, Group::Vm, Group::Lint, Group::Comfort])?;
+    bring(
+        ctx,
+        &[
+            Group::Build,
+            Group::Vm,
+            Group::Debug,
+            Group::Lint,
+            Group::Comfort,
+        ],
+    )?;
     ui::note("everything is there");
     Ok(ExitCode::SUCCESS)
 }

@@ -49,9 +49,6 @@ pub struct Args {
     /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
     #[arg(long)]
     image: bool,
-    /// Let a debugger connect to the kernel on port 1234; the guest waits for it to say `continue`.
-    #[arg(long)]
-    gdb: bool,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
@@ -63,20 +60,12 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         .without_kunit()
         .on(root);
     let folder = Folder::new(ctx, "shell", None, false)?;
-    let mut line = line(ctx, machine, &programs, &folder)?;
-    if args.gdb {
-        line.add("-s", None);
-        line.add("-S", None);
-        ui::note(&format!(
-            "gdb {} -ex 'target remote :1234'",
-            kernel.image.display()
-        ));
-    }
+    let line = line(ctx, machine, &programs, &folder)?;
     enter(&line, &folder)
 }
 
 /// Refuses to go on without a person.
-fn need_terminal() -> Result<()> {
+pub fn need_terminal() -> Result<()> {
     if !std::io::stdin().is_terminal() {
         bail!("a shell needs a terminal; for a program in the guest see `cargo xtask run`");
     }
@@ -84,7 +73,7 @@ fn need_terminal() -> Result<()> {
 }
 
 /// The command line of QEMU for a machine with a shell on this terminal.
-fn line(ctx: &Ctx, mut machine: Machine, programs: &Programs, folder: &Folder) -> Result<Line> {
+pub fn line(ctx: &Ctx, mut machine: Machine, programs: &Programs, folder: &Folder) -> Result<Line> {
     // Warnings and worse; what else the kernel says is in dmesg.
     machine.loglevel = 5;
     let mut job = match machine.root {
@@ -115,7 +104,7 @@ fn line(ctx: &Ctx, mut machine: Machine, programs: &Programs, folder: &Folder) -
 }
 
 /// Gives the terminal to the machine until it ends.
-fn enter(line: &Line, folder: &Folder) -> Result<ExitCode> {
+pub fn enter(line: &Line, folder: &Folder) -> Result<ExitCode> {
     fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
     ui::note("what you write is gone afterwards. `exit` powers off.");
     let status = qemu::command(line).status().context("cannot start QEMU")?;

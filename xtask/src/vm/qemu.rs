@@ -56,16 +56,25 @@ impl Drop for Qemu {
     }
 }
 
-/// QEMU, told to die with the driver (`setpriv` is part of util-linux).
+/// QEMU, told to die with the process that starts it (`setpriv` is part of util-linux).
 pub fn command(line: &Line) -> Command {
-    let words = line.words();
-    let setpriv = Path::new("/usr/bin/setpriv");
-    if setpriv.exists() {
-        let mut command = Command::new(setpriv);
-        command.args(["--pdeathsig", "KILL", "--"]).args(words);
-        return command;
-    }
+    let words = words(line);
     let mut command = Command::new(words.first().copied().unwrap_or_default());
     command.args(words.iter().skip(1));
     command
 }
+
+/// The same for a shell.
+pub fn for_shell(line: &Line) -> Result<String> {
+    shlex::try_join(words(line)).context("the command line of QEMU")
+}
+
+fn words(line: &Line) -> Vec<&str> {
+    let mut words = line.words();
+    if Path::new(SETPRIV).exists() {
+        words.splice(0..0, [SETPRIV, "--pdeathsig", "KILL", "--"]);
+    }
+    words
+}
+
+const SETPRIV: &str = "/usr/bin/setpriv";

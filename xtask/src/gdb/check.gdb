@@ -1,0 +1,12 @@
+# What `cargo xtask gdb --check` has gdb do: stop where a socket is being
+# dumped, look around there, and let the guest go on to its end.
+break af_inet_cr::dump::dump
+continue
+backtrace
+info args
+print *request
+# The scripts name what is in C, which gdb does not find from a frame in Rust.
+set language c
+lx-cmdline
+delete
+continue

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether gdb stops where a socket is being dumped, and knows what it sees there.
+
+use super::gdb;
+use crate::{
+    report::Folder,
+    ui::{
+        self,
+        Step, //
+    },
+};
+use anyhow::{
+    Context,
+    Result, //
+};
+use fs_err as fs;
+use std::{
+    path::Path,
+    process::{
+        Command,
+        ExitCode,
+        Stdio, //
+    },
+};
+
+/// What gdb does.
+const SCRIPT: &str = include_str!("check.gdb");
+
+/// How long it may take, in seconds.
+const LIFE: &str = "300";
+
+/// What has to come of it, and the words of gdb or of the guest's program that show it.
+const CHECKS: [(&str, &str); 7] = [
+    (
+        "the kernel stands at its start",
+        "Temporary breakpoint 1, start_kernel",
+    ),
+    (
+        "it stops where a socket is dumped",
+        "Breakpoint 2, af_inet_cr::dump::dump",
+    ),
+    (
+        "gdb knows the line of the source",
+        "net/ipv4/af_inet_cr/dump.rs:",
+    ),
+    ("and how it came there", "genl_rcv_msg (skb="),
+    ("and what it is given, as Rust has it", "message: &[u8] ["),
+    ("the kernel's own scripts work", "vminit.job="),
+    (
+        "the guest goes on to its end",
+        "The socket was dumped, closed and restored",
+    ),
+];
+
+/// Runs gdb with a file to begin with and the script; `output` is what the guest's program writes.
+pub fn run(start: &Path, output: &Path, folder: &Folder) -> Result<ExitCode> {
+    let script = folder.file("check.gdb");
+    fs::write(&script, SCRIPT)?;
+    let log = folder.file("gdb.log");
+    let file = fs::File::create(&log)?.into_file();
+    let step = Step::new("stop where a socket is dumped");
+    let gdb = gdb(start);
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", LIFE])
+        .arg(gdb.get_program())
+        .args(gdb.get_args())
+        .arg("--batch")
+        .arg("-x")
+        .arg(&script)
+        .env_remove("LD_LIBRARY_PATH")
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file);
+    command.status().context("cannot start gdb")?;
+    step.done("");
+
+    let said = fs::read_to_string(&log)? + &fs::read_to_string(output)?;
+    println!("KTAP version 1\n1..{}", CHECKS.len());
+    let mut failed = 0;
+    for (number, (name, words)) in (1..).zip(CHECKS) {
+        if said.contains(words) {
+            println!("ok {number} {name}");
+        } else {
+            failed += 1;
+            println!("# nothing says {words:?}: see {}", log.display());
+            println!("not ok {number} {name}");
+        }
+    }
+    ui::note(&format!("results: {}", folder.path.display()));
+    println!("{} passed, {failed} failed", CHECKS.len() - failed);
+    Ok(ExitCode::from(u8::from(failed > 0)))
+}
