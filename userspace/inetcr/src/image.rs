@@ -118,6 +118,12 @@ pub enum ImageError {
     /// It would take too much memory.
     #[error("{0} larger than {1} bytes, which is the most that is read")]
     TooLarge(&'static str, usize),
+    /// It would be larger than what is read.
+    #[error(
+        "{0} larger than {1} bytes, which no reader takes: dump fewer sockets at once, or without \
+         what waits in them"
+    )]
+    TooMuch(&'static str, usize),
     /// It cannot be read.
     #[error("cannot read the image: {0}")]
     Read(std::io::Error),

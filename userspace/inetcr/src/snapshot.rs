@@ -98,14 +98,18 @@ impl Snapshot {
     /// How much memory it takes.
     pub(crate) fn memory(&self) -> usize {
         let state = &self.state;
-        let bytes = [&state.sockopt_filter, &state.reuseport_filter];
-        let bytes = bytes.map(|bytes| bytes.as_ref().map_or(0, Vec::len));
+        let options = state.ip.as_ref().map(|ip| &ip.options);
+        let corked = self.corked.as_ref();
+        let corked_options = corked.map(|one| &one.header.options);
+        let bytes = [&state.sockopt_filter, &state.reuseport_filter].into_iter();
+        let bytes = bytes.chain(options).chain(corked_options).flatten();
+        let bytes = bytes.map(Vec::len);
         let sources = |one: &Membership| size_of_val(one.source.as_slice());
         let memberships = state.membership.iter();
         let memberships = memberships.map(|one| size_of::<Membership>() + sources(one));
         let queue = self.queue.iter().map(Datagram::memory);
-        let corked = self.corked.as_ref().map_or(0, |one| one.payload.len());
-        let all = bytes.into_iter().chain(memberships).chain(queue);
+        let corked = corked.map_or(0, |one| one.payload.len());
+        let all = bytes.chain(memberships).chain(queue);
         size_of::<Self>() + corked + all.sum::<usize>()
     }
 

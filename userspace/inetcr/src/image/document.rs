@@ -3,11 +3,17 @@
 //!
 //! It has no checksum: whoever changes it could not know the new one.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-use super::{FORMAT, Image, ImageError};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{FORMAT, Image, ImageError, MEMORY_MAX};
 use crate::datagram::Datagram;
 use crate::snapshot::Snapshot;
+
+/// Bytes of a document. In memory it is some times larger.
+pub(super) const DOCUMENT_MAX: usize = 256 << 20;
 
 /// The newest version of documents that this library writes and reads.
 const VERSION: u32 = 3;
@@ -31,7 +37,40 @@ struct Document {
     _format: String,
     #[serde(rename = "version")]
     _version: u32,
-    sockets: Vec<Snapshot>,
+    sockets: Sockets,
+}
+
+/// The sockets, or none if they take more memory than an image may.
+struct Sockets(Option<Vec<Snapshot>>);
+
+impl<'de> Deserialize<'de> for Sockets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Limited(MEMORY_MAX))
+    }
+}
+
+/// Takes sockets as long as there is memory: `{}` in the text is a hundred times larger there.
+struct Limited(usize);
+
+impl<'de> Visitor<'de> for Limited {
+    type Value = Sockets;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of sockets")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Sockets, A::Error> {
+        let mut sockets = Vec::new();
+        while let Some(socket) = seq.next_element::<Snapshot>()? {
+            let Some(room) = self.0.checked_sub(socket.memory()) else {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                return Ok(Sockets(None));
+            };
+            self.0 = room;
+            sockets.push(socket);
+        }
+        Ok(Sockets(Some(sockets)))
+    }
 }
 
 /// Only what says which format a file has.
@@ -67,6 +106,13 @@ pub(super) fn write(sockets: &[Snapshot]) -> Result<String, ImageError> {
     };
     let mut text = serde_json::to_string_pretty(&document).map_err(ImageError::Write)?;
     text.push('\n');
+    let memory: usize = sockets.iter().map(Snapshot::memory).sum();
+    if text.len() > DOCUMENT_MAX {
+        return Err(ImageError::TooMuch("the document is", DOCUMENT_MAX));
+    }
+    if memory > MEMORY_MAX {
+        return Err(ImageError::TooMuch("all sockets together are", MEMORY_MAX));
+    }
     Ok(text)
 }
 
@@ -82,6 +128,7 @@ pub(super) fn read(text: &str) -> Result<Image, ImageError> {
         });
     }
     let Document { sockets, .. } = serde_json::from_str(text).map_err(ImageError::Content)?;
+    let sockets = sockets.0.ok_or(ImageError::TooLarge("it is", MEMORY_MAX))?;
     for (number, socket) in (1..).zip(&sockets) {
         if let Some(flaw) = socket.flaw() {
             return Err(ImageError::Queue(number, flaw));
@@ -109,6 +156,17 @@ mod tests {
         assert!(refusal(unknown).contains("sockopt-new"));
         let twice = r#"{"format":"af-inet-cr","version":1,"sockets":[{"inode":1,"inode":2}]}"#;
         assert!(refusal(twice).contains("duplicate"));
+    }
+
+    #[test]
+    fn small_text_that_takes_much_memory_is_refused() {
+        let sockets = |room: usize| {
+            let mut json = serde_json::Deserializer::from_str("[{},{},{}]");
+            json.deserialize_seq(Limited(room)).unwrap().0
+        };
+        let one = Snapshot::default().memory();
+        assert_eq!(sockets(3 * one).unwrap().len(), 3);
+        assert_eq!(sockets(3 * one - 1), None);
     }
 
     /// A socket with these members.

@@ -7,6 +7,7 @@ use std::vec;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::document::DOCUMENT_MAX;
 use super::records::{self, Records, input_error, read_line};
 use super::{FORMAT, ImageError, document};
 use crate::snapshot::Snapshot;
@@ -16,9 +17,6 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// The window that a frame may ask for, 8 MiB: zstd never takes more at the levels up to 19.
 const WINDOW_LOG_MAX: u32 = 23;
-
-/// Bytes of a document. In memory it is some times larger.
-const DOCUMENT_MAX: usize = 256 << 20;
 
 /// Reads the sockets of an image of either form, one after the other.
 ///

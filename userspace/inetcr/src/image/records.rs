@@ -183,7 +183,11 @@ impl<R: BufRead> Records<R> {
                     self.take(datagram.memory())?;
                     socket.queue.push(datagram);
                 }
-                Record::Cork(cork) => socket.corked = Some(cork),
+                Record::Cork(cork) => {
+                    let before = socket.memory();
+                    socket.corked = Some(cork);
+                    self.take(socket.memory() - before)?;
+                }
             }
             self.seen.datagrams += 1;
         }
@@ -312,6 +316,40 @@ mod tests {
         assert_eq!(read(&file, 110_000, true).unwrap(), 3);
         for (limit, keeps_all) in [(60_000, true), (40_000, false)] {
             let error = read(&file, limit, keeps_all).unwrap_err();
+            assert!(matches!(error, ImageError::TooLarge(_, _)), "{error}");
+        }
+    }
+
+    #[test]
+    fn options_and_a_corked_datagram_take_memory_too() {
+        let options = Some(vec![0; 50_000]);
+        let ip = crate::Ip {
+            options: options.clone(),
+            ..crate::Ip::default()
+        };
+        let state = State {
+            ip: Some(ip),
+            ..State::default()
+        };
+        let cork = |options, payload: Vec<u8>| {
+            let header = CorkHeader {
+                len: u32::try_from(payload.len()).ok(),
+                options,
+                ..CorkHeader::default()
+            };
+            let cork = Cork { header, payload };
+            Snapshot::new(State::default(), Vec::new(), Some(cork))
+        };
+        for socket in [
+            state.into(),
+            cork(options, Vec::new()),
+            cork(None, vec![0; 50_000]),
+        ] {
+            let mut writer = ImageWriter::new(Vec::new(), Compression::None).unwrap();
+            writer.add(&socket).unwrap();
+            let file = writer.finish().unwrap();
+            assert_eq!(read(&file, 60_000, false).unwrap(), 1);
+            let error = read(&file, 40_000, false).unwrap_err();
             assert!(matches!(error, ImageError::TooLarge(_, _)), "{error}");
         }
     }

@@ -83,6 +83,8 @@ impl<W: Write> Output<W> {
 pub struct ImageWriter<W: Write> {
     output: Output<W>,
     seen: Seen,
+    /// How much memory a reader that keeps all has left.
+    room: usize,
 }
 
 impl<W: Write> ImageWriter<W> {
@@ -92,6 +94,7 @@ impl<W: Write> ImageWriter<W> {
         let mut writer = Self {
             output,
             seen: Seen::default(),
+            room: MEMORY_MAX,
         };
         writer.line(&Header {
             format: FORMAT.to_owned(),
@@ -103,9 +106,8 @@ impl<W: Write> ImageWriter<W> {
     /// Adds a socket.
     pub fn add(&mut self, socket: &Snapshot) -> Result<(), ImageError> {
         // What could not be read again is not written.
-        if socket.memory() > MEMORY_MAX {
-            return Err(ImageError::TooLarge("a socket is", MEMORY_MAX));
-        }
+        let room = self.room.checked_sub(socket.memory());
+        self.room = room.ok_or(ImageError::TooMuch("all sockets together are", MEMORY_MAX))?;
         self.line(&SocketLine {
             socket: &socket.state,
         })?;
@@ -132,7 +134,7 @@ impl<W: Write> ImageWriter<W> {
         let mut text = serde_json::to_vec(line).map_err(ImageError::Write)?;
         text.push(b'\n');
         if text.len() > LINE_MAX {
-            return Err(ImageError::TooLarge("a record is", LINE_MAX));
+            return Err(ImageError::TooMuch("a record is", LINE_MAX));
         }
         self.seen.hash.update(&text);
         self.output.write_all(&text).map_err(ImageError::Output)
@@ -151,9 +153,17 @@ mod tests {
             ..State::default()
         };
         let error = writer.add(&state.into()).unwrap_err();
-        assert!(
-            matches!(error, ImageError::TooLarge(_, LINE_MAX)),
-            "{error}"
-        );
+        assert!(matches!(error, ImageError::TooMuch(_, LINE_MAX)), "{error}");
+    }
+
+    #[test]
+    fn more_than_a_reader_keeps_is_not_written() {
+        let mut writer = ImageWriter::new(Vec::new(), Compression::None).unwrap();
+        let socket = Snapshot::default();
+        writer.room = 2 * socket.memory();
+        writer.add(&socket).unwrap();
+        writer.add(&socket).unwrap();
+        let error = writer.add(&socket).unwrap_err();
+        assert!(matches!(error, ImageError::TooMuch(..)), "{error}");
     }
 }
