@@ -12,6 +12,7 @@ mod files;
 mod filter;
 mod generate;
 mod handover;
+mod limit;
 mod netns;
 mod place;
 mod processes;
@@ -125,11 +126,19 @@ impl Cli {
     }
 }
 
+/// What is wrong with the command line and takes more than that to be seen.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUsage(String);
+
 /// The exit status of an error.
 fn status(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if let Some(cause) = cause.downcast_ref::<program::CannotRun>() {
             return cause.status();
+        }
+        if cause.is::<WrongUsage>() {
+            return 2;
         }
         match cause.downcast_ref() {
             Some(ImageError::Read(_) | ImageError::Output(_) | ImageError::Write(_)) => return 1,

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Sockets are handed over as they are. No part of the kernel that is ours takes part in it.
 
-use std::net::{TcpListener, UdpSocket};
+use std::fs::Permissions;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Output, Stdio};
@@ -133,18 +135,25 @@ fn what_cannot_be_handed_over_is_named() {
     assert!(error.contains("is no socket"), "{error}");
     let error = refused_with(&["--fd", "77"]);
     assert!(error.contains("descriptor 77 of process"), "{error}");
-    let error = refused_with(&["--name", "a", "--name", "b"]);
+    let names = ["--pid", &pid, "--name", "a", "--name", "b", "--", "true"];
+    let error = refused(2, &names);
     assert!(error.contains("2 names for 1 sockets"), "{error}");
     let error = refused(1, &["--pid", &none.pid(), "--", "true"]);
-    assert!(error.contains("has no socket of IPv4 or IPv6"), "{error}");
+    assert!(
+        error.contains("has no socket of IPv4 or IPv6 open that takes"),
+        "{error}"
+    );
     let error = refused(1, &["--pid", "999999999", "--", "true"]);
     assert!(error.contains("process 999999999"), "{error}");
     refused(127, &["--pid", &pid, "--", "/nonexistent"]);
     refused(126, &["--pid", &pid, "--", "/dev/null"]);
     // A program that is not there does not end the one that is.
-    for nowhere in ["/nonexistent", "/dev/null", "no such program"] {
-        refused(127, &["--pid", &pid, "--stop", "--", nowhere]);
+    for (status, nowhere) in [(127, "/nonexistent"), (126, "/dev/null"), (127, "no such")] {
+        refused(status, &["--pid", &pid, "--stop", "--", nowhere]);
     }
+    // Nor do descriptors that it cannot have.
+    let error = refused(1, &["--pid", &pid, "--stop", "--at=1048575", "--", "true"]);
+    assert!(error.contains("`ulimit -n 1048576`"), "{error}");
     assert!(holder.0.try_wait().unwrap().is_none());
     // One that does not end keeps its sockets.
     let mut stubborn = Command::new("sh");
@@ -163,6 +172,57 @@ fn what_cannot_be_handed_over_is_named() {
     let stop = ["--stop", "--timeout", "1", "--", "true"];
     let error = refused(1, &[&["--pid", &pid], &stop[..]].concat());
     assert!(error.contains("has not ended in 1 s"), "{error}");
+    assert!(error.contains("(SIGTERM) and may still do so"), "{error}");
     drop(stubborn.stdin.take());
     assert!(stubborn.wait().unwrap().success());
+}
+
+/// The kernel may refuse what looks like a program.
+#[test]
+fn an_error_is_not_written_into_a_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("script");
+    std::fs::write(&script, "#!/nonexistent\n").unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(peer.local_addr().unwrap()).unwrap();
+    let holder = Holder::of([(socket.into(), 3)]);
+    let script = script.to_str().unwrap();
+    let error = refused(127, &["--pid", &holder.pid(), "--at=2", "--", script]);
+    assert!(error.contains("cannot run"), "{error}");
+    peer.set_nonblocking(true).unwrap();
+    let written = peer.recv(&mut [0; 100]).unwrap_err();
+    assert_eq!(written.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// There is room for all of them beside those that the program gets, and it has the limit that it
+/// would have had.
+#[test]
+fn many_sockets_are_handed_over_and_the_limit_stays() {
+    let sockets = (3..603).map(|fd| (UdpSocket::bind("127.0.0.1:0").unwrap().into(), fd));
+    let holder = Holder::of(sockets);
+    let tool = env!("CARGO_BIN_EXE_inetcr");
+    let run = format!(
+        "ulimit -Sn 700; exec {tool} handover --pid {} -- sh -c 'ulimit -Sn; echo $LISTEN_FDS'",
+        holder.pid()
+    );
+    let output = Command::new("sh").args(["-c", &run]).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.stdout, b"700\n600\n", "{errors}");
+}
+
+/// A connection that was accepted is nothing that a new server takes as a socket to listen on.
+#[test]
+fn connections_are_handed_over_by_name_only() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let names = [name(&listener), name(&client)];
+    let holder = Holder::of([(client.into(), 4), (listener.into(), 5)]);
+    let pid = holder.pid();
+    let run = ["--", "sh", "-c", "readlink /proc/$$/fd/3"];
+    let all = printed(&[&["--pid", &pid], &run[..]].concat());
+    assert_eq!(all.trim_end(), names[0]);
+    let by_number = printed(&[&["--pid", &pid, "--fd=4"], &run[..]].concat());
+    assert_eq!(by_number.trim_end(), names[1]);
 }

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `inetcr handover`.
 
+use std::fmt;
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, sockopt::socket_domain};
+use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_send_signal};
 
+use super::limit::FileLimit;
 use super::program::Program;
 use super::select::open_process;
 
@@ -24,8 +29,13 @@ use super::select::open_process;
 ///
 /// Without --stop, both have the sockets, and each datagram comes to one of the two. With it, the
 /// process is told to end when the sockets are held, and COMMAND is run when it has ended: what
-/// comes meanwhile waits for COMMAND. Nothing is lost, and nothing is refused, but what the process
-/// had taken and did not answer before its end.
+/// comes meanwhile waits for COMMAND, as far as the receive buffers and backlogs have room. What the
+/// process had taken and did not answer before its end is lost. COMMAND is looked for before the
+/// process is told.
+///
+/// Some things are up to the process. Its children may have the sockets, too, and are not told to
+/// end. One that calls shutdown(2) at its end ends the sockets for COMMAND as well. O_NONBLOCK is of
+/// the socket, and stays as it was.
 ///
 /// For another host, a reboot, or another network namespace, use `inetcr dump` and `inetcr restore`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +45,8 @@ pub(crate) struct Args {
     pid: i32,
 
     /// Descriptor of a socket there; several in the order in which COMMAND is to have them. Without
-    /// it, all sockets of IPv4 and IPv6 that the process has open, in the order of the descriptors.
+    /// it, all sockets of IPv4 and IPv6 to which clients come, those for datagrams and those that
+    /// listen, in the order of the descriptors.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     fd: Vec<RawFd>,
 
@@ -44,11 +55,11 @@ pub(crate) struct Args {
     stop: bool,
 
     /// Signal that tells it.
-    #[arg(long, value_name = "SIGNAL", default_value = "TERM", requires = "stop", value_parser = signal)]
-    signal: Signal,
+    #[arg(long, value_name = "SIGNAL", default_value_t = SignalName::Term, requires = "stop")]
+    signal: SignalName,
 
-    /// How long to wait for its end. If it has not ended then, this is an error, and the sockets
-    /// are only its own again.
+    /// How long to wait for its end. If it has not ended then, COMMAND is not run, and the exit
+    /// status is 1. The process was told to end all the same.
     #[arg(long, value_name = "SECONDS", default_value_t = 90, requires = "stop")]
     timeout: u32,
 
@@ -56,31 +67,58 @@ pub(crate) struct Args {
     program: Program,
 }
 
-/// The signals that end servers.
-fn signal(name: &str) -> Result<Signal, String> {
-    Ok(match name.trim_start_matches("SIG") {
-        "TERM" => Signal::TERM,
-        "INT" => Signal::INT,
-        "QUIT" => Signal::QUIT,
-        "HUP" => Signal::HUP,
-        "USR1" => Signal::USR1,
-        "USR2" => Signal::USR2,
-        "KILL" => Signal::KILL,
-        _ => return Err("it is none of TERM, INT, QUIT, HUP, USR1, USR2, KILL".to_owned()),
-    })
+/// The signals that end servers, by their names without SIG.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum SignalName {
+    #[value(alias = "SIGTERM")]
+    Term,
+    #[value(alias = "SIGINT")]
+    Int,
+    #[value(alias = "SIGQUIT")]
+    Quit,
+    #[value(alias = "SIGHUP")]
+    Hup,
+    #[value(alias = "SIGUSR1")]
+    Usr1,
+    #[value(alias = "SIGUSR2")]
+    Usr2,
+    #[value(alias = "SIGKILL")]
+    Kill,
+}
+
+impl SignalName {
+    fn number(self) -> Signal {
+        match self {
+            Self::Term => Signal::TERM,
+            Self::Int => Signal::INT,
+            Self::Quit => Signal::QUIT,
+            Self::Hup => Signal::HUP,
+            Self::Usr1 => Signal::USR1,
+            Self::Usr2 => Signal::USR2,
+            Self::Kill => Signal::KILL,
+        }
+    }
+}
+
+impl fmt::Display for SignalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.to_possible_value();
+        f.write_str(name.as_ref().map_or("", PossibleValue::get_name))
+    }
 }
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let limit = FileLimit::raise()?;
         let pidfd = open_process(self.pid)?;
         let sockets = self.sockets(&pidfd)?;
-        self.program.names(sockets.len())?;
+        // What can go wrong goes wrong before the process is told to end.
+        let program = self.program.prepare(sockets, limit)?;
         if self.stop {
-            // A slip of the pen must not end a service.
-            self.program.find()?;
             self.stop(&pidfd)?;
         }
-        self.program.exec(sockets)
+        program.exec()
     }
 
     /// Descriptors of its sockets.
@@ -89,19 +127,25 @@ impl Args {
         if self.fd.is_empty() {
             let mut sockets = Vec::new();
             for fd in socket_fds(pid)? {
-                let socket = take(pidfd, pid, fd)?;
-                if domain(&socket).is_some_and(is_internet) {
-                    sockets.push(socket);
+                match pidfd_getfd(pidfd.as_fd(), fd, PidfdGetfdFlags::empty()) {
+                    Ok(socket) if is_served(&socket) => sockets.push(socket),
+                    // It was closed meanwhile.
+                    Ok(_) | Err(Errno::BADF) => {}
+                    Err(error) => return Err(not_taken(pid, fd, error)),
                 }
             }
             if sockets.is_empty() {
-                bail!("process {pid} has no socket of IPv4 or IPv6 open");
+                bail!(
+                    "process {pid} has no socket of IPv4 or IPv6 open that takes datagrams or \
+                     connections: --fd names any other"
+                );
             }
             return Ok(sockets);
         }
         let one = |fd: &RawFd| {
-            let socket = take(pidfd, pid, *fd)?;
-            if domain(&socket).is_none() {
+            let taken = pidfd_getfd(pidfd.as_fd(), *fd, PidfdGetfdFlags::empty());
+            let socket = taken.map_err(|error| not_taken(pid, *fd, error))?;
+            if socket_domain(&socket).is_err() {
                 bail!("descriptor {fd} of process {pid} is no socket");
             }
             Ok(socket)
@@ -113,14 +157,16 @@ impl Args {
     fn stop(&self, pidfd: &OwnedFd) -> anyhow::Result<()> {
         let pid = self.pid;
         let what = || format!("process {pid}");
-        pidfd_send_signal(pidfd, self.signal).with_context(what)?;
+        pidfd_send_signal(pidfd, self.signal.number()).with_context(what)?;
         let mut ended = [PollFd::new(pidfd, PollFlags::IN)];
         let timeout = Timespec::try_from(Duration::from_secs(self.timeout.into()))?;
         loop {
             match poll(&mut ended, Some(&timeout)) {
                 Ok(0) => bail!(
-                    "process {pid} has not ended in {} s: nothing was handed over",
-                    self.timeout
+                    "process {pid} has not ended in {} s: nothing was handed over. It was told to \
+                     end (SIG{}) and may still do so, and its sockets end with it",
+                    self.timeout,
+                    self.signal
                 ),
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
@@ -152,22 +198,17 @@ fn socket_fds(pid: i32) -> anyhow::Result<Vec<RawFd>> {
     Ok(fds)
 }
 
-fn take(pidfd: &OwnedFd, pid: i32, fd: RawFd) -> anyhow::Result<OwnedFd> {
-    let taken = pidfd_getfd(pidfd.as_fd(), fd, PidfdGetfdFlags::empty());
-    taken.map_err(|error| {
-        let right = match error {
-            Errno::PERM => ": it takes the right to attach to the process",
-            _ => "",
-        };
-        anyhow!("descriptor {fd} of process {pid}: {error}{right}")
-    })
+fn not_taken(pid: i32, fd: RawFd, error: Errno) -> anyhow::Error {
+    let right = match error {
+        Errno::PERM => ": it takes the right to attach to the process",
+        _ => "",
+    };
+    anyhow!("descriptor {fd} of process {pid}: {error}{right}")
 }
 
-/// The family of a socket; of anything else none.
-fn domain(fd: &OwnedFd) -> Option<AddressFamily> {
-    socket_domain(fd).ok()
-}
-
-fn is_internet(family: AddressFamily) -> bool {
-    family == AddressFamily::INET || family == AddressFamily::INET6
+/// Whether clients come to it: a socket of the internet for datagrams, or one that listens.
+fn is_served(fd: &OwnedFd) -> bool {
+    let family = socket_domain(fd);
+    let is_internet = family == Ok(AddressFamily::INET) || family == Ok(AddressFamily::INET6);
+    is_internet && (socket_type(fd) == Ok(SocketType::DGRAM) || socket_acceptconn(fd) == Ok(true))
 }

@@ -3,14 +3,20 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use command_fds::{CommandFdExt as _, FdMapping};
+use rustix::fs::{Access, AtFlags, CWD, FileType, accessat, stat};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::stdio::dup2_stderr;
+
+use super::WrongUsage;
+use super::limit::FileLimit;
 
 /// The first descriptor of the socket-activation protocol.
 const LISTEN_FDS_START: RawFd = 3;
@@ -45,14 +51,14 @@ pub(super) struct Program {
 #[error("cannot run {}: {error}", .program.display())]
 pub(crate) struct CannotRun {
     program: OsString,
-    error: std::io::Error,
+    error: io::Error,
 }
 
 impl CannotRun {
     /// The exit status that env(1) and shells have for it.
     pub(crate) fn status(&self) -> u8 {
         match self.error.kind() {
-            std::io::ErrorKind::NotFound => 127,
+            io::ErrorKind::NotFound => 127,
             _ => 126,
         }
     }
@@ -67,12 +73,24 @@ fn listen_name(name: &str) -> Result<String, String> {
 }
 
 impl Program {
-    /// Becomes the program. Returns only if that fails.
-    pub(super) fn exec(&self, sockets: Vec<OwnedFd>) -> anyhow::Result<()> {
+    /// Sees that it can be run with so many sockets, before anything is done.
+    pub(super) fn check(&self, count: usize, limit: &FileLimit) -> anyhow::Result<()> {
+        self.names(count)?;
+        self.find()?;
+        limit.allows(self.end(count)?)
+    }
+
+    /// Does all that can fail before the program is run.
+    pub(super) fn prepare(
+        &self,
+        sockets: Vec<OwnedFd>,
+        limit: FileLimit,
+    ) -> anyhow::Result<Prepared> {
         let Some((program, arguments)) = self.command.split_first() else {
             bail!("no program is named");
         };
-        let first = self.at.unwrap_or(LISTEN_FDS_START);
+        let count = sockets.len();
+        self.check(count, &limit)?;
         let mut command = Command::new(program);
         command.args(arguments);
         // What this program was given itself is not for the next.
@@ -81,52 +99,105 @@ impl Program {
         }
         if self.at.is_none() {
             command
-                .env("LISTEN_FDS", sockets.len().to_string())
+                .env("LISTEN_FDS", count.to_string())
                 .env("LISTEN_PID", std::process::id().to_string())
-                .env("LISTEN_FDNAMES", self.names(sockets.len())?);
+                .env("LISTEN_FDNAMES", self.names(count)?);
         }
-        let mappings = sockets.into_iter().zip(first..);
-        let mappings = mappings.map(|(parent_fd, child_fd)| FdMapping {
-            parent_fd,
-            child_fd,
+        // Out of the way of those that the program gets: to put them there takes no more room then.
+        let end = self.end(count)?;
+        let aside = |fd: OwnedFd| {
+            fcntl_dupfd_cloexec(&fd, end)
+                .with_context(|| format!("no descriptors are left for {count} sockets"))
+        };
+        let stderr = aside(io::stderr().as_fd().try_clone_to_owned()?)?;
+        let mappings = sockets.into_iter().zip(self.first()..);
+        let mappings = mappings.map(|(socket, child_fd)| {
+            let parent_fd = aside(socket)?;
+            Ok(FdMapping {
+                parent_fd,
+                child_fd,
+            })
         });
         command
-            .fd_mappings(mappings.collect())
+            .fd_mappings(mappings.collect::<anyhow::Result<_>>()?)
             .map_err(|_| anyhow!("two sockets for one descriptor"))?;
-        let error = command.exec();
-        let program = program.clone();
-        Err(CannotRun { program, error }.into())
-    }
-
-    /// Sees that there is such a program, before anything is done.
-    pub(super) fn find(&self) -> Result<(), CannotRun> {
-        let Some(program) = self.command.first() else {
-            return Ok(());
-        };
-        let is_program = |path: &Path| {
-            let found = path.metadata();
-            found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-        };
-        let is_path = program.as_encoded_bytes().contains(&b'/');
-        let dirs = env::var_os("PATH").unwrap_or_default();
-        let mut found = env::split_paths(&dirs).map(|dir| dir.join(program));
-        if (is_path && is_program(Path::new(program)))
-            || (!is_path && found.any(|path| is_program(&path)))
-        {
-            return Ok(());
-        }
-        Err(CannotRun {
-            program: program.clone(),
-            error: std::io::ErrorKind::NotFound.into(),
+        Ok(Prepared {
+            command,
+            stderr,
+            limit,
         })
     }
 
-    /// Sees that there is a name for each socket, before anything is done.
-    pub(super) fn names(&self, count: usize) -> anyhow::Result<String> {
+    fn first(&self) -> RawFd {
+        self.at.unwrap_or(LISTEN_FDS_START)
+    }
+
+    /// Behind the last descriptor that the program gets.
+    fn end(&self, count: usize) -> anyhow::Result<RawFd> {
+        Ok(self.first() + RawFd::try_from(count)?)
+    }
+
+    /// Sees that there is such a program, as execvp(3) looks for it.
+    fn find(&self) -> Result<(), CannotRun> {
+        let Some(program) = self.command.first() else {
+            return Ok(());
+        };
+        let mut error = Errno::NOENT;
+        let dirs = if program.as_encoded_bytes().contains(&b'/') {
+            OsString::new()
+        } else {
+            env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into())
+        };
+        for dir in env::split_paths(&dirs) {
+            match is_program(&dir.join(program)) {
+                Ok(()) => return Ok(()),
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(other) => error = other,
+            }
+        }
+        Err(CannotRun {
+            program: program.clone(),
+            error: error.into(),
+        })
+    }
+
+    /// A name for each socket.
+    fn names(&self, count: usize) -> anyhow::Result<String> {
         match self.name.as_slice() {
             [all] => Ok(vec![all.as_str(); count].join(":")),
             each if each.len() == count => Ok(each.join(":")),
-            each => bail!("--name: {} names for {count} sockets", each.len()),
+            each => {
+                let words = format!("--name: {} names for {count} sockets", each.len());
+                Err(WrongUsage(words).into())
+            }
         }
+    }
+}
+
+/// Whether this program may run it.
+fn is_program(path: &Path) -> Result<(), Errno> {
+    if FileType::from_raw_mode(stat(path)?.st_mode) != FileType::RegularFile {
+        return Err(Errno::ACCESS);
+    }
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
+}
+
+/// A program that has all it takes to be run.
+pub(super) struct Prepared {
+    command: Command,
+    /// Where errors go when descriptor 2 is a socket.
+    stderr: OwnedFd,
+    limit: FileLimit,
+}
+
+impl Prepared {
+    /// Becomes the program. Returns only if that fails.
+    pub(super) fn exec(mut self) -> anyhow::Result<()> {
+        self.limit.put_back()?;
+        let error = self.command.exec();
+        // A socket may have taken its place, and is nothing to write an error into.
+        dup2_stderr(&self.stderr)?;
+        let program = self.command.get_program().to_owned();
+        Err(CannotRun { program, error }.into())
     }
 }

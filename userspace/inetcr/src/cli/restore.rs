@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `inetcr restore`.
 
+use super::limit::FileLimit;
 use super::place::Place;
 use super::program::Program;
 
@@ -19,6 +20,9 @@ use super::program::Program;
 /// --map-address say which one takes its place. Without them, a device or an address that is not
 /// here is an error.
 ///
+/// The sockets that were dumped must be gone, if they are of this network namespace: their addresses
+/// are taken. Restore only images from those whom you trust; the checksum finds accidents, not forgers.
+///
 /// `inetcr verify` tells beforehand whether an image can be restored. On one host, `inetcr handover`
 /// hands sockets from a program to the next without an image.
 #[derive(Debug, clap::Args)]
@@ -32,9 +36,11 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let limit = FileLimit::raise()?;
         let image = self.place.read()?;
+        self.program.check(image.sockets.len(), &limit)?;
         let copies = self.place.restore(&image, Err)?;
         let sockets = copies.into_iter().map(|copy| copy.socket.fd);
-        self.program.exec(sockets.collect())
+        self.program.prepare(sockets.collect(), limit)?.exec()
     }
 }

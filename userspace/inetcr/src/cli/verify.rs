@@ -8,6 +8,7 @@ use inetcr::{Snapshot, State};
 use serde::Serialize;
 use serde_json::json;
 
+use super::limit::FileLimit;
 use super::place::Place;
 use super::text;
 
@@ -47,6 +48,7 @@ impl Args {
                 found.to_string()
             });
         }
+        FileLimit::raise()?;
         let image = self.place.read()?;
         if !self.json {
             let mut found = Found::default();

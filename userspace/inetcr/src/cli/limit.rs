@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How many files this program may have open.
+
+use std::os::fd::RawFd;
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The limit as it was found. Sockets and processes are held by descriptors, so it is raised as far as
+/// this program may; what is run after it gets the old one back.
+pub(super) struct FileLimit(Rlimit);
+
+impl FileLimit {
+    pub(super) fn raise() -> anyhow::Result<Self> {
+        let found = getrlimit(Resource::Nofile);
+        let raised = Rlimit {
+            current: found.maximum,
+            ..found
+        };
+        setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")?;
+        Ok(Self(found))
+    }
+
+    pub(super) fn put_back(&self) -> anyhow::Result<()> {
+        setrlimit(Resource::Nofile, self.0).context("cannot put back the limit of open files")
+    }
+
+    /// Sees that a program that has this limit can have the descriptors below this one.
+    pub(super) fn allows(&self, end: RawFd) -> anyhow::Result<()> {
+        match self.0.current {
+            Some(most) if u64::try_from(end)? > most => bail!(
+                "COMMAND would have descriptors up to {}, and may have {most} open: `ulimit -n {end}` \
+                 lets it",
+                end - 1
+            ),
+            _ => Ok(()),
+        }
+    }
+}
