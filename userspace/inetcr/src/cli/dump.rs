@@ -17,15 +17,15 @@ use super::select::{SELECTORS, Select};
 ///
 /// One socket is found by --inode, or by --fd as a descriptor of a process. To look into another
 /// process needs the right to attach to it, as for a debugger. Many are those that a process has
-/// open (--pid without --fd), that it and its descendants have (--tree), or that are bound in the
+/// open (--pid without --fd), that it and its descendants have (--tree), both of IPv4 and IPv6, or that are bound in the
 /// network namespace (--all); --state, --local, --peer, --port and --device say which of these.
 ///
 /// Those that cannot be dumped, such as one of TCP, are named on the standard error. If there is
 /// any, no image is written, as nobody would see from it that it is not the whole, and the exit
 /// status is 1. With --skip-refused the image has the others, and the exit status is 0.
 ///
-/// The image is of records, with a checksum and compressed. It can be sent on while it is written,
-/// and is not one until it has its end. --json writes a document that people can edit. All commands
+/// The image is of records, with a checksum and compressed. It can be sent on while it is written: a
+/// reader refuses it if its end is missing. --json writes a document that people can edit. All commands
 /// read both.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("socket").required(true).multiple(true).args(SELECTORS))]
@@ -33,7 +33,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     select: Select,
 
-    /// Write the image to this file, which its owner alone can read; `-` is the standard output.
+    /// Write the image to this file, which its owner alone can read; `-` is the standard output. A
+    /// link to a file is refused.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
 

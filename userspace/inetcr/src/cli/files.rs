@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Image files on disk and in pipes.
 
-use std::fs::{self, File};
-use std::io::{self, IsTerminal as _, Read, Write};
+use std::fs::{self, File, Metadata};
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use inetcr::{Image, ImageReader};
+use rustix::process::geteuid;
 use tempfile::NamedTempFile;
 
 use super::select::Each;
@@ -50,27 +52,57 @@ impl Output {
     pub(super) fn create(path: &Path, is_text: bool) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             let stdout = io::stdout();
-            if !is_text && stdout.is_terminal() {
-                bail!(
-                    "an image is nothing for a terminal: -o FILE writes it, --json prints it as \
-                     text, `inetcr show` shows it"
-                );
-            }
+            for_terminal(&stdout, is_text)?;
             return Ok(Self::Stdout(stdout));
         }
-        Self::create_file(path).with_context(|| format!("cannot write {}", path.display()))
+        Self::create_file(path, is_text).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    fn create_file(path: &Path) -> io::Result<Self> {
-        // What a link points to is written, and not the link.
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
-            let file = File::options().write(true).open(&target)?;
-            return Ok(Self::Other(file));
+    fn create_file(path: &Path, is_text: bool) -> anyhow::Result<Self> {
+        let is_link = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_file() => false,
+            Ok(found) => {
+                if let Some(other) = Self::open_other(path, is_text)? {
+                    return Ok(Self::Other(other));
+                }
+                found.is_symlink()
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error.into()),
+        };
+        // In /tmp it may be another user's, and lead anywhere.
+        if is_link {
+            bail!("it is a link: name the file that it leads to, or `-` for the standard output");
         }
-        let dir = target.parent().filter(|dir| *dir != Path::new(""));
+        let dir = path.parent().filter(|dir| *dir != Path::new(""));
         let file = NamedTempFile::new_in(dir.unwrap_or(Path::new(".")))?;
-        Ok(Self::File(file, target))
+        Ok(Self::File(file, path.to_owned()))
+    }
+
+    /// Opens what is no regular file, such as a pipe or a device; none if it is one.
+    fn open_other(path: &Path, is_text: bool) -> anyhow::Result<Option<File>> {
+        let Ok(found) = fs::metadata(path) else {
+            return Ok(None);
+        };
+        if found.is_file() {
+            return Ok(None);
+        }
+        let check = |found: &Metadata| {
+            if found.uid() != 0 && found.uid() != geteuid().as_raw() {
+                bail!("it is no file, and belongs to another user");
+            }
+            Ok(())
+        };
+        check(&found)?;
+        let file = File::options().write(true).open(path)?;
+        let found = file.metadata()?;
+        // It may be another one by now.
+        check(&found)?;
+        if found.is_file() {
+            bail!("it has become a file meanwhile");
+        }
+        for_terminal(&file, is_text)?;
+        Ok(Some(file))
     }
 
     /// Keeps what was written.
@@ -93,6 +125,17 @@ impl Output {
     }
 }
 
+/// Sees that what is no text does not come to a terminal.
+fn for_terminal(output: &impl IsTerminal, is_text: bool) -> anyhow::Result<()> {
+    if !is_text && output.is_terminal() {
+        bail!(
+            "an image is nothing for a terminal: -o FILE writes it, --json prints it as text, \
+             `inetcr show` shows it"
+        );
+    }
+    Ok(())
+}
+
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
@@ -107,6 +150,39 @@ impl Write for Output {
             Self::Stdout(to) => to.flush(),
             Self::Other(to) => to.flush(),
             Self::File(to, _) => to.flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn no_link_leads_to_a_file_and_no_device_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let link = dir.path().join("link");
+        fs::write(&target, "precious").unwrap();
+        symlink(&target, &link).unwrap();
+        let refused = |path: &Path| format!("{:#}", Output::create(path, true).err().unwrap());
+        assert!(refused(&link).contains("it is a link"));
+        fs::remove_file(&target).unwrap();
+        assert!(refused(&link).contains("it is a link"));
+        assert!(!target.exists());
+        assert!(refused(dir.path()).contains("cannot write"));
+        let mut output = Output::create(&target, true).unwrap();
+        output.write_all(b"image").unwrap();
+        assert!(!target.exists());
+        output.keep().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"image");
+        let null = dir.path().join("null");
+        symlink("/dev/null", &null).unwrap();
+        for null in [Path::new("/dev/null"), &null] {
+            let output = Output::create(null, false).unwrap();
+            assert!(matches!(output, Output::Other(_)));
         }
     }
 }

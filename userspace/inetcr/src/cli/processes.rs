@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
 use anyhow::Context as _;
-use procfs::process::all_processes;
+use procfs::process::{Process, all_processes};
+use procfs::{ProcError, ProcResult};
+use rustix::io::Errno;
 
 use super::select::open_process;
 
@@ -21,11 +23,19 @@ pub(super) fn tree(root: i32) -> anyhow::Result<Vec<(i32, OwnedFd)>> {
         if children.is_empty() {
             return Ok(found);
         }
-        // One that has ended meanwhile has no sockets.
-        let opened = children.into_iter();
-        let opened = opened.filter_map(|pid| Some((pid, open_process(pid).ok()?)));
         let before = found.len();
-        found.extend(opened);
+        for pid in children {
+            match open_process(pid) {
+                // The number may be that of another process by now.
+                Ok(pidfd) if parent(pid)?.is_some_and(|parent| known.contains(&parent)) => {
+                    found.push((pid, pidfd));
+                }
+                Ok(_) => {}
+                // One that has ended meanwhile has no sockets.
+                Err(error) if error.downcast_ref() == Some(&Errno::SRCH) => {}
+                Err(error) => return Err(error),
+            }
+        }
         if found.len() == before {
             return Ok(found);
         }
@@ -34,16 +44,36 @@ pub(super) fn tree(root: i32) -> anyhow::Result<Vec<(i32, OwnedFd)>> {
 
 /// Children of these processes that are not among them.
 fn children(parents: &HashSet<i32>) -> anyhow::Result<Vec<i32>> {
-    let mut children: Vec<_> = all_processes()
-        .context("the processes in /proc")?
-        .filter_map(|process| process.ok()?.stat().ok())
-        .filter(|stat| parents.contains(&stat.ppid) && !parents.contains(&stat.pid))
-        .map(|stat| stat.pid)
-        .collect();
+    let mut children = Vec::new();
+    for process in all_processes().context("the processes in /proc")? {
+        if let Some(stat) = living(process.and_then(|process| process.stat()))?
+            && parents.contains(&stat.ppid)
+            && !parents.contains(&stat.pid)
+        {
+            children.push(stat.pid);
+        }
+    }
     let own = i32::try_from(std::process::id()).ok();
     children.retain(|pid| Some(*pid) != own);
     children.sort_unstable();
     Ok(children)
+}
+
+fn parent(pid: i32) -> anyhow::Result<Option<i32>> {
+    let stat = Process::new(pid).and_then(|process| process.stat());
+    Ok(living(stat)?.map(|stat| stat.ppid))
+}
+
+/// What is known of a process, none if it has ended.
+fn living<T>(found: ProcResult<T>) -> anyhow::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(ProcError::NotFound(_)) => Ok(None),
+        Err(ProcError::Io(error, _)) if Errno::from_io_error(&error) == Some(Errno::SRCH) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).context("the processes in /proc"),
+    }
 }
 
 #[cfg(test)]
@@ -76,5 +106,19 @@ mod tests {
         other.kill().unwrap();
         other.wait().unwrap();
         assert!(tree(root).is_err());
+        assert_eq!(parent(root).unwrap(), None);
+    }
+
+    #[test]
+    fn only_a_process_that_has_ended_may_be_missing() {
+        let error = |errno| {
+            Err::<(), _>(ProcError::Io(
+                std::io::Error::from_raw_os_error(errno),
+                None,
+            ))
+        };
+        assert!(living(error(3)).unwrap().is_none());
+        // No descriptor is left.
+        assert!(living(error(24)).is_err());
     }
 }

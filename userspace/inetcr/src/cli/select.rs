@@ -5,13 +5,17 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use clap::ArgGroup;
 use inetcr::{Client, Image, Losses, Record, Scope, Selection, Selector, Snapshot, Target};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::filter::FilterArgs;
+use super::limit::FileLimit;
 use super::{netns, pass_on_warning, processes, progress, text};
+
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
 
 /// No such process.
 const ESRCH: i32 = 3;
@@ -42,7 +46,7 @@ pub(super) const OF_MACHINE: [&str; 9] = {
 #[group(skip)]
 #[command(group = ArgGroup::new("one").args(["inode", "fd"]))]
 pub(super) struct Select {
-    /// Process that --fd belongs to; without --fd, all sockets that it has open.
+    /// Process that --fd belongs to; without --fd, all sockets of IPv4 and IPv6 that it has open.
     #[arg(long, value_name = "PID", conflicts_with = "inode")]
     pid: Option<i32>,
 
@@ -54,7 +58,7 @@ pub(super) struct Select {
     #[arg(long, value_name = "INO")]
     inode: Option<u64>,
 
-    /// All sockets that a process and its descendants have open, each once.
+    /// All sockets of IPv4 and IPv6 that a process and its descendants have open, each once.
     #[arg(long, value_name = "PID", conflicts_with_all = ["one", "pid"])]
     tree: Option<i32>,
 
@@ -129,13 +133,16 @@ impl Select {
     /// Dumps the sockets one by one, and names those that are refused. They are as an image has
     /// them: what waits in them is there or is not mentioned.
     pub(super) fn each(&self, each: &mut Each<'_>) -> anyhow::Result<Outcome> {
-        self.look(&mut |snapshot| {
-            each(if self.no_queue {
-                Snapshot::new(snapshot.state, Vec::new(), None)
-            } else {
-                snapshot
-            })
-        })
+        self.look(&mut |snapshot| each(self.as_asked(snapshot)))
+    }
+
+    /// Without what waits in it, if that is left out.
+    pub(super) fn as_asked(&self, socket: Snapshot) -> Snapshot {
+        if self.no_queue {
+            Snapshot::new(socket.state, Vec::new(), None)
+        } else {
+            socket
+        }
     }
 
     /// All of them.
@@ -150,6 +157,8 @@ impl Select {
 
     /// As [`each`](Self::each), but with --no-queue it is said of each whether something waits.
     pub(super) fn look(&self, each: &mut Each<'_>) -> anyhow::Result<Outcome> {
+        // Each process takes a descriptor.
+        FileLimit::raise()?;
         let processes = match (self.pid, self.tree) {
             (Some(pid), _) => vec![(pid, open_process(pid)?)],
             (None, Some(pid)) => processes::tree(pid)?,
@@ -221,6 +230,9 @@ impl Select {
         };
         let mut is_elsewhere = false;
         let mut take = |record: Record<Snapshot>| {
+            if pid.is_some() && !may_be_of_internet(&record) {
+                return Ok(());
+            }
             // What a process has from its parent was there.
             if self.tree.is_some() && !outcome.is_new(&record) {
                 return Ok(());
@@ -268,6 +280,18 @@ impl Select {
     }
 }
 
+/// Whether it is of IPv4 or IPv6, as far as is known. A process has others as well, such as those
+/// that lead its output to the journal, and nobody asks for these.
+fn may_be_of_internet(record: &Record<Snapshot>) -> bool {
+    match record {
+        Record::Dumped(_) => true,
+        Record::Refused(refused) => {
+            let family = refused.socket.sock_family;
+            family.is_none_or(|family| family == AF_INET || family == AF_INET6)
+        }
+    }
+}
+
 /// Whether the process came to its end meanwhile: it has no sockets any more.
 fn is_gone(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<inetcr::Error>();
@@ -283,5 +307,27 @@ fn say_lost(snapshot: &Snapshot) {
 pub(super) fn open_process(pid: i32) -> anyhow::Result<OwnedFd> {
     let pid_type = Pid::from_raw(pid).filter(|_| pid > 0);
     let pid_type = pid_type.with_context(|| format!("{pid} is no process"))?;
-    pidfd_open(pid_type, PidfdFlags::empty()).map_err(|error| anyhow!("process {pid}: {error}"))
+    pidfd_open(pid_type, PidfdFlags::empty()).with_context(|| format!("process {pid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use inetcr::{KernelError, Refused, State};
+
+    use super::*;
+
+    #[test]
+    fn sockets_that_are_not_of_the_internet_are_not_refused() {
+        let of = |sock_family| {
+            let socket = State {
+                sock_family,
+                ..State::default()
+            };
+            let error = KernelError::new("dump", 95);
+            may_be_of_internet(&Record::Refused(Box::new(Refused { socket, error })))
+        };
+        let of_unix = Some(1);
+        assert!(!of(of_unix));
+        assert!(of(Some(AF_INET)) && of(Some(AF_INET6)) && of(None));
+    }
 }
