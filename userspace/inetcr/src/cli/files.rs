@@ -3,11 +3,14 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use inetcr::{Image, ImageReader};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 use tempfile::NamedTempFile;
 
@@ -44,7 +47,10 @@ pub(super) enum Output {
     Stdout(io::Stdout),
     /// No regular file, such as a pipe.
     Other(File),
-    File(NamedTempFile, PathBuf),
+    /// It has no name yet: nothing of it stays if this program is killed.
+    Nameless(File, PathBuf),
+    /// The file system has no such files.
+    Named(NamedTempFile, PathBuf),
 }
 
 impl Output {
@@ -75,8 +81,15 @@ impl Output {
             bail!("it is a link: name the file that it leads to, or `-` for the standard output");
         }
         let dir = path.parent().filter(|dir| *dir != Path::new(""));
-        let file = NamedTempFile::new_in(dir.unwrap_or(Path::new(".")))?;
-        Ok(Self::File(file, path.to_owned()))
+        let dir = dir.unwrap_or(Path::new("."));
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(Self::Nameless(file.into(), path.to_owned())),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR) => {
+                Ok(Self::Named(NamedTempFile::new_in(dir)?, path.to_owned()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Opens what is no regular file, such as a pipe or a device; none if it is one.
@@ -108,21 +121,38 @@ impl Output {
     /// Keeps what was written.
     pub(super) fn keep(mut self) -> anyhow::Result<()> {
         self.flush()?;
-        if let Self::File(file, target) = self {
-            let what = || format!("cannot write {}", target.display());
-            file.as_file().sync_all().with_context(what)?;
-            file.persist(&target).with_context(what)?;
+        let what = |target: &Path| format!("cannot write {}", target.display());
+        match self {
+            Self::Stdout(_) | Self::Other(_) => Ok(()),
+            Self::Nameless(file, target) => name(&file, &target).with_context(|| what(&target)),
+            Self::Named(file, target) => {
+                file.as_file().sync_all().with_context(|| what(&target))?;
+                file.persist(&target).with_context(|| what(&target))?;
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// What becomes of an image that does not become whole.
     pub(super) fn without_end(&self) -> &'static str {
         match self {
-            Self::File(..) => "no image is written",
+            Self::Nameless(..) | Self::Named(..) => "no image is written",
             Self::Stdout(_) | Self::Other(_) => "the image has no end",
         }
     }
+}
+
+/// Gives a file a name, which may be that of another one until then.
+fn name(file: &File, target: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    let from = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let link =
+        |to: &Path| linkat(CWD, &from, CWD, to, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from);
+    let dir = target.parent().filter(|dir| *dir != Path::new(""));
+    // A link does not take the place of another file, a rename does.
+    let named = tempfile::Builder::new().make_in(dir.unwrap_or(Path::new(".")), link)?;
+    named.persist(target)?;
+    Ok(())
 }
 
 /// Sees that what is no text does not come to a terminal.
@@ -140,16 +170,16 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(to) => to.write(bytes),
-            Self::Other(to) => to.write(bytes),
-            Self::File(to, _) => to.write(bytes),
+            Self::Other(to) | Self::Nameless(to, _) => to.write(bytes),
+            Self::Named(to, _) => to.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Stdout(to) => to.flush(),
-            Self::Other(to) => to.flush(),
-            Self::File(to, _) => to.flush(),
+            Self::Other(to) | Self::Nameless(to, _) => to.flush(),
+            Self::Named(to, _) => to.flush(),
         }
     }
 }
@@ -175,8 +205,19 @@ mod tests {
         assert!(refused(dir.path()).contains("cannot write"));
         let mut output = Output::create(&target, true).unwrap();
         output.write_all(b"image").unwrap();
-        assert!(!target.exists());
+        let names = || fs::read_dir(dir.path()).unwrap().count();
+        let before = names();
+        if matches!(output, Output::Nameless(..)) {
+            assert_eq!(before, 1, "the link alone");
+        }
         output.keep().unwrap();
+        assert_eq!(names(), 2);
+        // It takes the place of what is there.
+        let mut output = Output::create(&target, true).unwrap();
+        output.write_all(b"image").unwrap();
+        output.keep().unwrap();
+        assert_eq!(names(), 2);
+        assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read(&target).unwrap(), b"image");
         let null = dir.path().join("null");
         symlink("/dev/null", &null).unwrap();
