@@ -29,14 +29,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use inetcr::ImageError;
 
+pub(crate) use text::printable;
+
 /// Checkpoints and restores IPv4 sockets.
 ///
 /// A dump is the whole state of a socket: type, addresses, options, buffer sizes, and what waits in
 /// it: datagrams, errors, a corked datagram. A socket that is made from it answers every question as
 /// the dumped one did. What cannot be carried is refused, unless it is allowed to be lost.
 ///
-/// The kernel needs CONFIG_AF_INET_CR, the user CAP_NET_ADMIN in the user namespace that owns the
-/// network namespace, and CAP_NET_RAW there for datagrams.
+/// Where the kernel is asked (not by show FILE, diff FILE OTHER, verify --offline and handover), it
+/// needs CONFIG_AF_INET_CR, the user CAP_NET_ADMIN in the user namespace that owns the network
+/// namespace, and CAP_NET_RAW there for datagrams.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, after_help = EXIT_STATUS, after_long_help = long_help())]
 pub(crate) struct Cli {
@@ -70,7 +73,8 @@ Exit status:
     3  the file is no image, or one that is damaged or too new
     4  this kernel has no family af-inet-cr
   126  COMMAND cannot be run
-  127  there is no COMMAND of this name";
+  127  there is no COMMAND of this name
+Once restore or handover has run COMMAND, the status is that of COMMAND.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,19 +83,21 @@ Examples:
       inetcr show --all --netns blue --local 10.0.0.0/8:53
       inetcr show --pid 1234 --extended
   Save a socket (descriptor 5 of process 1234), and start another program with a socket that
-  equals it as descriptor 3:
-      inetcr dump --pid 1234 --fd 5 -o socket.image
+  equals it as descriptor 3, when the old one is gone:
+      kill -STOP 1234
+      inetcr dump --pid 1234 --fd 5 -o socket.image && kill -KILL 1234
       inetcr restore socket.image -- ./server
   Copy a socket into another network namespace, or to another host:
       inetcr dump --inode 98765 | ip netns exec blue inetcr restore - -- ./server
       inetcr dump --inode 98765 | ssh host inetcr restore - -- ./server
   Move all sockets of a process to another program, which gets them as descriptors 3, 4, ...:
-      inetcr dump --pid 1234 -o sockets.image
+      kill -STOP 1234
+      inetcr dump --pid 1234 -o sockets.image && kill -KILL 1234
       inetcr restore sockets.image -- ./server
-  Replace a program by its next version on the same host, and lose nothing:
+  Replace a program by its next version on the same host, and lose nothing that waits:
       inetcr handover --pid 1234 --stop -- ./server
   Look at what an image has, change it, and see in what it differs from a socket:
-      inetcr show --json socket.image > socket.json
+      inetcr show --json socket.image > socket.json    # readable by whom the umask lets
       inetcr diff socket.json --pid 1234 --fd 5
   Complete a socket that another tool has restored (descriptor 5 of process 1234):
       inetcr amend socket.image --pid 1234 --fd 5
@@ -115,6 +121,14 @@ impl Cli {
             Command::Man(args) => args.run(),
         }?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Whether it prints for people, who may have seen enough before all is printed.
+    pub(crate) fn may_be_unread(&self) -> bool {
+        matches!(
+            self.command,
+            Command::Show(_) | Command::Diff(_) | Command::Completions(_)
+        )
     }
 
     /// The exit status of an error of this command.
@@ -141,7 +155,12 @@ fn status(error: &anyhow::Error) -> u8 {
             return 2;
         }
         match cause.downcast_ref() {
-            Some(ImageError::Read(_) | ImageError::Output(_) | ImageError::Write(_)) => return 1,
+            Some(
+                ImageError::Read(_)
+                | ImageError::Output(_)
+                | ImageError::Write(_)
+                | ImageError::TooMuch(..),
+            ) => return 1,
             Some(_) => return 3,
             None => {}
         }
@@ -276,6 +295,10 @@ mod tests {
             assert!(!parse("handover", wrong), "{wrong}");
         }
         assert!(parse("verify", "file --offline --json"));
+        for of_kernel in ["--as-caller", "--map-device a=b", "--allow-lost xattr"] {
+            assert!(parse("verify", &format!("file {of_kernel}")));
+            assert!(!parse("verify", &format!("file --offline {of_kernel}")));
+        }
         assert!(!parse("verify", "file -- ./server"));
     }
 
@@ -289,5 +312,7 @@ mod tests {
         assert_eq!(of(inetcr::Error::NoFamily.into()), 4);
         let io = std::io::Error::from_raw_os_error(5);
         assert_eq!(of(ImageError::Read(io).into()), 1);
+        assert_eq!(of(ImageError::TooLarge("it is", 1).into()), 3);
+        assert_eq!(of(ImageError::TooMuch("it is", 1).into()), 1);
     }
 }

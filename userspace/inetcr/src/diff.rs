@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! In what two states differ.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -52,18 +53,21 @@ impl State {
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let (left, right) = (self.places(), other.places());
         let (left_rows, right_rows) = (left.describe(), right.describe());
-        let mut differences = Vec::<Difference>::new();
+        let by_name = |rows: &[Described]| -> HashMap<_, _> {
+            let rows = rows.iter().cloned();
+            rows.map(|row| (row.name_and_place(), row)).collect()
+        };
+        let (mut lefts, mut rights) = (by_name(&left_rows), by_name(&right_rows));
+        let mut differences = Vec::new();
         for row in left_rows.iter().chain(&right_rows) {
             let Some(attribute) = row.attribute() else {
                 continue;
             };
             let name = row.name_and_place();
-            let is_it = |row: &&Described| row.name_and_place() == name;
-            let find = |rows: &[Described]| rows.iter().find(is_it).cloned();
-            let (left, right) = (find(&left_rows), find(&right_rows));
+            // Taken once, whichever side it comes from first.
+            let (left, right) = (lefts.remove(&name), rights.remove(&name));
             let wire = |row: &Option<Described>| row.as_ref().map(|row| row.wire.clone());
-            let seen = differences.iter().any(|one| one.name == name);
-            if !seen && wire(&left) != wire(&right) && attribute.role != Role::Identity {
+            if wire(&left) != wire(&right) && attribute.role != Role::Identity {
                 differences.push(Difference {
                     attribute,
                     name,

@@ -13,31 +13,19 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let status_of = cli.status_of();
+    let may_be_unread = cli.may_be_unread();
     let error = match cli.run() {
         Ok(status) => return status,
         Err(error) => error,
     };
     // A reader that has seen enough, such as head(1), is told nothing.
-    if !error.chain().any(is_unread) {
-        eprintln!("inetcr: {}", printable(&format!("{error:#}")));
+    if !(may_be_unread && error.chain().any(is_unread)) {
+        eprintln!("inetcr: {}", cli::printable(&format!("{error:#}")));
         if let Some(hint) = hint(&error) {
             eprintln!("inetcr: {hint}");
         }
     }
     ExitCode::from(status_of(&error))
-}
-
-/// Without what a terminal obeys: words of a file that is wrong can be part of it.
-fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            printable.extend(character.escape_default());
-        } else {
-            printable.push(character);
-        }
-    }
-    printable
 }
 
 fn is_unread(cause: &(dyn std::error::Error + 'static)) -> bool {

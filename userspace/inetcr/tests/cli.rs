@@ -109,6 +109,23 @@ fn an_image_is_checked_without_the_kernel() {
     assert_eq!(said.stdout, b"");
 }
 
+/// Who looks may have seen enough; who keeps has lost something.
+#[test]
+fn a_closed_pipe_is_an_error_but_for_what_people_look_at() {
+    let path = std::env::temp_dir().join(format!("inetcr-pipe-{}", std::process::id()));
+    std::fs::write(&path, IMAGE).unwrap();
+    let errors = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inetcr"));
+        let output = command.args(args).arg(&path).stdout(writer).output();
+        String::from_utf8(output.unwrap().stderr).unwrap()
+    };
+    assert_eq!(errors(&["show"]), "");
+    assert!(errors(&["verify", "--offline"]).contains("Broken pipe"));
+    std::fs::remove_file(&path).unwrap();
+}
+
 #[test]
 fn completions_and_manual_pages_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
@@ -172,7 +189,7 @@ fn maps_that_the_kernel_would_refuse_are_refused_before_it_is_asked() {
         ),
     ] {
         let refused = inetcr(&[&["verify", "-"][..], &args].concat(), IMAGE);
-        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(refused.status.code(), Some(2));
         let text = String::from_utf8(refused.stderr).unwrap();
         assert_eq!(text, format!("inetcr: {words}\n"));
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgGroup;
-use inetcr::{Difference, Snapshot};
+use inetcr::{Difference, Image, Snapshot};
 use serde_json::json;
 
 use super::select::{OF_MACHINE, SELECTORS, Select};
@@ -49,6 +49,7 @@ const SOURCES: [&str; 6] = {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let left = self.select.filter.read(&self.image)?;
+        let left = Image::new((left.sockets.into_iter()).map(|one| self.select.as_asked(one)));
         let right = if let Some(path) = &self.other {
             self.select.filter.read(path)?
         } else {

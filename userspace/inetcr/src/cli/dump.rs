@@ -17,8 +17,8 @@ use super::select::{SELECTORS, Select};
 ///
 /// One socket is found by --inode, or by --fd as a descriptor of a process. To look into another
 /// process needs the right to attach to it, as for a debugger. Many are those that a process has
-/// open (--pid without --fd), that it and its descendants have (--tree), both of IPv4 and IPv6, or that are bound in the
-/// network namespace (--all); --state, --local, --peer, --port and --device say which of these.
+/// open (--pid without --fd), or it and its descendants (--tree), of IPv4 and IPv6, or that are bound
+/// in the network namespace (--all); --state, --local, --peer, --port and --device say which of these.
 ///
 /// Those that cannot be dumped, such as one of TCP, are named on the standard error. If there is
 /// any, no image is written, as nobody would see from it that it is not the whole, and the exit

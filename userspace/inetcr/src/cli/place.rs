@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use inetcr::{Checked, Client, DeviceName, Image, Losses, Maps, NotRestored, Restorer, Snapshot};
 
 use super::select::Each;
-use super::{files, pass_on_warning, progress};
+use super::{WrongUsage, files, pass_on_warning, progress};
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -92,10 +92,12 @@ impl Place {
     fn maps(&self) -> anyhow::Result<Maps> {
         let mut maps = Maps::default();
         for (old, new) in &self.map_device {
-            maps.add_device(*old, *new).context("--map-device")?;
+            maps.add_device(*old, *new)
+                .map_err(|error| WrongUsage(format!("--map-device: {error}")))?;
         }
         for (old, new) in &self.map_address {
-            maps.add_address(*old, *new).context("--map-address")?;
+            maps.add_address(*old, *new)
+                .map_err(|error| WrongUsage(format!("--map-address: {error}")))?;
         }
         Ok(maps)
     }

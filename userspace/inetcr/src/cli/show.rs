@@ -15,7 +15,7 @@ use super::{files, text};
 /// the sockets that `inetcr dump` would write with the same options.
 ///
 /// There is a line for each, with the columns of ss(8): Recv-Q has the bytes that wait to be received,
-/// Send-Q those that are corked. --extended adds a line for each option and each datagram, and
+/// Send-Q those that are corked, and `?` is for what an image without its datagrams does not tell. --extended adds a line for each option and each datagram, and
 /// leaves out what nearly every socket has alike; --json has all.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("socket").required(true).multiple(true).args(SOURCES))]

@@ -16,10 +16,39 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How much of a text is printed. A file that is wrong can have megabytes where a name should be.
+const PRINTED_MAX: usize = 2000;
+
+/// Without what a terminal obeys, or what shows text otherwise than it is: words of a file that is
+/// wrong can be part of it.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == PRINTED_MAX {
+            printable.push_str(" ...");
+            break;
+        }
+        // Zero width, direction, other invisible formats, and the mark of a byte order.
+        let is_format = matches!(
+            character,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        );
+        if character.is_control() || is_format {
+            printable.extend(character.escape_unicode());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
+}
+
 /// A table of sockets with the columns of ss(8).
 pub(crate) struct Table {
     extended: bool,
     rows: Vec<(Cells, String)>,
+    /// Bytes of what they have below them.
+    kept: usize,
     /// Of the columns, once the first rows are printed.
     widths: Option<[usize; COLUMNS.len()]>,
 }
@@ -39,6 +68,8 @@ const COLUMNS: [&str; 7] = [
 /// How many rows are kept to see how wide the columns are. A file may have more than there is memory
 /// for.
 const KEPT: usize = 10_000;
+/// Nor more than this of what is below them.
+const KEPT_BYTES: usize = 4 << 20;
 
 impl Table {
     /// With the options and datagrams of each socket, if it is extended.
@@ -46,6 +77,7 @@ impl Table {
         Self {
             extended,
             rows: Vec::new(),
+            kept: 0,
             widths: None,
         }
     }
@@ -65,11 +97,16 @@ impl Table {
         } else {
             String::new()
         };
+        self.kept += details.len();
         self.rows.push((cells, details));
-        if self.rows.len() < KEPT {
+        if !self.is_full() {
             return Ok(());
         }
         print(&self.take_text())
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= KEPT || self.kept >= KEPT_BYTES
     }
 
     /// Prints what was not printed.
@@ -92,6 +129,7 @@ impl Table {
                 .collect();
             cells.join(" ").trim_end().to_owned() + "\n"
         };
+        self.kept = 0;
         let mut text = String::new();
         if is_first {
             text.push_str(&line(COLUMNS));
@@ -243,6 +281,15 @@ fn unit(name: &str) -> &'static str {
 mod tests {
     use super::*;
 
+    #[test]
+    fn text_of_a_file_is_neither_obeyed_nor_endless() {
+        assert_eq!(
+            printable("a\u{1b}\u{202e}b \u{e9}"),
+            "a\\u{1b}\\u{202e}b \u{e9}"
+        );
+        assert_eq!(printable(&"x".repeat(5000)).len(), PRINTED_MAX + 4);
+    }
+
     fn shown(json: &str) -> String {
         details(&serde_json::from_str(json).unwrap())
     }
@@ -343,6 +390,19 @@ udp   ESTAB  0      1      10.0.0.1:5         10.0.0.2:53
         );
         let none = Table::new(false).take_text();
         assert_eq!(none.lines().count(), 1);
+    }
+
+    #[test]
+    fn no_more_text_is_kept_than_it_takes_to_see_how_wide_it_is() {
+        let socket: Snapshot =
+            serde_json::from_str(r#"{ "ip": { "options": "01010101" } }"#).unwrap();
+        let mut table = Table::new(true);
+        table.add(&socket).unwrap();
+        assert!(table.kept > 0 && !table.is_full());
+        table.kept = KEPT_BYTES;
+        assert!(table.is_full());
+        table.take_text();
+        assert!(!table.is_full());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::text;
 
 /// Check that an image is whole, and that it can be restored here.
 ///
-/// The image is read to its end, with its checksum. Then each of its sockets is restored, dumped
+/// The image is read to its end, with its checksum if it is of records. Then each of its sockets is restored, dumped
 /// again, compared with the image and closed. Those that cannot be restored are named, and the exit
 /// status is 1.
 ///
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     place: Place,
 
     /// Only check the image, and ask the kernel nothing. Works on any machine, for any user.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["map_device", "map_address", "as_caller", "allow_lost"])]
     offline: bool,
 
     /// Print what was found as JSON.
@@ -57,7 +57,7 @@ impl Args {
         }
         let mut failed = Vec::new();
         let copies = self.place.restore(&image, |error| {
-            eprintln!("inetcr: {error:#}");
+            eprintln!("inetcr: {}", text::printable(&format!("{error:#}")));
             failed.push(format!("{error:#}"));
             Ok(())
         })?;
