@@ -241,6 +241,15 @@ pub struct Snapshots<'a> {
     earlier: HashMap<Which, Snapshot>,
 }
 
+impl Snapshots<'_> {
+    /// Leaves out sockets by their states, before what waits in them is dumped.
+    pub fn retain(&mut self, mut is_wanted: impl FnMut(&Record) -> bool) {
+        let states = std::mem::take(&mut self.states);
+        let states: Vec<_> = states.filter(|record| is_wanted(record)).collect();
+        self.states = states.into_iter();
+    }
+}
+
 impl Iterator for Snapshots<'_> {
     type Item = Result<Record<Snapshot>, Error>;
 

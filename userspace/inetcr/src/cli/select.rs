@@ -106,15 +106,6 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn is_new(&mut self, record: &Record<Snapshot>) -> bool {
-        let socket = match record {
-            Record::Dumped(snapshot) => &snapshot.state,
-            Record::Refused(refused) => &refused.socket,
-        };
-        let inode = socket.inode;
-        inode.is_none_or(|inode| self.seen.insert((inode, socket.cookie)))
-    }
-
     /// It is an error that some were refused, unless they may be left out. It says what became of
     /// the others.
     pub(super) fn is_whole(&self, others: &str) -> anyhow::Result<()> {
@@ -228,39 +219,38 @@ impl Select {
             filter: self.filter.filter(),
             ..scope.into()
         };
+        // Seen to before what waits is dumped.
+        let mut is_wanted = |record: &Record| {
+            (pid.is_none() || may_be_of_internet(record))
+                // What a process has from its parent was there.
+                && (self.tree.is_none() || is_new(&mut outcome.seen, record))
+        };
         let mut is_elsewhere = false;
-        let mut take = |record: Record<Snapshot>| {
-            if pid.is_some() && !may_be_of_internet(&record) {
-                return Ok(());
+        let mut take = |record: Record<Snapshot>| match record {
+            Record::Dumped(snapshot) => {
+                outcome.dumped += 1;
+                say_lost(&snapshot);
+                each(snapshot)
             }
-            // What a process has from its parent was there.
-            if self.tree.is_some() && !outcome.is_new(&record) {
-                return Ok(());
-            }
-            match record {
-                Record::Dumped(snapshot) => {
-                    outcome.dumped += 1;
-                    say_lost(&snapshot);
-                    each(snapshot)
-                }
-                Record::Refused(refused) => {
-                    outcome.refused += 1;
-                    is_elsewhere |= refused.socket.cookie.is_none();
-                    let process = pid.map(|pid| format!("pid:{pid} ")).unwrap_or_default();
-                    eprintln!("inetcr: refused: {process}{refused}");
-                    Ok(())
-                }
+            Record::Refused(refused) => {
+                outcome.refused += 1;
+                is_elsewhere |= refused.socket.cookie.is_none();
+                let process = pid.map(|pid| format!("pid:{pid} ")).unwrap_or_default();
+                eprintln!("inetcr: refused: {process}{refused}");
+                Ok(())
             }
         };
         if self.no_queue {
-            for record in client.dump_many(selection)? {
+            let records = client.dump_many(selection)?.into_iter();
+            for record in records.filter(|record| is_wanted(record)) {
                 take(match record {
                     Record::Dumped(state) => Record::Dumped(state.into()),
                     Record::Refused(refused) => Record::Refused(refused),
                 })?;
             }
         } else {
-            let snapshots = client.snapshots(selection)?;
+            let mut snapshots = client.snapshots(selection)?;
+            snapshots.retain(is_wanted);
             let bar = progress::bar("dump", snapshots.len());
             for record in snapshots {
                 bar.inc(1);
@@ -280,9 +270,19 @@ impl Select {
     }
 }
 
+/// Whether it was not seen yet.
+fn is_new(seen: &mut HashSet<(u64, Option<u64>)>, record: &Record) -> bool {
+    let socket = match record {
+        Record::Dumped(state) => state,
+        Record::Refused(refused) => &refused.socket,
+    };
+    let inode = socket.inode;
+    inode.is_none_or(|inode| seen.insert((inode, socket.cookie)))
+}
+
 /// Whether it is of IPv4 or IPv6, as far as is known. A process has others as well, such as those
 /// that lead its output to the journal, and nobody asks for these.
-fn may_be_of_internet(record: &Record<Snapshot>) -> bool {
+fn may_be_of_internet(record: &Record) -> bool {
     match record {
         Record::Dumped(_) => true,
         Record::Refused(refused) => {
@@ -329,5 +329,23 @@ mod tests {
         let of_unix = Some(1);
         assert!(!of(of_unix));
         assert!(of(Some(AF_INET)) && of(Some(AF_INET6)) && of(None));
+    }
+
+    #[test]
+    fn a_socket_that_several_processes_have_is_new_once() {
+        let mut seen = HashSet::new();
+        let mut is_new = |inode, cookie| {
+            let state = State {
+                inode,
+                cookie,
+                ..State::default()
+            };
+            is_new(&mut seen, &Record::Dumped(state))
+        };
+        assert!(is_new(Some(1), Some(7)));
+        assert!(!is_new(Some(1), Some(7)));
+        assert!(is_new(Some(1), Some(8)) && is_new(Some(2), Some(7)));
+        // Nothing tells those apart.
+        assert!(is_new(None, None) && is_new(None, None));
     }
 }
