@@ -143,6 +143,23 @@ impl Image {
         }
     }
 
+    /// The places of the sockets in the order in which they are to be restored: those that share a
+    /// port (`SO_REUSEPORT`) as the kernel has counted them, so that it counts them like that again.
+    ///
+    /// ```
+    /// use inetcr::{Image, State};
+    ///
+    /// let place = |reuseport_index| State { reuseport_index, ..State::default() };
+    /// let image = Image::new([Some(1), None, Some(2), Some(0)].map(place));
+    /// assert_eq!(image.restore_order(), [1, 3, 0, 2]);
+    /// ```
+    pub fn restore_order(&self) -> Vec<usize> {
+        let mut order: Vec<_> = (0..self.sockets.len()).collect();
+        // The sort is stable. That groups are mixed is no matter.
+        order.sort_by_key(|place| self.sockets[*place].reuseport_index);
+        order
+    }
+
     /// Reads an image of either form. [`ImageReader`] does so socket by socket.
     pub fn read(reader: impl Read) -> Result<Self, ImageError> {
         let mut reader = ImageReader::new(reader)?;

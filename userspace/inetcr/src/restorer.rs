@@ -41,7 +41,9 @@ fn list(differences: &[Difference]) -> String {
     all.join("; ")
 }
 
-/// Restores the sockets of an image one after the other.
+/// Restores the sockets of an image one after the other, best in [`Image::restore_order`].
+///
+/// [`Image::restore_order`]: crate::Image::restore_order
 ///
 /// A socket that a process had open twice comes twice in its image. It is restored once, and its
 /// second descriptor is another one of the same socket.
@@ -52,8 +54,8 @@ fn list(differences: &[Difference]) -> String {
 /// let image = Image::read(std::fs::File::open("sockets.image")?)?;
 /// let mut client = Client::new()?;
 /// let mut restorer = Restorer::new(&mut client, Maps::default());
-/// for socket in &image.sockets {
-///     let copy = restorer.restore(socket)?;
+/// for place in image.restore_order() {
+///     let copy = restorer.restore(&image.sockets[place])?;
 ///     println!("{:?} is back", copy.state.local());
 /// }
 /// let all_of_them = restorer.finish();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use inetcr::{Checked, Client, DeviceName, Image, Losses, Maps, NotRestored, Restorer, Snapshot};
 
 use super::select::Each;
@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// Restores one socket after the other, until all are there or `failed` passes on an error.
-    /// What is returned is there then, the rest is closed.
+    /// What is returned is there then, in the order of the image; the rest is closed.
     pub(super) fn restore(
         &self,
         image: &Image,
@@ -79,13 +79,20 @@ impl Place {
         let count = image.sockets.len();
         let mut restorer = Restorer::new(&mut client, self.maps()?);
         let bar = progress::bar("restore", count);
-        for (number, socket) in (1..).zip(&image.sockets) {
+        let mut places = Vec::with_capacity(count);
+        for place in image.restore_order() {
             bar.inc(1);
-            let copy = one(&mut restorer, socket);
-            let copy = copy.with_context(|| format!("socket {number} of {count}"));
-            bar.suspend(|| copy.or_else(&mut failed))?;
+            match one(&mut restorer, &image.sockets[place]) {
+                Ok(()) => places.push(place),
+                Err(error) => {
+                    let error = error.context(format!("socket {} of {count}", place + 1));
+                    bar.suspend(|| failed(error))?;
+                }
+            }
         }
-        Ok(restorer.finish())
+        let mut copies: Vec<_> = places.into_iter().zip(restorer.finish()).collect();
+        copies.sort_by_key(|(place, _)| *place);
+        Ok(copies.into_iter().map(|(_, copy)| copy).collect())
     }
 
     /// What is called otherwise here.

@@ -2,12 +2,14 @@
 //! Many sockets at once.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use inetcr::{Client, Image, Record, Scope, Snapshot};
+use rustix::net::sockopt::set_socket_reuseport;
+use rustix::net::{AddressFamily, SocketType, bind, socket};
 
 use crate::tool::{
     File, inetcr, inode, not_restored, printed, refused, table, text, unconnected, verified, words,
@@ -188,6 +190,34 @@ fn an_image_is_restored_as_a_whole() {
         drop(UdpSocket::bind(address.unwrap()).unwrap());
     }
     verified(2, &[file.path()]);
+}
+
+/// Sockets that share a port are counted as before, and are where the image has them.
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn a_group_comes_back_in_its_order() {
+    let address: SocketAddr = "127.0.0.1:7117".parse().unwrap();
+    let [first, second, third, fourth] = [(); 4].map(|()| {
+        let socket = socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
+        set_socket_reuseport(&socket, true).unwrap();
+        bind(&socket, &address).unwrap();
+        socket
+    });
+    // The last one takes its place.
+    drop(first);
+    let file = File::new("group", "");
+    assert_eq!(printed(&["dump", "--all", "-o", file.path()]), "");
+    drop([second, third, fourth]);
+    let places = |sockets: &[Snapshot]| -> Vec<_> {
+        let places = sockets.iter().map(|socket| socket.reuseport_index);
+        places.collect()
+    };
+    let places_before = places(&file.image().sockets);
+    assert!(!places_before.is_sorted(), "{places_before:?}");
+
+    let script = format!("exec {} dump --json --pid $$", env!("CARGO_BIN_EXE_inetcr"));
+    let restored = printed(&["restore", file.path(), "--", "sh", "-c", &script]);
+    assert_eq!(places(&image(&restored)), places_before);
 }
 
 #[test]
