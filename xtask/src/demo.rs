@@ -4,10 +4,6 @@
 
 use crate::{
     ctx::Ctx,
-    flavour::{
-        self,
-        Flavour, //
-    },
     report::Folder,
     ui::Step,
     verdict::{
@@ -34,25 +30,21 @@ use std::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which configuration of the kernel.
-    #[arg(long, default_value = flavour::DEFAULT)]
-    flavour: Flavour,
-    /// Take the kernel and the programs as the last build left them.
-    #[arg(long)]
-    no_build: bool,
+    #[command(flatten)]
+    kernel: vm::Choice,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let from = Instant::now();
-    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
+    let (kernel, programs) = vm::parts(ctx, &args.kernel.flavour, args.kernel.no_build)?;
     let build = from.elapsed();
 
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
+    let machine = Machine::new(&kernel, &programs, &args.kernel.flavour, accel)?.without_kunit();
     let mut job = Job::new(programs.get("demo")?, Vec::<String>::new());
     job.environment = vec![("PATH".to_owned(), programs.path())];
     let folder = Folder::new(ctx, "demo", None, false)?;
-    let deadlines = Deadlines::new(accel, &args.flavour);
+    let deadlines = Deadlines::new(accel, &args.kernel.flavour);
     let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
     run.times.add("build", build);
 

@@ -6,10 +6,6 @@
 use crate::{
     ctx::Ctx,
     fetch,
-    flavour::{
-        self,
-        Flavour, //
-    },
     report::Folder,
     tools, tree,
     verdict::{
@@ -41,22 +37,18 @@ const HEADER: [&str; 2] = ["KTAP version 1", "1..1"];
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which configuration of the kernel.
-    #[arg(long, default_value = flavour::DEFAULT)]
-    flavour: Flavour,
-    /// Take the kernel and the programs as the last build left them.
-    #[arg(long)]
-    no_build: bool,
+    #[command(flatten)]
+    kernel: vm::Choice,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
+    let (kernel, programs) = vm::parts(ctx, &args.kernel.flavour, args.kernel.no_build)?;
     let tree = {
         let _lock = fetch::lock(ctx)?;
         tree::prepare(ctx, false)?.dir
     };
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
+    let machine = Machine::new(&kernel, &programs, &args.kernel.flavour, accel)?.without_kunit();
     // The runner opens its standard output again, which a port of virtio does not allow.
     let script = "set -o pipefail; \"$@\" | cat".to_owned();
     let shell = ["-c".to_owned(), script, "bash".to_owned()];
@@ -67,10 +59,15 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     job.environment = vec![("PATH".to_owned(), path)];
     job.kmemleak = kernel.has("DEBUG_KMEMLEAK")?;
 
-    let folder = Folder::new(ctx, &format!("kselftest-{}", args.flavour), None, false)?;
-    let deadlines = Deadlines::new(accel, &args.flavour);
+    let folder = Folder::new(
+        ctx,
+        &format!("kselftest-{}", args.kernel.flavour),
+        None,
+        false,
+    )?;
+    let deadlines = Deadlines::new(accel, &args.kernel.flavour);
     let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
-    let mut screen = Screen::new(&run.folder, &args.flavour, accel)?;
+    let mut screen = Screen::new(&run.folder, &args.kernel.flavour, accel)?;
     for line in HEADER {
         screen.parser.feed(line);
     }

@@ -4,10 +4,6 @@
 
 use crate::{
     ctx::Ctx,
-    flavour::{
-        self,
-        Flavour, //
-    },
     report::Folder,
     ui,
     verdict::{
@@ -54,12 +50,8 @@ use std::{
 /// could not be started, each with the reason on standard error.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which configuration of the kernel.
-    #[arg(long, default_value = flavour::DEFAULT)]
-    flavour: Flavour,
-    /// Take the kernel and the programs as the last build left them.
-    #[arg(long)]
-    no_build: bool,
+    #[command(flatten)]
+    kernel: vm::Choice,
     /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
     #[arg(long)]
     image: bool,
@@ -74,12 +66,12 @@ pub struct Args {
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let (program, arguments) = args.command.split_first().context("no command")?;
     let (kernel, programs, root) =
-        vm::parts_or_image(ctx, &args.flavour, args.no_build, args.image)?;
+        vm::parts_or_image(ctx, &args.kernel.flavour, args.kernel.no_build, args.image)?;
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?
+    let machine = Machine::new(&kernel, &programs, &args.kernel.flavour, accel)?
         .without_kunit()
         .on(root);
-    let mut deadlines = Deadlines::new(accel, &args.flavour);
+    let mut deadlines = Deadlines::new(accel, &args.kernel.flavour);
     deadlines.idle = Duration::MAX;
     deadlines.run = Duration::MAX;
     deadlines.job = args.timeout.map_or(Duration::MAX, Duration::from_secs);

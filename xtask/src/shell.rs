@@ -5,10 +5,6 @@
 use crate::{
     ctx::Ctx,
     exec,
-    flavour::{
-        self,
-        Flavour, //
-    },
     report::Folder,
     ui,
     userspace::Programs,
@@ -40,12 +36,8 @@ use std::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which configuration of the kernel.
-    #[arg(long, default_value = flavour::DEFAULT)]
-    flavour: Flavour,
-    /// Take the kernel and the programs as the last build left them.
-    #[arg(long)]
-    no_build: bool,
+    #[command(flatten)]
+    kernel: vm::Choice,
     /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
     #[arg(long)]
     image: bool,
@@ -54,9 +46,9 @@ pub struct Args {
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     need_terminal()?;
     let (kernel, programs, root) =
-        vm::parts_or_image(ctx, &args.flavour, args.no_build, args.image)?;
+        vm::parts_or_image(ctx, &args.kernel.flavour, args.kernel.no_build, args.image)?;
     let accel = accel::choose(ctx, &kernel.image, false)?;
-    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?
+    let machine = Machine::new(&kernel, &programs, &args.kernel.flavour, accel)?
         .without_kunit()
         .on(root);
     let folder = Folder::new(ctx, "shell", None, false)?;

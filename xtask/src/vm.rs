@@ -21,7 +21,10 @@ pub use crate::build::Kernel;
 use crate::{
     build,
     ctx::Ctx,
-    flavour::Flavour,
+    flavour::{
+        self,
+        Flavour, //
+    },
     image,
     needs::Group,
     report::Folder,
@@ -58,6 +61,17 @@ use std::{
         Stdio, //
     },
 };
+
+/// Which kernel a VM runs: what every command can be told that starts one.
+#[derive(clap::Args)]
+pub struct Choice {
+    /// Which configuration of the kernel.
+    #[arg(long, default_value = flavour::DEFAULT)]
+    pub flavour: Flavour,
+    /// Take the kernel and the programs as the last build left them.
+    #[arg(long)]
+    pub no_build: bool,
+}
 
 /// Builds what a VM needs, or takes what the last build left.
 pub fn parts(ctx: &Ctx, flavour: &Flavour, no_build: bool) -> Result<(Kernel, Programs)> {

@@ -6,12 +6,7 @@ pub mod screen;
 
 use crate::{
     ctx::Ctx,
-    fetch,
-    flavour::{
-        self,
-        Flavour, //
-    },
-    kunit, lint,
+    fetch, kunit, lint,
     report::Folder,
     spec, tree,
     userspace::{
@@ -63,9 +58,8 @@ use std::{
 // Each is a switch of the command line.
 #[expect(clippy::struct_excessive_bools)]
 pub struct Args {
-    /// Which configuration of the kernel.
-    #[arg(long, default_value = flavour::DEFAULT)]
-    flavour: Flavour,
+    #[command(flatten)]
+    kernel: vm::Choice,
     /// Only tests whose name matches this pattern (with * and ?); those in the kernel are named
     /// `kunit::SUITE::CASE`.
     #[arg(long, short = 't', value_name = "GLOB")]
@@ -83,9 +77,6 @@ pub struct Args {
     /// Run again and again until one fails (or --repeat is reached, if given).
     #[arg(long)]
     until_fail: bool,
-    /// Take the kernel and the programs as the last build left them.
-    #[arg(long)]
-    no_build: bool,
     /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
     #[arg(long)]
     image: bool,
@@ -109,10 +100,10 @@ pub struct Args {
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let from = Instant::now();
     if args.list {
-        return list(&vm::programs(ctx, args.no_build)?, args);
+        return list(&vm::programs(ctx, args.kernel.no_build)?, args);
     }
     let (kernel, programs, root) =
-        vm::parts_or_image(ctx, &args.flavour, args.no_build, args.image)?;
+        vm::parts_or_image(ctx, &args.kernel.flavour, args.kernel.no_build, args.image)?;
     let mut build = Some(from.elapsed());
 
     let accel = accel::choose(ctx, &kernel.image, args.require_kvm)?;
@@ -156,10 +147,10 @@ fn once(
     accel: Accel,
     build: Option<Duration>,
 ) -> Result<Outcome> {
-    let what = format!("vm-test-{}", args.flavour);
+    let what = format!("vm-test-{}", args.kernel.flavour);
     let folder = Folder::new(ctx, &what, args.results.as_deref(), args.keep)?;
-    let deadlines = Deadlines::new(accel, &args.flavour);
-    let mut machine = Machine::new(kernel, programs, &args.flavour, accel)?.on(root.clone());
+    let deadlines = Deadlines::new(accel, &args.kernel.flavour);
+    let mut machine = Machine::new(kernel, programs, &args.kernel.flavour, accel)?.on(root.clone());
     machine
         .parameters
         .extend(kunit::PARAMETERS.map(str::to_owned));
@@ -173,7 +164,7 @@ fn once(
         run.times.add("build", build);
     }
 
-    let mut screen = Screen::new(&run.folder, &args.flavour, accel)?;
+    let mut screen = Screen::new(&run.folder, &args.kernel.flavour, accel)?;
     let record = run.go("tests", &mut |way, line| screen.take(way, line))?;
     screen.end();
     let ran_tests = !only_in_kernel(args);
