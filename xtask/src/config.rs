@@ -110,8 +110,7 @@ pub fn make(
 
 /// The fragments of a flavour, the last one counting most.
 fn fragments<'a>(tree: &Path, flavour: &'a Flavour) -> Result<Vec<&'a str>> {
-    let mut names = vec!["base"];
-    names.extend(flavour.fragments().iter().map(String::as_str));
+    let mut names: Vec<_> = flavour.fragments().iter().map(String::as_str).collect();
     // A tree that has only the first commits of the series does not know the option yet.
     if fs::read_to_string(tree.join("net/ipv4/Kconfig"))?.contains("af_inet_cr/Kconfig") {
         names.push("af_inet_cr");

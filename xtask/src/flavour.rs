@@ -41,7 +41,16 @@ const END: &str = ".config";
 /// The flavour of a command that is told nothing.
 pub const DEFAULT: &str = "default";
 
-/// Which kernel configuration: `images/base.config` and more fragments.
+/// The one that the commits of the series are built in.
+pub const SERIES: &str = "series";
+
+/// The fragment that a flavour adds to if its head does not say otherwise: the machine.
+const BASE: &str = "base";
+
+/// What a head says of a flavour that adds to nothing.
+const NOTHING: &str = "nothing";
+
+/// Which kernel configuration: fragments in `images/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flavour {
     name: String,
@@ -56,9 +65,9 @@ pub struct Flavour {
 struct Head {
     /// What it is for, in a line.
     help: String,
-    /// The flavour that it adds to.
-    #[serde(default)]
-    on: Option<String>,
+    /// What it adds to: another flavour, `base`, or `nothing` for a kernel that is not to boot.
+    #[serde(default = "Head::on")]
+    on: String,
     /// Memory of the guest in MiB.
     #[serde(default = "Head::memory")]
     memory: u32,
@@ -68,6 +77,10 @@ struct Head {
 }
 
 impl Head {
+    fn on() -> String {
+        BASE.to_owned()
+    }
+
     const fn memory() -> u32 {
         512
     }
@@ -96,20 +109,28 @@ impl Head {
 impl Flavour {
     /// The flavour of a command that has no choice.
     pub fn plain() -> Result<Self> {
-        Self::load(&dir()?, DEFAULT)
+        Self::named(DEFAULT)
+    }
+
+    /// The flavour of this name.
+    pub fn named(name: &str) -> Result<Self> {
+        Self::load(&dir()?, name)
     }
 
     fn load(dir: &Path, name: &str) -> Result<Self> {
         let head = head(dir, name)?;
         let mut fragments = vec![name.to_owned()];
         let mut on = head.on.clone();
-        while let Some(below) = on {
+        while on != NOTHING {
             ensure!(
-                !fragments.contains(&below),
-                "{name} builds on itself, by way of {below}"
+                !fragments.contains(&on),
+                "{name} builds on itself, by way of {on}"
             );
-            on = self::head(dir, &below)?.on;
-            fragments.insert(0, below);
+            let below = match on.as_str() {
+                BASE => NOTHING.to_owned(),
+                _ => self::head(dir, &on)?.on,
+            };
+            fragments.insert(0, std::mem::replace(&mut on, below));
         }
         Ok(Self {
             name: name.to_owned(),
@@ -122,9 +143,14 @@ impl Flavour {
         &self.name
     }
 
-    /// The fragments between the base and the subject, the last one counting most.
+    /// The fragments before that of the subject, the last one counting most.
     pub fn fragments(&self) -> &[String] {
         &self.fragments
+    }
+
+    /// Whether it has what a machine needs.
+    pub fn boots(&self) -> bool {
+        self.fragments.iter().any(|name| name == BASE)
     }
 
     /// Memory of the guest in MiB.
@@ -258,10 +284,22 @@ mod tests {
         ]);
         assert_eq!(names(dir.path()), ["default", "slow"]);
         let slow = Flavour::load(dir.path(), "slow").unwrap();
-        assert_eq!(slow.fragments(), ["default", "slow"]);
+        assert_eq!(slow.fragments(), ["base", "default", "slow"]);
         assert_eq!((slow.memory(), slow.slowness()), (1024, 3));
         let lean = Flavour::load(dir.path(), "default").unwrap();
         assert_eq!((lean.memory(), lean.slowness()), (512, 1));
+        assert!(lean.boots());
+    }
+
+    #[test]
+    fn one_that_adds_to_nothing_does_not_boot() {
+        let dir = with(&[
+            ("base", "CONFIG_A=y\n"),
+            ("bare", "#! help = \"Bare.\"\n#! on = \"nothing\"\n"),
+        ]);
+        let bare = Flavour::load(dir.path(), "bare").unwrap();
+        assert_eq!(bare.fragments(), ["bare"]);
+        assert!(!bare.boots());
     }
 
     #[test]
@@ -272,14 +310,14 @@ mod tests {
             ("broken", "#! help = \"X\"\n#! memories = 3\n"),
             ("one", "#! help = \"1\"\n#! on = \"two\"\n"),
             ("two", "#! help = \"2\"\n#! on = \"one\"\n"),
-            ("lost", "#! help = \"3\"\n#! on = \"nothing\"\n"),
+            ("lost", "#! help = \"3\"\n#! on = \"gone\"\n"),
         ]);
         let error = |name| format!("{:#}", Flavour::load(dir.path(), name).unwrap_err());
         assert!(error("debg").contains("the flavours are default, broken, lost, one, two"));
         assert!(error("base").contains("is a part of flavours"));
         assert!(error("broken").contains("memories"), "{}", error("broken"));
         assert!(error("one").contains("builds on itself"));
-        assert!(error("lost").contains("nothing.config"));
+        assert!(error("lost").contains("gone.config"));
     }
 
     #[test]
@@ -288,6 +326,7 @@ mod tests {
         for name in names(&dir) {
             Flavour::load(&dir, &name).unwrap();
         }
-        assert!(names(&dir).contains(&DEFAULT.to_owned()));
+        assert!(Flavour::plain().unwrap().boots());
+        assert!(!Flavour::named(SERIES).unwrap().boots());
     }
 }

@@ -47,7 +47,8 @@ use anyhow::{
     Context,
     Result,
     anyhow,
-    bail, //
+    bail,
+    ensure, //
 };
 use fs_err as fs;
 use std::{
@@ -76,6 +77,10 @@ pub struct Choice {
 /// Builds what a VM needs, or takes what the last build left.
 pub fn parts(ctx: &Ctx, flavour: &Flavour, no_build: bool) -> Result<(Kernel, Programs)> {
     // Before the build, which takes long, and not after it.
+    ensure!(
+        flavour.boots(),
+        "a kernel of the flavour {flavour} cannot boot: it is only built"
+    );
     setup::require(ctx, &[Group::Build, Group::Vm])?;
     if no_build {
         return Ok((build::latest(ctx, flavour)?, userspace::built(ctx)));
