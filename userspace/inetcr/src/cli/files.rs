@@ -80,8 +80,7 @@ impl Output {
         if is_link {
             bail!("it is a link: name the file that it leads to, or `-` for the standard output");
         }
-        let dir = path.parent().filter(|dir| *dir != Path::new(""));
-        let dir = dir.unwrap_or(Path::new("."));
+        let dir = dir_of(path);
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         match rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR) {
             Ok(file) => Ok(Self::Nameless(file.into(), path.to_owned())),
@@ -124,11 +123,13 @@ impl Output {
         let what = |target: &Path| format!("cannot write {}", target.display());
         match self {
             Self::Stdout(_) | Self::Other(_) => Ok(()),
-            Self::Nameless(file, target) => name(&file, &target).with_context(|| what(&target)),
+            Self::Nameless(file, target) => name(&file, &target)
+                .and_then(|()| sync_name(&target))
+                .with_context(|| what(&target)),
             Self::Named(file, target) => {
                 file.as_file().sync_all().with_context(|| what(&target))?;
                 file.persist(&target).with_context(|| what(&target))?;
-                Ok(())
+                sync_name(&target).with_context(|| what(&target))
             }
         }
     }
@@ -148,11 +149,23 @@ fn name(file: &File, target: &Path) -> io::Result<()> {
     let from = format!("/proc/self/fd/{}", file.as_raw_fd());
     let link =
         |to: &Path| linkat(CWD, &from, CWD, to, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from);
-    let dir = target.parent().filter(|dir| *dir != Path::new(""));
     // A link does not take the place of another file, a rename does.
-    let named = tempfile::Builder::new().make_in(dir.unwrap_or(Path::new(".")), link)?;
+    let named = tempfile::Builder::new().make_in(dir_of(target), link)?;
     named.persist(target)?;
     Ok(())
+}
+
+/// Sees that a file has its name also after the machine has lost its power: who writes an image may
+/// end the sockets next.
+fn sync_name(target: &Path) -> io::Result<()> {
+    File::open(dir_of(target))?.sync_all()
+}
+
+/// Where a file is.
+fn dir_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|dir| *dir != Path::new(""))
+        .unwrap_or(Path::new("."))
 }
 
 /// Sees that what is no text does not come to a terminal.
