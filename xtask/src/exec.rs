@@ -134,6 +134,15 @@ pub fn output(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Option<Str
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// The commit that is checked out in `repo`; `-dirty` if that is not all.
+pub fn commit(repo: &Path) -> Option<String> {
+    let repo = repo.to_str()?;
+    output(
+        "git",
+        &["-C", repo, "describe", "--always", "--abbrev=40", "--dirty"],
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -231,7 +231,7 @@ fn manifest(
         "sources": {
             "linux": linux,
             "ours_sha256": ours(ctx)?,
-            "commit": commit(ctx),
+            "commit": exec::commit(&ctx.repo),
         },
         // In the folder of the image, wherever that is.
         "boot": boot.to_string(),
@@ -249,13 +249,4 @@ fn ours(ctx: &Ctx) -> Result<String> {
         }
     }
     Ok(files::sha256(all.as_bytes()))
-}
-
-/// The commit that is checked out; `-dirty` if that is not all.
-fn commit(ctx: &Ctx) -> Option<String> {
-    let repo = ctx.repo.to_str()?;
-    exec::output(
-        "git",
-        &["-C", repo, "describe", "--always", "--abbrev=40", "--dirty"],
-    )
 }

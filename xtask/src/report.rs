@@ -2,11 +2,13 @@
 
 //! The results folder: everything that a person or a CI needs to look at a run again.
 
+mod html;
 mod junit;
 
 use crate::{
     complaints::Complaint,
     ctx::Ctx,
+    files,
     ui,
     verdict::{
         Outcome,
@@ -37,6 +39,9 @@ const KEPT: usize = 20;
 /// The file that saves a folder from being cleaned up.
 const KEEP: &str = "keep";
 
+/// The run as a page.
+const PAGE: &str = "report.html";
+
 /// The folder of one run.
 pub struct Folder {
     pub path: PathBuf,
@@ -49,8 +54,8 @@ impl Folder {
             std::path::absolute(path)?
         } else {
             clean_up(&ctx.results);
-            let time = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-            let name = format!("{}-{what}-{}", stamp(time.as_secs()), std::process::id());
+            let [date, time] = now().map(|part| part.replace(['-', ':'], ""));
+            let name = format!("{date}-{time}-{what}-{}", std::process::id());
             ctx.results.join(name)
         };
         fs::create_dir_all(&path)?;
@@ -77,7 +82,13 @@ impl Folder {
     }
 
     /// Writes all that is known at the end.
-    pub fn finish(&self, verdict: &Verdict, record: &Record, times: &Times) -> Result<()> {
+    pub fn finish(
+        &self,
+        verdict: &Verdict,
+        record: &Record,
+        times: &Times,
+        about: &About,
+    ) -> Result<()> {
         fs::write(self.file("console.log"), &record.console)?;
         fs::write(self.file("dmesg.log"), &record.facts.log)?;
         fs::write(self.file("qemu.log"), &record.qemu)?;
@@ -87,8 +98,29 @@ impl Folder {
             self.file("summary.txt"),
             summary(verdict, record, times, &self.path),
         )?;
+        let files = files::list(&self.path)?;
+        let files: Vec<_> = files
+            .iter()
+            .filter_map(|path| path.to_str())
+            .filter(|name| ![KEEP, PAGE].contains(name))
+            .map(str::to_owned)
+            .collect();
+        let page = html::page(verdict, record, times, about, &files)?;
+        fs::write(self.file(PAGE), page)?;
         Ok(())
     }
+}
+
+/// What a reader of the page is told of a run.
+pub struct About {
+    /// The command, as it was typed.
+    pub what: String,
+    /// When it began.
+    pub when: String,
+    /// What it ran on, by names.
+    pub facts: Vec<(&'static str, String)>,
+    /// The kernel's configuration.
+    pub config: String,
 }
 
 /// A log that must not stop the run if the disk is full.
@@ -288,8 +320,18 @@ fn clean_up(results: &Path) {
     }
 }
 
-/// Seconds since 1970 as `20261124-041500` (UTC).
-fn stamp(seconds: u64) -> String {
+/// The date and the time (UTC).
+pub fn now() -> [String; 2] {
+    stamp(
+        SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default()
+            .as_secs(),
+    )
+}
+
+/// Seconds since 1970 as `2026-11-24` and `04:15:00` (UTC).
+fn stamp(seconds: u64) -> [String; 2] {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Howard Hinnant's civil_from_days, for days since 1970.
     let shifted = days + 719_468;
@@ -302,7 +344,10 @@ fn stamp(seconds: u64) -> String {
     let month = if index < 10 { index + 3 } else { index - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-    format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
+    [
+        format!("{year:04}-{month:02}-{day:02}"),
+        format!("{hour:02}:{minute:02}:{second:02}"),
+    ]
 }
 
 #[cfg(test)]
@@ -311,9 +356,9 @@ mod tests {
 
     #[test]
     fn times_as_names() {
-        assert_eq!(stamp(0), "19700101-000000");
-        assert_eq!(stamp(1_795_492_494), "20261124-035454");
-        assert_eq!(stamp(1_709_164_799), "20240228-235959");
-        assert_eq!(stamp(1_709_164_800), "20240229-000000");
+        assert_eq!(stamp(0), ["1970-01-01", "00:00:00"]);
+        assert_eq!(stamp(1_795_492_494), ["2026-11-24", "03:54:54"]);
+        assert_eq!(stamp(1_709_164_799), ["2024-02-28", "23:59:59"]);
+        assert_eq!(stamp(1_709_164_800), ["2024-02-29", "00:00:00"]);
     }
 }

@@ -145,6 +145,8 @@ pub const INITRAMFS: &str = "initramfs.cpio";
 pub struct Machine {
     /// The kernel image.
     pub kernel: PathBuf,
+    /// The name of its configuration.
+    pub flavour: String,
     /// With or without the processor's help.
     pub accel: Accel,
     /// Processors.
@@ -171,6 +173,7 @@ impl Machine {
     ) -> Result<Self> {
         Ok(Self {
             kernel: kernel.image.clone(),
+            flavour: flavour.name().to_owned(),
             accel,
             cpus: CPUS,
             memory: flavour.memory(),

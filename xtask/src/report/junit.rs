@@ -42,7 +42,7 @@ pub fn xml(verdict: &Verdict, times: &Times) -> Result<String> {
 }
 
 /// The first part of a name is its area; of the tests in the kernel the first two.
-fn split(name: &str) -> (&str, &str) {
+pub fn split(name: &str) -> (&str, &str) {
     let from = if name.starts_with("kunit::") {
         "kunit::".len()
     } else {

@@ -5,8 +5,10 @@
 
 use crate::{
     ctx::Ctx,
+    exec,
     report::{
         self,
+        About,
         Folder,
         Times, //
     },
@@ -16,6 +18,7 @@ use crate::{
         Job,
         Kernel,
         Machine,
+        Root,
         deadlines::Deadlines,
         guest::{
             self,
@@ -28,6 +31,7 @@ use crate::{
 };
 use anyhow::Result;
 use fs_err as fs;
+use std::env;
 
 /// A guest that is ready to be started.
 pub struct Run {
@@ -37,6 +41,7 @@ pub struct Run {
     pub outputs: Outputs,
     line: Line,
     deadlines: Deadlines,
+    about: About,
 }
 
 impl Run {
@@ -53,6 +58,7 @@ impl Run {
         fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
         fs::copy(&kernel.config, folder.file("config"))?;
         Ok(Self {
+            about: about(ctx, kernel, machine, job, &line)?,
             folder,
             times: Times::default(),
             outputs: Outputs::Lines,
@@ -81,7 +87,8 @@ impl Run {
     pub fn finish(&self, verdict: &Verdict, record: &Record) -> Result<String> {
         // A copy of the image, if there is one, and too big to be kept with each run.
         let _ = fs::remove_file(self.folder.file(vm::INITRAMFS));
-        self.folder.finish(verdict, record, &self.times)?;
+        self.folder
+            .finish(verdict, record, &self.times, &self.about)?;
         Ok(report::summary(
             verdict,
             record,
@@ -89,4 +96,40 @@ impl Run {
             &self.folder.path,
         ))
     }
+}
+
+/// What a guest is started with, for a reader.
+fn about(ctx: &Ctx, kernel: &Kernel, machine: &Machine, job: &Job, line: &Line) -> Result<About> {
+    let typed = |words: &[String]| {
+        let quoted = shlex::try_join(words.iter().map(String::as_str));
+        quoted.unwrap_or_else(|_| words.join(" "))
+    };
+    let words: Vec<_> = env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let size = format!(
+        "{} processors, {} MiB, {}",
+        machine.cpus,
+        machine.memory,
+        machine.accel.name()
+    );
+    let root = match &machine.root {
+        Root::Host => "the root of the host, read only".to_owned(),
+        Root::Image(image) => image.display().to_string(),
+    };
+    let commit = exec::commit(&ctx.repo);
+    Ok(About {
+        what: format!("cargo xtask {}", typed(&words)),
+        when: format!("{} UTC", report::now().join(" ")),
+        facts: vec![
+            ("flavour", machine.flavour.clone()),
+            ("machine", size),
+            ("files", root),
+            ("program", typed(&job.command)),
+            ("commit", commit.unwrap_or_else(|| "unknown".to_owned())),
+            ("QEMU's command line", line.to_string()),
+        ],
+        config: fs::read_to_string(&kernel.config)?,
+    })
 }
