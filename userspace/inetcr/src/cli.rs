@@ -6,6 +6,7 @@
 )]
 
 mod amend;
+mod criu_hook;
 mod diff;
 mod dump;
 mod files;
@@ -56,6 +57,7 @@ enum Command {
     Restore(restore::Args),
     Handover(handover::Args),
     Amend(amend::Args),
+    CriuHook(criu_hook::Args),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -117,6 +119,7 @@ impl Cli {
             Command::Restore(args) => args.run(),
             Command::Handover(args) => args.run(),
             Command::Amend(args) => args.run(),
+            Command::CriuHook(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
         }?;
@@ -268,6 +271,13 @@ mod tests {
         assert!(!parse("amend", "--fd 3"));
         assert!(!parse("amend", "file --pid 1"));
         assert!(!parse("amend", "file --inode 77"));
+    }
+
+    #[test]
+    fn criu_tells_its_scripts_by_the_environment() {
+        assert!(parse("criu-hook", ""));
+        assert!(parse("criu-hook", "--strict --allow-lost xattr"));
+        assert!(!parse("criu-hook", "post-dump"));
     }
 
     #[test]

@@ -219,3 +219,29 @@ fn wrong_usage_is_status_2() {
     assert_eq!(status(&["--help"]), Some(0));
     assert_eq!(status(&["show", "/nonexistent"]), Some(1));
 }
+
+/// It is CRIU that runs it.
+#[test]
+fn a_hook_wants_to_know_what_for() {
+    let run = |action: Option<&str>| {
+        let mut hook = Command::new(env!("CARGO_BIN_EXE_inetcr"));
+        hook.args(["criu-hook", "--strict"]);
+        for name in ["CRTOOLS_IMAGE_DIR", "CRTOOLS_INIT_PID"] {
+            hook.env_remove(name);
+        }
+        match action {
+            Some(action) => hook.env("CRTOOLS_SCRIPT_ACTION", action),
+            None => hook.env_remove("CRTOOLS_SCRIPT_ACTION"),
+        };
+        let output = hook.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    let (status, said) = run(None);
+    assert_eq!(status, Some(2));
+    assert!(said.contains("CRTOOLS_SCRIPT_ACTION is not set"), "{said}");
+    assert_eq!(run(Some("pre-dump")), (Some(0), String::new()));
+    let (status, said) = run(Some("post-dump"));
+    assert_eq!(status, Some(1));
+    assert!(said.contains("CRIU has not set CRTOOLS_"), "{said}");
+}

@@ -2,13 +2,13 @@
 //! `inetcr amend`.
 
 use std::fmt::Write as _;
-use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, RawFd};
 use std::os::unix::fs::{chown, fchown};
 use std::path::PathBuf;
 
 use anyhow::bail;
 use inetcr::table::AttributePath;
-use inetcr::{Amended, Client, Failure, Selector, Target};
+use inetcr::{Amended, Client, Failure, Selector, Snapshot, Target};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde_json::json;
 
@@ -83,11 +83,7 @@ impl Args {
             selector,
             cookie: self.cookie,
         };
-        let mut amended = client.amend_snapshot(target, socket)?;
-        if let Some(uid) = socket.uid {
-            self.give_to(uid, pidfd.as_ref(), &mut amended)?;
-        }
-        pass_on_warning(client.warning());
+        let amended = apply(&mut client, target, socket)?;
         if self.json {
             text::print(&report_json(&amended)?)?;
         } else {
@@ -101,32 +97,41 @@ impl Args {
     }
 }
 
-impl Args {
-    /// Gives the socket to the user of the image, if it is said not to be theirs.
-    fn give_to(
-        &self,
-        uid: u32,
-        pidfd: Option<&OwnedFd>,
-        amended: &mut Amended,
-    ) -> anyhow::Result<()> {
-        let user = AttributePath::new(&[UID]);
-        let is_about_it = |failure: &Failure| failure.error.attribute.as_ref() == Some(&user);
-        if !amended.failed.iter().any(is_about_it) {
-            return Ok(());
-        }
-        let given = match pidfd {
-            Some(pidfd) => {
-                let theirs = pidfd_getfd(pidfd, self.fd, PidfdGetfdFlags::empty())?;
-                fchown(theirs, Some(uid), None)
-            }
-            None => chown(format!("/proc/self/fd/{}", self.fd), Some(uid), None),
-        };
-        match given {
-            Ok(()) => amended.failed.retain(|failure| !is_about_it(failure)),
-            Err(error) => eprintln!("inetcr: fchown to user {uid}: {error}"),
-        }
-        Ok(())
+/// Applies what an image has of a socket to one that exists.
+pub(super) fn apply(
+    client: &mut Client,
+    target: Target<'_>,
+    socket: &Snapshot,
+) -> anyhow::Result<Amended> {
+    let mut amended = client.amend_snapshot(target, socket)?;
+    if let Some(uid) = socket.uid {
+        give_to(uid, target.selector, &mut amended)?;
     }
+    pass_on_warning(client.warning());
+    Ok(amended)
+}
+
+/// Gives the socket to the user of the image, if it is said not to be theirs.
+fn give_to(uid: u32, selector: Selector<'_>, amended: &mut Amended) -> anyhow::Result<()> {
+    let user = AttributePath::new(&[UID]);
+    let is_about_it = |failure: &Failure| failure.error.attribute.as_ref() == Some(&user);
+    if !amended.failed.iter().any(is_about_it) {
+        return Ok(());
+    }
+    let given = match selector {
+        Selector::Pidfd { pidfd, fd } => {
+            let theirs = pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty())?;
+            fchown(theirs, Some(uid), None)
+        }
+        Selector::Fd(fd) => chown(format!("/proc/self/fd/{fd}"), Some(uid), None),
+        // Nothing is amended by that.
+        Selector::Inode(_) => return Ok(()),
+    };
+    match given {
+        Ok(()) => amended.failed.retain(|failure| !is_about_it(failure)),
+        Err(error) => eprintln!("inetcr: fchown to user {uid}: {error}"),
+    }
+    Ok(())
 }
 
 fn report(amended: &Amended) -> String {

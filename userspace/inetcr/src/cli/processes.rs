@@ -64,6 +64,20 @@ fn parent(pid: i32) -> anyhow::Result<Option<i32>> {
     Ok(living(stat)?.map(|stat| stat.ppid))
 }
 
+/// The numbers of a process, from the PID namespace of this program to that of the process; none if
+/// it has ended.
+pub(super) fn numbers(pid: i32) -> anyhow::Result<Option<Vec<i32>>> {
+    let status = Process::new(pid).and_then(|process| process.status());
+    // A kernel without such namespaces says nothing.
+    Ok(living(status)?.map(|status| status.nspid.unwrap_or_else(|| vec![pid])))
+}
+
+/// Whether a process has come to its end, also if nobody has asked how.
+pub(super) fn has_ended(pid: i32) -> anyhow::Result<bool> {
+    let stat = Process::new(pid).and_then(|process| process.stat());
+    Ok(living(stat)?.is_none_or(|stat| matches!(stat.state, 'Z' | 'X')))
+}
+
 /// What is known of a process, none if it has ended.
 fn living<T>(found: ProcResult<T>) -> anyhow::Result<Option<T>> {
     match found {

@@ -271,7 +271,7 @@ impl Select {
 }
 
 /// Whether it was not seen yet.
-fn is_new(seen: &mut HashSet<(u64, Option<u64>)>, record: &Record) -> bool {
+pub(super) fn is_new(seen: &mut HashSet<(u64, Option<u64>)>, record: &Record) -> bool {
     let socket = match record {
         Record::Dumped(state) => state,
         Record::Refused(refused) => &refused.socket,
@@ -298,7 +298,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
     error.and_then(inetcr::Error::errno) == Some(ESRCH)
 }
 
-fn say_lost(snapshot: &Snapshot) {
+pub(super) fn say_lost(snapshot: &Snapshot) {
     if let Some(lost) = text::lost(snapshot) {
         eprintln!("inetcr: {}: {lost}", snapshot.identity());
     }

@@ -6,6 +6,7 @@ mod addresses;
 mod amend;
 mod cgroup;
 mod cork;
+mod criu;
 mod errqueue;
 mod faults;
 mod forgotten;
@@ -71,6 +72,7 @@ pub fn all(random: Random) -> Vec<Test> {
         lifetime::tests(),
         stress::tests(),
         tools::tests(),
+        criu::script::tests(),
         faults::tests(),
     ]
     .into_iter()

@@ -37,6 +37,16 @@ pub fn new_pid_for_children() -> io::Result<()> {
     Ok(())
 }
 
+/// Runs `start`, whose first child is the first one of a new PID namespace.
+pub fn in_new_pid<T>(start: impl FnOnce() -> T) -> io::Result<T> {
+    let home = File::open("/proc/self/ns/pid")?;
+    new_pid_for_children()?;
+    let started = start();
+    // SAFETY: no pointers.
+    check(unsafe { libc::setns(home.as_raw_fd(), libc::CLONE_NEWPID) })?;
+    Ok(started)
+}
+
 /// A network namespace that can be entered again.
 pub struct Network(File);
 

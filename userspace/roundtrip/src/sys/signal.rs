@@ -55,6 +55,13 @@ pub fn signal(fd: &impl AsRawFd) -> io::Result<i32> {
     socket::fcntl(fd, F_GETSIG, 0)
 }
 
+/// `kill(2)`.
+pub fn send(pid: i32, signum: i32) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::kill(pid, signum) })?;
+    Ok(())
+}
+
 /// The process group of the caller.
 pub fn group() -> i32 {
     // SAFETY: no pointers.

@@ -62,6 +62,13 @@ pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Child> {
     })
 }
 
+/// Lets the calling process, which [`fork`] has made, go on when its parent has ended.
+pub fn outlive_parent() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, 0, 0, 0, 0) })?;
+    Ok(())
+}
+
 /// Memory that is shared with the children of the caller: numbers that are 0.
 pub fn shared(count: usize) -> io::Result<&'static [AtomicU32]> {
     let len = count * size_of::<AtomicU32>();
