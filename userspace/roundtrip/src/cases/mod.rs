@@ -31,7 +31,7 @@ mod tools;
 mod usage;
 mod user;
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
@@ -87,7 +87,8 @@ fn flood<E>(
     to: (Ipv4Addr, u16),
     sender: impl FnOnce() -> Result<UdpSocket, E>,
 ) -> io::Result<Child> {
-    task::fork(|| {
+    let (mut open, theirs) = io::pipe()?;
+    let child = task::fork(|| {
         // It must not keep a port.
         let (Ok(()), Ok(sender)) = (task::close_all_but_standard(), sender()) else {
             return 1;
@@ -95,7 +96,11 @@ fn flood<E>(
         loop {
             let _ = sender.send_to(b"let me in", to);
         }
-    })
+    })?;
+    drop(theirs);
+    // It ends when the child has closed what it has of ours.
+    open.read_to_end(&mut Vec::new())?;
+    Ok(child)
 }
 
 /// [`flood`] of the port by a stranger on this machine.
