@@ -32,8 +32,16 @@ use anyhow::{
     Result, //
 };
 use fs_err as fs;
+use similar::{
+    Algorithm,
+    DiffOp,
+    DiffTag, //
+};
 use std::{
-    collections::BTreeSet,
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
     path::Path,
     process::{
         Command,
@@ -199,7 +207,11 @@ fn kernel(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>, present: &Present) ->
     make.args(["CLIPPY=1", "W=1", "C=1"]).args(targets);
     let result = exec::logged(&mut make, &log, &step, 0);
     let text = fs::read_to_string(&log)?;
-    let found = warnings(&text, ours);
+    let files = ours.iter().map(|path| {
+        let read = |dir: &Path| fs::read(dir.join(path)).ok();
+        (path.clone(), read(&tree.source.dir), read(&tree.dir))
+    });
+    let found = warnings(&text, &Ours::of(files));
     let good = found.is_empty() && result.is_ok();
     step.done(if good { "clean" } else { "FOUND" });
     for warning in &found {
@@ -234,8 +246,51 @@ pub fn note_sparse(log: &str) {
     }
 }
 
-/// The warnings and errors of compilers, clippy and sparse that lie in one of `ours`.
-pub fn warnings(log: &str, ours: &BTreeSet<String>) -> Vec<String> {
+/// The files of which something is ours, with the lines (from 1) that are, if that is not all.
+///
+/// The compilers have nothing to say of Linux's own files, so that whatever they say there counts.
+/// Sparse has much: of it only what is about our lines does.
+pub struct Ours(BTreeMap<String, Option<BTreeSet<usize>>>);
+
+impl Ours {
+    /// Of files as they were, if they were there, and as they are.
+    pub fn of(files: impl Iterator<Item = (String, Option<Vec<u8>>, Option<Vec<u8>>)>) -> Self {
+        let lines = |before: Vec<u8>, after: Vec<u8>| {
+            let [before, after] = [&before, &after].map(|text| text.split(|byte| *byte == b'\n'));
+            let [before, after] = [before, after].map(|lines| lines.collect::<Vec<_>>());
+            let changes = similar::capture_diff_slices(Algorithm::Myers, &before, &after);
+            changes
+                .iter()
+                .filter(|change| change.tag() != DiffTag::Equal)
+                .flat_map(DiffOp::new_range)
+                .map(|index| index + 1)
+                .collect()
+        };
+        let of = |(path, before, after)| {
+            let whole = (path, None);
+            match (before, after) {
+                (Some(before), Some(after)) => (whole.0, Some(lines(before, after))),
+                _ => whole,
+            }
+        };
+        Self(files.map(of).collect())
+    }
+
+    /// Whether a message about `file:line:column` counts.
+    fn have(&self, place: &str, of_compiler: bool) -> bool {
+        let mut parts = place.split(':');
+        let file = Path::new(parts.next().unwrap_or(place));
+        let line = parts.next().and_then(|line| line.parse().ok());
+        let mut known = self.0.iter();
+        known.any(|(path, lines)| {
+            let ours = |lines: &BTreeSet<_>| line.is_none_or(|line: usize| lines.contains(&line));
+            file.ends_with(path) && (of_compiler || lines.as_ref().is_none_or(ours))
+        })
+    }
+}
+
+/// The warnings and errors of compilers, clippy and sparse that are about `ours`.
+pub fn warnings(log: &str, ours: &Ours) -> Vec<String> {
     let mut found = Vec::new();
     // rustc says what it is first, and where on the next line.
     let mut said = "";
@@ -251,9 +306,9 @@ pub fn warnings(log: &str, ours: &BTreeSet<String>) -> Vec<String> {
             }
             None => continue,
         };
-        let file = place.split(':').next().unwrap_or(place);
-        let mine = ours.iter().any(|path| Path::new(file).ends_with(path));
-        if mine && !what.is_empty() {
+        // Compilers say which option brings a warning. What they call an error fails the build.
+        let of_compiler = text != what || what.ends_with(']');
+        if ours.have(place, of_compiler) && !what.is_empty() {
             found.push(if text == what {
                 text.to_owned()
             } else {
@@ -312,9 +367,11 @@ error: this could be shorter
   --> rust/kernel/sync.rs:9:1
   --> /tree/net/ipv4/af_inet_cr/dump.rs:30:5
 ";
-        let ours = ["net/core/filter.c", "net/ipv4/af_inet_cr/dump.rs"]
-            .map(str::to_owned)
-            .into();
+        let ours = Ours::of(
+            ["net/core/filter.c", "net/ipv4/af_inet_cr/dump.rs"]
+                .into_iter()
+                .map(|path| (path.to_owned(), None, None)),
+        );
         assert_eq!(
             warnings(log, &ours),
             [
@@ -322,5 +379,24 @@ error: this could be shorter
                 "/tree/net/ipv4/af_inet_cr/dump.rs:3:5: warning: unused import",
             ]
         );
+    }
+
+    #[test]
+    fn sparse_counts_where_a_line_is_ours() {
+        let file = |text: &str| Some(text.as_bytes().to_vec());
+        let ours = Ours::of(
+            [(
+                "net/core/sock.c".to_owned(),
+                file("a\nb\nc\n"),
+                file("a\nours\nb\nc\n"),
+            )]
+            .into_iter(),
+        );
+        let of_sparse = |line| format!("/tree/net/core/sock.c:{line}:1: warning: wrong type\n");
+        assert!(warnings(&of_sparse(1), &ours).is_empty());
+        assert_eq!(warnings(&of_sparse(2), &ours).len(), 1);
+        assert!(warnings(&of_sparse(3), &ours).is_empty());
+        let of_clang = "net/core/sock.c:3:1: warning: unused function 'c' [-Wunused-function]\n";
+        assert_eq!(warnings(of_clang, &ours).len(), 1);
     }
 }

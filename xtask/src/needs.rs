@@ -52,6 +52,8 @@ pub enum Fix {
     Venv(&'static Venv),
     /// cargo-make, by cargo, where cargo puts programs.
     CargoMake,
+    /// A program of a newer Debian, by apt, into the cache.
+    Newer(&'static Newer),
 }
 
 impl Fix {
@@ -64,7 +66,7 @@ impl Fix {
                 tools::BINDGEN,
                 tools::bindgen_root(ctx).display()
             ),
-            Self::Venv(_) => "cargo xtask setup".to_owned(),
+            Self::Venv(_) | Self::Newer(_) => "cargo xtask setup".to_owned(),
             Self::CargoMake => format!("cargo install --locked {}", tools::CARGO_MAKE.join(" ")),
         }
     }
@@ -275,13 +277,13 @@ fn lint(ctx: &Ctx) -> [Need; 6] {
             "clippy-driver",
             &[&["rust-web-clippy"], &["rust-clippy"]],
         ),
-        program(
-            Group::Lint,
-            "sparse",
-            &["--version"],
-            V(0, 6, 0),
-            &[&["sparse"]],
-        ),
+        Need {
+            name: SPARSE.name,
+            group: Group::Lint,
+            found: there(tools::sparse(ctx), "yes"),
+            minimum: None,
+            fix: Fix::Newer(&SPARSE),
+        },
         program(
             Group::Lint,
             "yamllint",
@@ -298,6 +300,32 @@ fn lint(ctx: &Ctx) -> [Need; 6] {
         ),
         venv(ctx, Group::Lint, &B4),
     ]
+}
+
+/// A program of a newer Debian than the machine's.
+pub struct Newer {
+    pub name: &'static str,
+    pub place: fn(&Ctx) -> PathBuf,
+    /// What is unpacked there: also the C library, as it needs one that is as new.
+    pub packages: &'static [&'static str],
+    /// Where it is in them.
+    pub program: &'static str,
+}
+
+/// What checks C code. The releases up to 0.6.4 do not know `__typeof_unqual__`, which the kernel's
+/// headers are full of.
+pub static SPARSE: Newer = Newer {
+    name: "sparse",
+    place: tools::sparse_root,
+    packages: &["sparse", "libc6"],
+    program: "usr/bin/sparse",
+};
+
+impl Newer {
+    /// What starts it, in its place.
+    pub fn start(&self) -> PathBuf {
+        Path::new("bin").join(self.name)
+    }
 }
 
 /// A virtual environment of Python.

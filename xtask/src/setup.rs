@@ -2,6 +2,8 @@
 
 //! `setup`: bring what is missing.
 
+mod newer;
+
 use crate::{
     ctx::Ctx,
     exec,
@@ -96,6 +98,7 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
             Fix::Bindgen => bindgen(ctx)?,
             Fix::Venv(venv) => install(ctx, venv)?,
             Fix::CargoMake => cargo_make(ctx)?,
+            Fix::Newer(newer) => newer::bring(ctx, newer)?,
         }
     }
     let left = missing(ctx, groups);
@@ -164,13 +167,18 @@ fn known(package: &str) -> bool {
 }
 
 fn run_apt(ctx: &Ctx, words: &[&str], step: &Step) -> Result<()> {
+    let log = exec::log_path(ctx, "setup-apt");
+    exec::logged(&mut apt_get(words), &log, step, 0)?;
+    Ok(())
+}
+
+fn apt_get(words: &[&str]) -> Command {
     let mut apt = Command::new("apt-get");
     apt.env("DEBIAN_FRONTEND", "noninteractive")
         .env("LC_ALL", "C");
     apt.args(["-q", "-o", "DPkg::Lock::Timeout=300"])
         .args(words);
-    exec::logged(&mut apt, &exec::log_path(ctx, "setup-apt"), step, 0)?;
-    Ok(())
+    apt
 }
 
 fn bindgen(ctx: &Ctx) -> Result<()> {

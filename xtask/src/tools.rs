@@ -5,6 +5,7 @@
 use crate::{
     ctx::Ctx,
     exec,
+    needs::SPARSE,
     version::Version, //
 };
 use anyhow::{
@@ -121,6 +122,9 @@ impl Toolchain {
             rustc.with_file_name("clippy-driver").display()
         ));
         make.arg(format!("BINDGEN={}", self.bindgen.display()));
+        if let Some(sparse) = sparse(ctx) {
+            make.arg(format!("CHECK={}", sparse.display()));
+        }
         make
     }
 }
@@ -188,6 +192,15 @@ pub fn virtme_ng(ctx: &Ctx) -> PathBuf {
 /// b4's virtual environment, in which Sphinx is, too.
 pub fn b4(ctx: &Ctx) -> PathBuf {
     ctx.cache("tools").join(format!("b4-{B4}"))
+}
+
+/// sparse, of a Debian that has one for this kernel.
+pub fn sparse(ctx: &Ctx) -> Option<PathBuf> {
+    Some(sparse_root(ctx).join(SPARSE.start())).filter(|path| path.exists())
+}
+
+pub fn sparse_root(ctx: &Ctx) -> PathBuf {
+    ctx.cache("tools/sparse")
 }
 
 /// Where PATH has a program.

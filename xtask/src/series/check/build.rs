@@ -3,6 +3,7 @@
 //! The cells that take long: each commit is built, and the documentation at the end.
 
 use super::{
+    File,
     Finding,
     Patch,
     table::Table, //
@@ -15,7 +16,11 @@ use crate::{
         self,
         Flavour, //
     },
-    lint, manifest,
+    lint::{
+        self,
+        Ours, //
+    },
+    manifest,
     tools::{
         self,
         Toolchain, //
@@ -39,7 +44,10 @@ use std::{
 
 /// What make is told beside the target. W=1 would also run kernel-doc on each C file of Linux, which
 /// takes longer than to compile it; what is ours of them has a column for that.
-const STRICT: [&str; 4] = ["CLIPPY=1", "W=1", "C=1", "cmd_checkdoc="];
+const STRICT: [&str; 3] = ["CLIPPY=1", "W=1", "cmd_checkdoc="];
+
+/// Has sparse look at what is compiled already. Of all C files it would take as long as the compiler.
+const SPARSE: &str = "C=2";
 
 /// The parts of the documentation that the series is in.
 const SPHINXDIRS: &str = "SPHINXDIRS=networking netlink/specs";
@@ -76,13 +84,49 @@ fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
         for object in lint::objects(&touched) {
             let _ = fs::remove_file(build.join(object));
         }
-        let words = [&STRICT[..], &[build::IMAGE]].concat();
-        let result = build::make(ctx, &tools, &tree.dir, &build, flavour.name(), &words);
-        let text = fs::read_to_string(exec::log_path(ctx, "build-series"))?;
+        let mut text = String::new();
+        let mut make = |name: &str, words: &[&str]| -> Result<()> {
+            let words = [&STRICT[..], words].concat();
+            let result = build::make(ctx, &tools, &tree.dir, &build, name, &words);
+            let log = exec::log_path(ctx, &format!("build-{name}"));
+            text.push_str(&fs::read_to_string(log)?);
+            result.map(drop)
+        };
+        let mut result = make(flavour.name(), &[build::IMAGE]);
+        let for_sparse = for_sparse(&touched);
+        if result.is_ok() && !for_sparse.is_empty() {
+            let mut words = vec![SPARSE];
+            words.extend(for_sparse.iter().map(String::as_str));
+            result = make("series-sparse", &words);
+        }
         lint::note_sparse(&text);
-        found.push(built(lint::warnings(&text, &touched), result.err()));
+        let files = patch.files.iter().map(|file| {
+            let File {
+                path,
+                before,
+                after,
+                ..
+            } = file;
+            (path.clone(), before.clone(), after.clone())
+        });
+        let warnings = lint::warnings(&text, &Ours::of(files));
+        found.push(built(warnings, result.err()));
     }
     Ok(found)
+}
+
+/// What make is asked for to have sparse look at these files.
+fn for_sparse(touched: &BTreeSet<String>) -> BTreeSet<String> {
+    let in_c = touched.iter().filter(|path| path.ends_with(".c"));
+    let target = |object: String| match object.strip_prefix("rust/") {
+        // These are no targets by themselves.
+        Some(_) => "rust/".to_owned(),
+        None => object,
+    };
+    lint::objects(&in_c.cloned().collect())
+        .into_iter()
+        .map(target)
+        .collect()
 }
 
 /// What is to be said of a build: warnings about the files of the patch, and that it failed.
@@ -147,12 +191,25 @@ mod tests {
     #[test]
     fn a_warning_and_a_failure_are_red() {
         let log = "net/core/a.c:1:2: warning: unused variable 'x' [-Wunused]\n";
-        let paths = |name: &str| [name.to_owned()].into();
-        let of = |name, error| built(lint::warnings(log, &paths(name)), error);
+        let ours = |name: &str| Ours::of([(name.to_owned(), None, None)].into_iter());
+        let of = |name, error| built(lint::warnings(log, &ours(name)), error);
         assert!(matches!(of("net/core/a.c", None), Finding::Red(_)));
         assert_eq!(of("net/core/b.c", None), Finding::Clean);
         let failed = Some(anyhow!("make failed"));
         assert!(matches!(of("net/core/b.c", failed), Finding::Red(_)));
+    }
+
+    #[test]
+    fn sparse_looks_at_c_files() {
+        let touched = [
+            "net/core/sock.c",
+            "net/ipv4/af_inet_cr/dump.rs",
+            "rust/helpers/net/sock.c",
+        ];
+        assert_eq!(
+            for_sparse(&touched.map(str::to_owned).into()),
+            ["net/core/sock.o", "rust/"].map(str::to_owned).into()
+        );
     }
 
     #[test]
