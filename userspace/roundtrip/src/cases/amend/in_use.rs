@@ -163,8 +163,11 @@ fn moved() -> Result<()> {
                 match amend(&mut client, dump, &target) {
                     Ok(amended) if amended.failed.is_empty() => good += 1,
                     Ok(amended) => {
-                        let place = amended.failed[0].place();
-                        ensure!(place == "bind-locks", "{:?}", amended.failed);
+                        // Or the lock could not be had for ten milliseconds.
+                        let expected = amended.failed.iter().all(|failure| {
+                            failure.place() == "bind-locks" || failure.error.errno == libc::EBUSY
+                        });
+                        ensure!(expected, "{:?}", amended.failed);
                         bad += 1;
                     }
                     Err(error) => {
