@@ -302,13 +302,13 @@ fn lint(ctx: &Ctx) -> [Need; 6] {
     ]
 }
 
-/// A program of a newer Debian than the machine's.
+/// A program of a newer Debian than the machine's, with all that it depends on: also the C library,
+/// as it needs one that is as new.
 pub struct Newer {
+    /// Of the program, and of its package.
     pub name: &'static str,
     pub place: fn(&Ctx) -> PathBuf,
-    /// What is unpacked there: also the C library, as it needs one that is as new.
-    pub packages: &'static [&'static str],
-    /// Where it is in them.
+    /// Where it is in the package.
     pub program: &'static str,
 }
 
@@ -317,14 +317,13 @@ pub struct Newer {
 pub static SPARSE: Newer = Newer {
     name: "sparse",
     place: tools::sparse_root,
-    packages: &["sparse", "libc6"],
     program: "usr/bin/sparse",
 };
 
 impl Newer {
-    /// What starts it, in its place.
-    pub fn start(&self) -> PathBuf {
-        Path::new("bin").join(self.name)
+    /// What starts it. It is alone in its directory, which can be put on PATH.
+    pub fn program_in(&self, place: &Path) -> PathBuf {
+        place.join("bin").join(self.name)
     }
 }
 
@@ -388,17 +387,22 @@ fn program(
     minimum: Version,
     packages: &'static [&'static [&'static str]],
 ) -> Need {
-    let found = tools::which(name).map_or(Found::Nothing, |path| {
-        let version = exec::output(path, args).and_then(|text| Version::find(&text));
-        version.map_or_else(|| Found::Something("yes".to_owned()), Found::Version)
-    });
     Need {
         name,
         group,
-        found,
+        found: tools::which(name).map_or(Found::Nothing, |path| version_of(path, args)),
         minimum: Some(minimum),
         fix: Fix::Apt(packages),
     }
+}
+
+/// What a program that is there says of itself.
+fn version_of(path: PathBuf, args: &[&str]) -> Found {
+    if !path.exists() {
+        return Found::Nothing;
+    }
+    let version = exec::output(path, args).and_then(|text| Version::find(&text));
+    version.map_or_else(|| Found::Something("yes".to_owned()), Found::Version)
 }
 
 fn file(

@@ -196,7 +196,7 @@ pub fn b4(ctx: &Ctx) -> PathBuf {
 
 /// sparse, of a Debian that has one for this kernel.
 pub fn sparse(ctx: &Ctx) -> Option<PathBuf> {
-    Some(sparse_root(ctx).join(SPARSE.start())).filter(|path| path.exists())
+    Some(SPARSE.program_in(&sparse_root(ctx))).filter(|path| path.exists())
 }
 
 pub fn sparse_root(ctx: &Ctx) -> PathBuf {

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs of a newer Debian than the machine's, unpacked into the cache with the libraries that
-//! they want. Nothing of the machine changes.
+//! Programs of a newer Debian than the machine's, unpacked into the cache with all that they depend
+//! on. Nothing of the machine changes.
 
-use super::{
-    apt_get,
-    run_apt, //
-};
+use super::run_apt;
 use crate::{
     ctx::Ctx,
     exec,
@@ -33,23 +30,24 @@ const SUITES: &str = "testing unstable";
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 pub fn bring(ctx: &Ctx, newer: &Newer) -> Result<()> {
-    let packages = newer.packages.join(" ");
-    let step = Step::new(&format!("get {packages} of Debian {SUITES}"));
+    let step = Step::new(&format!("get {} of Debian {SUITES}", newer.name));
     let place = (newer.place)(ctx);
     if place.exists() {
         fs::remove_dir_all(&place)?;
     }
     files::make_dir_atomic(&place, |dir| {
         let apt = dir.join("apt");
-        let archives = apt.join("archives");
-        fetch(ctx, &apt, &archives, newer.packages, &step)?;
-        for package in files::list(&archives)? {
+        fetch(ctx, &apt, newer.name, &step)?;
+        let archives = apt.join("cache/archives");
+        let mut packages = files::list(&archives)?;
+        packages.retain(|file| file.extension().is_some_and(|end| end == "deb"));
+        for package in packages {
             let mut unpack = Command::new("dpkg-deb");
             unpack.arg("--extract").arg(archives.join(package)).arg(dir);
             exec::logged(&mut unpack, &exec::log_path(ctx, "setup-apt"), &step, 0)?;
         }
         fs::remove_dir_all(apt)?;
-        let start = dir.join(newer.start());
+        let start = newer.program_in(dir);
         fs::create_dir_all(start.with_file_name(""))?;
         fs::write(&start, script(newer.program))?;
         Ok(fs::set_permissions(start, Permissions::from_mode(0o755))?)
@@ -69,8 +67,9 @@ exec \"$root/usr/lib64/ld-linux-x86-64.so.2\" --library-path \"$root/usr/lib/x86
     )
 }
 
-/// Has apt download packages into `archives`, by lists of its own in `apt`.
-fn fetch(ctx: &Ctx, apt: &Path, archives: &Path, packages: &[&str], step: &Step) -> Result<()> {
+/// Has apt download a package and all that it depends on, as to a machine that has nothing, by lists
+/// and into a cache of its own in `apt`.
+fn fetch(ctx: &Ctx, apt: &Path, package: &str, step: &Step) -> Result<()> {
     let mut known = mirror();
     if known.is_none() {
         run_apt(ctx, &["update"], step)?;
@@ -80,7 +79,6 @@ fn fetch(ctx: &Ctx, apt: &Path, archives: &Path, packages: &[&str], step: &Step)
     for dir in ["etc", "state/lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(apt.join(dir))?;
     }
-    fs::create_dir(archives)?;
     fs::write(apt.join("state/status"), "")?;
     let keys = Path::new(KEYS)
         .exists()
@@ -104,10 +102,14 @@ fn fetch(ctx: &Ctx, apt: &Path, archives: &Path, packages: &[&str], step: &Step)
     ];
     let options: Vec<_> = options.iter().flat_map(|option| ["-o", option]).collect();
     run_apt(ctx, &[&options[..], &["update"]].concat(), step)?;
-    let mut download = apt_get(&[&options[..], &["download"], packages].concat());
-    download.current_dir(archives);
-    exec::logged(&mut download, &exec::log_path(ctx, "setup-apt"), step, 0)?;
-    Ok(())
+    let install = [
+        "install",
+        "--yes",
+        "--download-only",
+        "--no-install-recommends",
+        package,
+    ];
+    run_apt(ctx, &[&options[..], &install].concat(), step)
 }
 
 /// Where the machine has Debian from.
