@@ -209,8 +209,8 @@ pub fn summary(verdict: &Verdict, record: &Record, times: &Times, folder: &Path)
     if verdict.outcome != Outcome::Passed {
         say(&format!(
             "exit status {}: {}",
-            verdict.outcome as u8,
-            verdict.outcome.word()
+            verdict.status(),
+            verdict.word()
         ));
     }
     text
@@ -275,7 +275,7 @@ fn json(verdict: &Verdict, times: &Times) -> Result<String> {
         .collect();
     Ok(serde_json::to_string_pretty(&json!({
         "outcome": verdict.outcome as u8,
-        "outcome_text": verdict.outcome.word(),
+        "outcome_text": verdict.word(),
         "passed": verdict.totals.passed,
         "failed": verdict.totals.failed,
         "skipped": verdict.totals.skipped,

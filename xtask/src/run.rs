@@ -8,7 +8,6 @@ use crate::{
     ui,
     verdict::{
         self,
-        InKernel,
         Outcome, //
     },
     vm::{
@@ -84,17 +83,14 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let folder = Folder::new(ctx, "run", None, false)?;
     let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
     run.outputs = Outputs::Through;
-    let mut record = run.go("command", &mut |_, _| ())?;
+    let record = run.go("command", &mut |_, _| ())?;
 
-    // What the command says of itself is not for us to judge.
-    let status = record.facts.exit.take();
-    record.facts.exit = status.map(|_| 0);
-    let verdict = verdict::judge(&record, None, InKernel::Without);
+    let verdict = verdict::judge_command(&record);
     let summary = run.finish(&verdict, &record)?;
     let folder = ui::short(&ctx.repo, &run.folder.path);
-    let (code, what) = match status {
-        Some(status) if verdict.outcome == Outcome::Passed => (
-            ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)),
+    let (code, what) = match verdict.command {
+        Some(status) if verdict.outcome <= Outcome::Failed => (
+            ExitCode::from(verdict.status()),
             format!("exit status {status}"),
         ),
         None if verdict.complaints.is_empty() && record.facts.no_start.is_some() => {

@@ -75,6 +75,8 @@ pub struct Verdict {
     pub passed_over: Vec<String>,
     /// Everything else that is wrong, each a sentence.
     pub problems: Vec<String>,
+    /// The exit status of the command, where that is the answer and not for us to judge (`run`).
+    pub command: Option<i32>,
 }
 
 /// One test.
@@ -107,6 +109,26 @@ pub enum InKernel {
 /// Judges a run by the guest's record, the job's tests, and the tests in the kernel. `job` is
 /// nothing if the job was not meant to run any.
 pub fn judge(record: &Record, job: Option<Report>, kernel: InKernel) -> Verdict {
+    judge_all(record, record.facts.exit, job, kernel)
+}
+
+/// Judges the run of one command. Its exit status is the answer: any but 0 is a failure of the
+/// command, and no more is read out of it.
+pub fn judge_command(record: &Record) -> Verdict {
+    let mut verdict = judge_all(record, None, None, InKernel::Without);
+    verdict.command = record.facts.exit;
+    let text = match verdict.command {
+        None | Some(0) => return verdict,
+        Some(code @ 129..) => format!("the command was ended by signal {}", code - 128),
+        Some(code) => format!("the command's exit status is {code}"),
+    };
+    verdict.problem(Outcome::Failed, &text);
+    verdict.count_run();
+    verdict
+}
+
+/// `exit` is the job's exit status as far as it is to be judged.
+fn judge_all(record: &Record, exit: Option<i32>, job: Option<Report>, kernel: InKernel) -> Verdict {
     let (mut complaints, mut passed_over) = complaints::scan(&record.console, "console.log");
     // The same again as a rule; but the console can lose characters, and the log can be cut off.
     let (in_log, passed_in_log) = complaints::scan(&record.facts.log, "dmesg.log");
@@ -121,6 +143,7 @@ pub fn judge(record: &Record, job: Option<Report>, kernel: InKernel) -> Verdict 
         complaints,
         passed_over,
         problems: Vec::new(),
+        command: None,
     };
     let booted = record.facts.started.is_some();
     let asked = job.is_some();
@@ -139,7 +162,7 @@ pub fn judge(record: &Record, job: Option<Report>, kernel: InKernel) -> Verdict 
     if let Some(report) = job.filter(|_| booted) {
         verdict.add(&report, "");
     }
-    verdict.exit_status(record, asked);
+    verdict.exit_status(record, exit, asked);
     if any_tests && booted && verdict.totals.passed == 0 && verdict.outcome == Outcome::Passed {
         let skipped = verdict.totals.skipped > 0;
         let text = if skipped {
@@ -165,15 +188,38 @@ pub fn judge(record: &Record, job: Option<Report>, kernel: InKernel) -> Verdict 
     if !verdict.complaints.is_empty() {
         verdict.outcome = Outcome::Kernel;
     }
-    if verdict.outcome != Outcome::Passed && verdict.totals.failed == 0 {
-        // The numbers alone must not look like success.
-        verdict.totals.failed = 1;
-        verdict.failed.push(RUN_ITSELF.to_owned());
-    }
+    verdict.count_run();
     verdict
 }
 
 impl Verdict {
+    /// What it comes to, as a word in a report.
+    pub fn word(&self) -> &'static str {
+        match (self.outcome, self.command) {
+            (Outcome::Failed, Some(_)) => "the command failed",
+            (outcome, _) => outcome.word(),
+        }
+    }
+
+    /// What xtask exits with: the command's own status, if that is the worst there is.
+    pub fn status(&self) -> u8 {
+        match self.command {
+            Some(status) if self.outcome <= Outcome::Failed => {
+                u8::try_from(status).unwrap_or(u8::MAX)
+            }
+            _ => self.outcome as u8,
+        }
+    }
+
+    /// Counts a run that is bad though no test failed: the numbers alone must not look like
+    /// success.
+    fn count_run(&mut self) {
+        if self.outcome != Outcome::Passed && self.totals.failed == 0 {
+            self.totals.failed = 1;
+            self.failed.push(RUN_ITSELF.to_owned());
+        }
+    }
+
     fn add(&mut self, report: &Report, prefix: &str) {
         self.totals.add(report.totals());
         for (name, test) in report.leaves() {
@@ -202,7 +248,7 @@ impl Verdict {
         }
     }
 
-    fn exit_status(&mut self, record: &Record, asked: bool) {
+    fn exit_status(&mut self, record: &Record, exit: Option<i32>, asked: bool) {
         if let Some(why) = &record.facts.no_start {
             self.problem(
                 Outcome::Infrastructure,
@@ -210,7 +256,7 @@ impl Verdict {
             );
         }
         let failed = self.totals.failed > 0 || self.outcome != Outcome::Passed;
-        match record.facts.exit {
+        match exit {
             Some(0) | None => {}
             Some(1) if failed => {}
             Some(1) if asked => {

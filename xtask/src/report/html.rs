@@ -124,9 +124,9 @@ pub fn page(
         .filter(|line| line.starts_with("CONFIG_"))
         .collect();
     let page = Page {
-        word: verdict.outcome.word(),
+        word: verdict.word(),
         good: verdict.outcome == Outcome::Passed,
-        status: verdict.outcome as u8,
+        status: verdict.status(),
         what: &about.what,
         when: &about.when,
         counts: verdict.totals,

@@ -137,6 +137,7 @@ mod tests {
             complaints: Vec::new(),
             passed_over: Vec::new(),
             problems: vec!["the kernel is tainted".to_owned()],
+            command: None,
         };
         let xml = xml(&verdict, &Times::default()).unwrap();
         assert!(xml.contains(

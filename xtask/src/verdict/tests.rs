@@ -115,6 +115,29 @@ fn what_could_not_run_is_not_a_failed_test() {
 }
 
 #[test]
+fn a_command_has_the_word_and_the_status() {
+    let of = |lines: &[&str]| judge_command(&record(lines));
+    let ended = |exit: &str| of(&["taint-before 0", "start 1", exit, "taint-after 0", "done 2"]);
+    let good = ended("exit 0");
+    assert_eq!((good.outcome, good.status()), (Outcome::Passed, 0));
+    for (exit, status, says) in [
+        ("exit 1", 1, "exit status is 1"),
+        ("exit 4", 4, "exit status is 4"),
+        ("exit 137", 137, "signal 9"),
+    ] {
+        let bad = ended(exit);
+        assert_eq!((bad.outcome, bad.status()), (Outcome::Failed, status));
+        assert_eq!(bad.word(), "the command failed");
+        assert_eq!(bad.failed, [RUN_ITSELF]);
+        assert!(bad.problems[0].contains(says), "{:?}", bad.problems);
+    }
+    let tainted = of(&["start 1", "exit 7", "taint-after 512", "done 2"]);
+    assert_eq!((tainted.outcome, tainted.status()), (Outcome::Kernel, 2));
+    let lost = of(&["start 1"]);
+    assert_eq!((lost.outcome, lost.status()), (Outcome::Lost, 3));
+}
+
+#[test]
 fn tests_in_the_kernel_count() {
     let good = record(&GOOD);
     let ran = InKernel::Ran(report("KTAP version 1\n1..1\nok 1 x\n").unwrap());

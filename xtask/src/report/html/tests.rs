@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    complaints,
+    complaints, verdict,
     vm::{
         facts::Facts,
         guest::End, //
@@ -20,10 +20,14 @@ fn case(name: &str, status: Status, text: &str) -> Case {
 
 /// The page of a run with these tests and this console.
 fn page_of(tests: Vec<Case>, console: &str) -> String {
+    page_with(&verdict_of(tests, console), &record_of(console))
+}
+
+fn verdict_of(tests: Vec<Case>, console: &str) -> Verdict {
     let (complaints, passed_over) = complaints::scan(console, "console.log");
     let failed = tests.iter().filter(|case| case.status == Status::Failed);
     let failed: Vec<_> = failed.map(|case| case.name.clone()).collect();
-    let verdict = Verdict {
+    Verdict {
         outcome: match (complaints.is_empty(), failed.is_empty()) {
             (false, _) => Outcome::Kernel,
             (true, false) => Outcome::Failed,
@@ -39,8 +43,12 @@ fn page_of(tests: Vec<Case>, console: &str) -> String {
         complaints,
         passed_over,
         problems: Vec::new(),
-    };
-    let record = Record {
+        command: None,
+    }
+}
+
+fn record_of(console: &str) -> Record {
+    Record {
         end: End::Done,
         facts: Facts::default(),
         console: console.to_owned(),
@@ -48,7 +56,10 @@ fn page_of(tests: Vec<Case>, console: &str) -> String {
         boot: Duration::ZERO,
         job: Duration::ZERO,
         total: Duration::ZERO,
-    };
+    }
+}
+
+fn page_with(verdict: &Verdict, record: &Record) -> String {
     let mut times = Times::default();
     times.add("boot", Duration::from_secs(1));
     times.add("tests", Duration::from_secs(4));
@@ -58,7 +69,7 @@ fn page_of(tests: Vec<Case>, console: &str) -> String {
         facts: vec![("flavour", "debug".to_owned())],
         config: "CONFIG_NET=y\n# CONFIG_USB is not set\n".to_owned(),
     };
-    page(&verdict, &record, &times, &about, &["ktap.log".to_owned()]).unwrap()
+    page(verdict, record, &times, &about, &["ktap.log".to_owned()]).unwrap()
 }
 
 /// The order in which these stand in the page.
@@ -158,6 +169,34 @@ fn a_good_run_has_nothing_wrong() {
     );
     assert!(!page.contains("id=\"wrong\""));
     assert!(!page.contains("exit status"));
+}
+
+#[test]
+fn a_command_that_failed_has_no_green_page() {
+    let mut record = record_of("[    1.0] fine\n");
+    for line in [
+        "taint-before 0",
+        "start 1",
+        "exit 7",
+        "taint-after 0",
+        "done 2",
+    ] {
+        record.facts.feed(line);
+    }
+    let page = page_with(&verdict::judge_command(&record), &record);
+    in_order(
+        &page,
+        &[
+            "<title>the command failed: ",
+            "class=\"bad\"",
+            "<h1>the command failed</h1>",
+            "exit status 7",
+            "Run: the command&#39;s exit status is 7",
+        ],
+    );
+    record.facts.feed("exit 0");
+    let page = page_with(&verdict::judge_command(&record), &record);
+    in_order(&page, &["class=\"good\"", "<h1>passed</h1>"]);
 }
 
 #[test]
