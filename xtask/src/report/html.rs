@@ -36,8 +36,11 @@ const SLOWEST: usize = 15;
 /// How many lines of a console are shown: this many of its begin and of its end, ...
 const ENDS: usize = 5_000;
 
-/// ... and so many around each complaint.
+/// ... and so many around each complaint that is shown.
 const AROUND: usize = 200;
+
+/// How many complaints are shown, of a kernel that cannot stop. All are in the other files.
+const COMPLAINTS: usize = 50;
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -50,6 +53,8 @@ struct Page<'a> {
     counts: Totals,
     total: String,
     complaints: Vec<Found>,
+    /// How many more there are.
+    more: usize,
     problems: Vec<String>,
     lost: bool,
     qemu: String,
@@ -118,6 +123,7 @@ pub fn page(
         Some(first) if first.file == "dmesg.log" => ("dmesg.log", &record.facts.log),
         _ => ("console.log", &record.console),
     };
+    let shown = &verdict.complaints[..verdict.complaints.len().min(COMPLAINTS)];
     let set: Vec<_> = about
         .config
         .lines()
@@ -131,7 +137,8 @@ pub fn page(
         when: &about.when,
         counts: verdict.totals,
         total: ui::seconds(times.total()),
-        complaints: verdict.complaints.iter().map(found).collect(),
+        complaints: shown.iter().map(found).collect(),
+        more: verdict.complaints.len() - shown.len(),
         problems: verdict.problems.iter().map(|text| visible(text)).collect(),
         lost: verdict.outcome >= Outcome::Lost,
         qemu: visible(record.qemu.trim()),
@@ -148,7 +155,7 @@ pub fn page(
             .iter()
             .map(|line| visible(line))
             .collect(),
-        console: console(text, &verdict.complaints),
+        console: console(text, &verdict.complaints, shown),
         lines: text.lines().count(),
         options: set.len(),
         config: set.join("\n"),
@@ -282,22 +289,29 @@ fn groups(verdict: &Verdict) -> Vec<Group> {
     groups
 }
 
-/// The console by lines; of a very long one the ends, and what is around the complaints.
-fn console(text: &str, complaints: &[Complaint]) -> Vec<Line> {
+/// The console by lines, with all complaints marked; of a very long one the ends, and what is around
+/// those complaints that are shown.
+fn console(text: &str, complaints: &[Complaint], shown: &[Complaint]) -> Vec<Line> {
     let total = text.lines().count();
-    let near = |number: usize, room: usize| {
-        complaints.iter().any(|complaint| {
-            let end = complaint.line + complaint.excerpt.len();
-            (complaint.line.saturating_sub(room)..end + room).contains(&number)
-        })
+    // Over each line once, however many complaints there are.
+    let near = |complaints: &[Complaint], room: usize| {
+        let mut lines = vec![false; total];
+        for complaint in complaints {
+            let begin = complaint.line - 1;
+            let end = begin + complaint.excerpt.len() + room;
+            lines[begin.saturating_sub(room)..end.min(total)].fill(true);
+        }
+        lines
     };
+    let (bad, kept) = (near(complaints, 0), near(shown, AROUND));
     let mut lines: Vec<Line> = Vec::new();
-    for (number, text) in (1..).zip(text.lines()) {
-        if number <= ENDS || number + ENDS > total || near(number, AROUND) {
+    for (index, text) in text.lines().enumerate() {
+        if index < ENDS || index + ENDS >= total || kept[index] {
+            let number = index + 1;
             lines.push(Line {
                 number,
                 text: visible(text),
-                bad: near(number, 0),
+                bad: bad[index],
                 after_gap: lines.last().map_or(0, |line| line.number) + 1 != number,
             });
         }

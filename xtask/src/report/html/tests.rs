@@ -210,3 +210,30 @@ fn of_a_long_console_the_complaint_is_kept() {
     assert!(!page.contains("<span id=\"L10000\""));
     assert_eq!(page.matches("class=\"gap\"").count(), 2);
 }
+
+#[test]
+fn of_very_many_complaints_the_first_are_shown() {
+    let again = "[    2.0] WARNING: CPU: 0 at x\n[    2.1] ---[ end trace 0 ]---\n";
+    let console = again.repeat(6_000);
+    let page = page_of(vec![case("a::x", Status::Passed, "")], &console);
+    assert_eq!(page.matches("<h3>Kernel: ").count(), COMPLAINTS);
+    assert!(page.contains("complained 5950 more times: all of it is in console.log"));
+    let lines = page.matches("<span id=\"L").count();
+    assert_eq!(lines, 2 * ENDS);
+    assert!(page.contains("<span id=\"L12000\" data-n=\"12000\" class=\"bad\">"));
+}
+
+#[test]
+fn complaints_are_named_after_their_log() {
+    let mut verdict = verdict_of(vec![case("a::x", Status::Passed, "")], "");
+    let mut record = record_of("[    1.0] cut off\n");
+    record.facts.log = "[    1.0] fine\n[    2.0] WARNING: CPU: 0 at x\n".to_owned();
+    verdict.complaints = complaints::scan(&record.facts.log, "dmesg.log").0;
+    verdict.outcome = Outcome::Kernel;
+    let page = page_with(&verdict, &record);
+    in_order(
+        &page,
+        &["#L2\">line 2 of dmesg.log<", "<h2><a href=\"dmesg.log\">"],
+    );
+    assert!(!page.to_lowercase().contains("of the console"));
+}
