@@ -31,7 +31,7 @@ pub fn run(ctx: &Ctx) -> ExitCode {
         let found = match &need.found {
             Found::Nothing => "-".to_owned(),
             Found::Something(text) if text.len() > 12 => "yes".to_owned(),
-            Found::Something(text) => text.clone(),
+            Found::Something(text) | Found::Unfit(text) => text.clone(),
             Found::Version(version) => version.to_string(),
         };
         let minimum = need

@@ -78,6 +78,8 @@ pub enum Found {
     Nothing,
     /// There, in a version that does not matter.
     Something(String),
+    /// There, and not good enough, whatever its version is.
+    Unfit(String),
     Version(Version),
 }
 
@@ -101,6 +103,7 @@ impl Need {
     pub fn state(&self) -> State {
         match (&self.found, self.minimum) {
             (Found::Nothing, _) => State::Missing,
+            (Found::Unfit(_), _) => State::TooOld,
             (Found::Version(found), Some(minimum)) if *found < minimum => State::TooOld,
             _ => State::Ok,
         }
@@ -280,7 +283,7 @@ fn lint(ctx: &Ctx) -> [Need; 6] {
         Need {
             name: SPARSE.name,
             group: Group::Lint,
-            found: there(tools::sparse(ctx), "yes"),
+            found: sparse(&tools::sparses(ctx)),
             minimum: None,
             fix: Fix::Newer(&SPARSE),
         },
@@ -300,6 +303,20 @@ fn lint(ctx: &Ctx) -> [Need; 6] {
         ),
         venv(ctx, Group::Lint, &B4),
     ]
+}
+
+/// What there is of sparse. The version does not tell: Debian's snapshots call themselves by that
+/// of the release before them.
+fn sparse(all: &[PathBuf]) -> Found {
+    let of = |path: &PathBuf| version_of(path.clone(), &["--version"]);
+    match (tools::fit_sparse(all), all.first()) {
+        (Some(path), _) => of(path),
+        (None, Some(path)) => match of(path) {
+            Found::Version(version) => Found::Unfit(version.to_string()),
+            _ => Found::Unfit("yes".to_owned()),
+        },
+        (None, None) => Found::Nothing,
+    }
 }
 
 /// A program of a newer Debian than the machine's, with all that it depends on: also the C library,
@@ -448,5 +465,19 @@ mod tests {
         assert_eq!(need(Found::Version(V(1, 63, 0))).state(), State::TooOld);
         assert_eq!(need(Found::Version(V(1, 85, 0))).state(), State::Ok);
         assert_eq!(need(Found::Something("yes".to_owned())).state(), State::Ok);
+        let unfit = Found::Unfit("9.0.0".to_owned());
+        assert_eq!(need(unfit).state(), State::TooOld);
+    }
+
+    #[test]
+    fn a_sparse_that_does_not_do_is_not_taken() {
+        // One takes everything, the other has an error to tell of each C file.
+        let [does, does_not] = ["true", "sh"].map(|name| tools::which(name).unwrap());
+        assert_eq!(sparse(&[]), Found::Nothing);
+        let old = sparse(std::slice::from_ref(&does_not));
+        assert!(matches!(old, Found::Unfit(_)), "{old:?}");
+        let both = [does_not, does.clone()];
+        assert!(!matches!(sparse(&both), Found::Nothing | Found::Unfit(_)));
+        assert_eq!(tools::fit_sparse(&both), Some(&does));
     }
 }

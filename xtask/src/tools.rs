@@ -14,11 +14,15 @@ use anyhow::{
 };
 use std::{
     env,
+    io::Write as _,
     path::{
         Path,
         PathBuf, //
     },
-    process::Command,
+    process::{
+        Command,
+        Stdio, //
+    },
 };
 
 /// What `setup` installs, each in a directory of its own in the cache.
@@ -122,7 +126,7 @@ impl Toolchain {
             rustc.with_file_name("clippy-driver").display()
         ));
         make.arg(format!("BINDGEN={}", self.bindgen.display()));
-        if let Some(sparse) = sparse(ctx) {
+        if let Some(sparse) = fit_sparse(&sparses(ctx)) {
             make.arg(format!("CHECK={}", sparse.display()));
         }
         make
@@ -194,9 +198,39 @@ pub fn b4(ctx: &Ctx) -> PathBuf {
     ctx.cache("tools").join(format!("b4-{B4}"))
 }
 
-/// sparse, of a Debian that has one for this kernel.
-pub fn sparse(ctx: &Ctx) -> Option<PathBuf> {
-    Some(SPARSE.program_in(&sparse_root(ctx))).filter(|path| path.exists())
+/// Each sparse that there is: the one on PATH, and the one that `setup` has brought.
+pub fn sparses(ctx: &Ctx) -> Vec<PathBuf> {
+    let ours = Some(SPARSE.program_in(&sparse_root(ctx))).filter(|path| path.exists());
+    which("sparse").into_iter().chain(ours).collect()
+}
+
+/// The first sparse that make takes: it asks each in the way of `scripts/checker-valid.sh`, and goes
+/// on without one that has no good answer.
+pub fn fit_sparse(all: &[PathBuf]) -> Option<&PathBuf> {
+    all.iter()
+        .find(|sparse| knows_headers(&mut Command::new(sparse)).unwrap_or(false))
+}
+
+/// Whether a sparse knows what the kernel's headers are made of.
+fn knows_headers(sparse: &mut Command) -> Result<bool> {
+    const HEADER: &str = "\
+static inline int copy(const int *from)
+{
+	__typeof_unqual__(*from) to = *from;
+
+	return to;
+}
+";
+    let mut file = tempfile::Builder::new().suffix(".c").tempfile()?;
+    file.write_all(HEADER.as_bytes())?;
+    let output = sparse
+        .arg(file.path())
+        .env_remove("LD_LIBRARY_PATH")
+        .stdin(Stdio::null())
+        .output()?;
+    // It may exit with 0 though it found errors.
+    let said = [output.stdout, output.stderr].concat();
+    Ok(output.status.success() && !String::from_utf8_lossy(&said).contains("error"))
 }
 
 pub fn sparse_root(ctx: &Ctx) -> PathBuf {
@@ -215,4 +249,22 @@ pub fn which(name: &str) -> Option<PathBuf> {
         .chain(more)
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparse_is_asked_as_make_asks_it() {
+        let says = |script: &str| {
+            let mut sparse = Command::new("sh");
+            sparse.args(["-c", script, "sparse"]);
+            knows_headers(&mut sparse).unwrap()
+        };
+        assert!(says("grep -q __typeof_unqual__ \"$1\""));
+        assert!(says("echo \"$1:1:1: warning: x\" >&2"));
+        assert!(!says("echo \"$1:3:9: error: undefined identifier\" >&2"));
+        assert!(!says("exit 1"));
+    }
 }
