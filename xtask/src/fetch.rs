@@ -36,6 +36,9 @@ use std::{
 };
 use xshell::cmd;
 
+/// By which keys Debian's lists are signed, if the machine has them where Debian puts them.
+pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// Unpatched kernel sources, which nobody writes to.
 pub struct Source {
     pub dir: PathBuf,
@@ -130,16 +133,12 @@ fn download(ctx: &Ctx, package: &Package) -> Result<PathBuf> {
 /// `apt-get download` with a list of sources of its own: the machine's configuration is read for
 /// the mirror and otherwise left alone, and so are its package lists.
 fn apt_download(ctx: &Ctx, package: &Package, work: &Path, step: &Step) -> Result<PathBuf> {
-    let format = "$(ORIGIN)|$(LABEL)|$(CREATED_BY)|$(REPO_URI)";
-    let targets = exec::output("apt-get", &["indextargets", "--format", format])
-        .context("apt-get is not there: this is not Debian")?;
-    let mirror = mirror(&targets).context("apt's configuration names no Debian mirror")?;
+    let mirror = mirror()?;
     for dir in ["state/lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(work.join(dir))?;
     }
-    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let signed = if Path::new(keyring).exists() {
-        format!("[signed-by={keyring}] ")
+    let signed = if Path::new(KEYRING).exists() {
+        format!("[signed-by={KEYRING}] ")
     } else {
         String::new()
     };
@@ -175,11 +174,19 @@ fn apt_download(ctx: &Ctx, package: &Package, work: &Path, step: &Step) -> Resul
     deb.context("apt-get download left no package")
 }
 
+/// Where the machine has Debian from.
+pub fn mirror() -> Result<String> {
+    let format = "$(ORIGIN)|$(LABEL)|$(CREATED_BY)|$(REPO_URI)";
+    let targets = exec::output("apt-get", &["indextargets", "--format", format])
+        .context("apt-get is not there: this is not Debian")?;
+    mirror_in(&targets).context("apt's configuration names no mirror of Debian itself")
+}
+
 /// The machine's Debian mirror, out of `apt-get indextargets`.
 ///
 /// Origin and label are known only after an `apt-get update`; without one, the first archive
 /// whose path ends as Debian's main archive does.
-fn mirror(targets: &str) -> Option<String> {
+fn mirror_in(targets: &str) -> Option<String> {
     let rows = || {
         targets.lines().filter_map(|line| {
             let mut fields = line.split('|');
@@ -189,7 +196,11 @@ fn mirror(targets: &str) -> Option<String> {
     };
     rows()
         .find(|(origin, label, _)| *origin == "Debian" && *label == "Debian")
-        .or_else(|| rows().find(|(.., uri)| uri.trim_end_matches('/').ends_with("/debian")))
+        .or_else(|| {
+            // What is made from Debian may say whose it is, and end in the same way.
+            let mut unknown = rows().filter(|(origin, ..)| origin.is_empty());
+            unknown.find(|(.., uri)| uri.trim_end_matches('/').ends_with("/debian"))
+        })
         .map(|(.., uri)| uri.to_owned())
 }
 
@@ -239,15 +250,23 @@ mod tests {
             Debian|Debian-Security|Packages|http://mirror.example/debian-security/\n\
             Debian|Debian|Packages|http://mirror.example/debian/\n";
         assert_eq!(
-            mirror(targets).as_deref(),
+            mirror_in(targets).as_deref(),
             Some("http://mirror.example/debian/")
         );
         let never_updated =
             "||Packages|http://m.example/debian-security\n||Packages|http://m.example/debian\n";
         assert_eq!(
-            mirror(never_updated).as_deref(),
+            mirror_in(never_updated).as_deref(),
             Some("http://m.example/debian")
         );
-        assert_eq!(mirror(""), None);
+        assert_eq!(mirror_in(""), None);
+    }
+
+    #[test]
+    fn what_is_made_from_debian_has_no_mirror_of_it() {
+        let derivative = "\
+            Ubuntu|Ubuntu|Packages|http://m.example/ubuntu/\n\
+            Raspbian|Raspbian|Packages|http://m.example/debian/\n";
+        assert_eq!(mirror_in(derivative), None);
     }
 }

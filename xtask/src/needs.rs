@@ -327,6 +327,8 @@ pub struct Newer {
     pub place: fn(&Ctx) -> PathBuf,
     /// Where it is in the package.
     pub program: &'static str,
+    /// What a person can do where Debian has none that will do, or the machine is not Debian.
+    pub otherwise: &'static str,
 }
 
 /// What checks C code. The releases up to 0.6.4 do not know `__typeof_unqual__`, which the kernel's
@@ -335,6 +337,8 @@ pub static SPARSE: Newer = Newer {
     name: "sparse",
     place: tools::sparse_root,
     program: "usr/bin/sparse",
+    otherwise: "put a sparse on PATH that knows `__typeof_unqual__`, which is later than 0.6.4 \
+                (Documentation/dev-tools/sparse.rst of the kernel says where to get it)",
 };
 
 impl Newer {

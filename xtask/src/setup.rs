@@ -102,6 +102,15 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
         }
     }
     let left = missing(ctx, groups);
+    for need in &left {
+        if let Fix::Newer(newer) = need.fix {
+            bail!(
+                "{} is too old for this kernel even in Debian's newest suites: {}",
+                newer.name,
+                newer.otherwise
+            );
+        }
+    }
     ensure!(left.is_empty(), "{}", refusal(ctx, groups));
     Ok(())
 }

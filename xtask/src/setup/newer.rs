@@ -7,6 +7,7 @@ use super::run_apt;
 use crate::{
     ctx::Ctx,
     exec,
+    fetch,
     files,
     needs::Newer,
     ui::Step, //
@@ -26,9 +27,6 @@ use std::{
 /// Where to look.
 const SUITES: &str = "testing unstable";
 
-/// By which keys these are signed, if the machine has them where Debian puts them.
-const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
 pub fn bring(ctx: &Ctx, newer: &Newer) -> Result<()> {
     let step = Step::new(&format!("get {} of Debian {SUITES}", newer.name));
     let place = (newer.place)(ctx);
@@ -37,7 +35,12 @@ pub fn bring(ctx: &Ctx, newer: &Newer) -> Result<()> {
     }
     files::make_dir_atomic(&place, |dir| {
         let apt = dir.join("apt");
-        fetch(ctx, &apt, newer.name, &step)?;
+        download(ctx, &apt, newer.name, &step).with_context(|| {
+            format!(
+                "cannot get {} of Debian {SUITES}; {}",
+                newer.name, newer.otherwise
+            )
+        })?;
         let archives = apt.join("cache/archives");
         let mut packages = files::list(&archives)?;
         packages.retain(|file| file.extension().is_some_and(|end| end == "deb"));
@@ -69,58 +72,118 @@ exec \"$root/usr/lib64/ld-linux-x86-64.so.2\" --library-path \"$root/usr/lib/x86
 
 /// Has apt download a package and all that it depends on, as to a machine that has nothing, by lists
 /// and into a cache of its own in `apt`.
-fn fetch(ctx: &Ctx, apt: &Path, package: &str, step: &Step) -> Result<()> {
-    let mut known = mirror();
-    if known.is_none() {
-        run_apt(ctx, &["update"], step)?;
-        known = mirror();
-    }
-    let mirror = known.context("apt knows no mirror of Debian")?;
-    for dir in ["etc", "state/lists/partial", "cache/archives/partial"] {
+fn download(ctx: &Ctx, apt: &Path, package: &str, step: &Step) -> Result<()> {
+    let mirror = fetch::mirror()?;
+    for dir in [
+        "sources",
+        "preferences",
+        "state/lists/partial",
+        "cache/archives/partial",
+    ] {
         fs::create_dir_all(apt.join(dir))?;
     }
     fs::write(apt.join("state/status"), "")?;
-    let keys = Path::new(KEYS)
+    let keys = Path::new(fetch::KEYRING)
         .exists()
-        .then(|| format!("Signed-By: {KEYS}\n"));
+        .then(|| format!("Signed-By: {}\n", fetch::KEYRING));
     fs::write(
-        apt.join("etc/newer.sources"),
+        apt.join("sources/newer.sources"),
         format!(
-            "Types: deb\nURIs: {mirror}\nSuites: {SUITES}\nComponents: main\nTargets: Packages\n{}",
+            "Types: deb\nURIs: {mirror}\nSuites: {SUITES}\nComponents: main\n\
+             Architectures: amd64\nTargets: Packages\n{}",
             keys.unwrap_or_default()
         ),
     )?;
-    let at = |option: &str, path: &str| format!("{option}={}", apt.join(path).display());
-    let options = [
-        "Dir::Etc::SourceList=/dev/null".to_owned(),
-        at("Dir::Etc::SourceParts", "etc/"),
-        at("Dir::State", "state"),
-        at("Dir::State::Status", "state/status"),
-        at("Dir::Cache", "cache"),
-        // The user that apt would become may not have a way to the cache.
-        "APT::Sandbox::User=root".to_owned(),
-    ];
-    let options: Vec<_> = options.iter().flat_map(|option| ["-o", option]).collect();
-    run_apt(ctx, &[&options[..], &["update"]].concat(), step)?;
+    let config = apt.join("apt.conf");
+    fs::write(&config, configuration(apt))?;
+    let config = config
+        .to_str()
+        .context("the cache has a name that is not text")?;
+    run_apt(ctx, &["-c", config, "update"], step)?;
     let install = [
+        "-c",
+        config,
         "install",
         "--yes",
         "--download-only",
         "--no-install-recommends",
         package,
     ];
-    run_apt(ctx, &[&options[..], &install].concat(), step)
+    run_apt(ctx, &install, step)
 }
 
-/// Where the machine has Debian from.
-fn mirror() -> Option<String> {
-    let format = "$(ORIGIN) $(LABEL) $(COMPONENT) $(REPO_URI)";
-    let known = exec::output(
-        "apt-get",
-        &["indextargets", "--format", format, "Created-By: Packages"],
-    )?;
-    let mut uris = known
-        .lines()
-        .filter_map(|line| line.strip_prefix("Debian Debian main "));
-    uris.next().map(str::to_owned)
+/// What apt is told. Of the machine's configuration, which it reads before, the ways to a mirror
+/// (proxies, certificates) are to count, and not what it would rather have installed there, where it
+/// keeps its files, or what it runs after an update.
+fn configuration(apt: &Path) -> String {
+    let apt = apt.display();
+    format!(
+        "#clear APT::Update;
+#clear APT::Default-Release;
+APT::Install-Suggests \"false\";
+// The user that apt would become may not have a way to the cache.
+APT::Sandbox::User \"root\";
+Dir::Etc::SourceList \"/dev/null\";
+Dir::Etc::SourceParts \"{apt}/sources\";
+Dir::Etc::Preferences \"/dev/null\";
+Dir::Etc::PreferencesParts \"{apt}/preferences\";
+Dir::State \"{apt}/state\";
+Dir::State::Lists \"lists\";
+Dir::State::Status \"{apt}/state/status\";
+Dir::Cache \"{apt}/cache\";
+Dir::Cache::Archives \"archives\";
+Dir::Cache::PkgCache \"\";
+Dir::Cache::SrcPkgCache \"\";
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools;
+
+    #[test]
+    fn the_machine_has_no_say_in_what_is_brought() {
+        if tools::which("apt-config").is_none() {
+            return; // Not Debian: nothing is brought there.
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let machine = file(
+            "machine",
+            "APT::Default-Release \"stable\";
+APT::Install-Suggests \"true\";
+APT::Update::Post-Invoke { \"false\"; };
+Acquire::http::Proxy \"http://proxy.example\";
+Dir::Cache::Archives \"/srv/archives\";
+Dir::Cache::PkgCache \"/srv/pkgcache\";
+Dir::Etc::Preferences \"/srv/preferences\";
+Dir::Etc::PreferencesParts \"/srv/preferences.d\";
+Dir::Etc::Parts \"/dev/null\";
+Dir::State::Lists \"/srv/lists\";
+",
+        );
+        let ours = file("ours", &configuration(Path::new("/apt")));
+        let mut dump = Command::new("apt-config");
+        dump.arg("-c").arg(ours).arg("dump");
+        let output = dump.env("APT_CONFIG", machine).output().unwrap();
+        let all = String::from_utf8(output.stdout).unwrap();
+        let said = |name: &str| {
+            let start = format!("{name} \"");
+            let line = all.lines().find_map(|line| line.strip_prefix(&start));
+            line.map(|rest| rest.trim_end_matches("\";"))
+        };
+        assert_eq!(said("Acquire::http::Proxy"), Some("http://proxy.example"));
+        assert_eq!(said("APT::Install-Suggests"), Some("false"));
+        assert_eq!(said("Dir::Cache::archives"), Some("archives"));
+        assert_eq!(said("Dir::Etc::preferences"), Some("/dev/null"));
+        for gone in ["stable", "Post-Invoke", "/srv"] {
+            assert!(!all.contains(gone), "{gone} in {all}");
+        }
+    }
 }
