@@ -84,6 +84,22 @@ impl Ctx {
         })
     }
 
+    /// For a test: with a cache and a target directory below `dir`.
+    #[cfg(test)]
+    pub fn in_dir(dir: &Path) -> Result<Self> {
+        Ok(Self {
+            sh: Shell::new()?,
+            repo: checkout()?,
+            cache: dir.join("cache"),
+            results: dir.join("target/results"),
+            target: dir.join("target"),
+            linux: None,
+            accept_changed: false,
+            allow_unclaimed: false,
+            jobs: 1,
+        })
+    }
+
     /// A path in the checkout.
     pub fn repo(&self, path: impl AsRef<Path>) -> PathBuf {
         self.repo.join(path)

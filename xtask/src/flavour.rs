@@ -149,8 +149,18 @@ impl Flavour {
     }
 
     /// Whether it has what a machine needs.
-    pub fn boots(&self) -> bool {
+    fn boots(&self) -> bool {
         self.fragments.iter().any(|name| name == BASE)
+    }
+
+    /// Refuses one that does not boot, where that is wanted: before the build, which takes long, and
+    /// not after it.
+    pub fn must_boot(&self) -> Result<()> {
+        ensure!(
+            self.boots(),
+            "a kernel of the flavour {self} cannot boot: it is only built"
+        );
+        Ok(())
     }
 
     /// Memory of the guest in MiB.

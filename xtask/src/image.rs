@@ -115,6 +115,7 @@ pub struct Image {
 
 /// Builds what is in it and makes the image, or takes the kernel of the last build.
 pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
+    flavour.must_boot()?;
     setup::require(ctx, &[Group::Build, Group::Vm])?;
     let kernel = if old_kernel {
         build::latest(ctx, flavour)?
@@ -155,6 +156,7 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
 
 /// The image as it was made last.
 pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Image> {
+    flavour.must_boot()?;
     let dir = ctx.target.join("images").join(flavour.name());
     let image = place(&dir, &Recipe::read(&ctx.repo(RECIPE))?);
     ensure!(

@@ -47,8 +47,7 @@ use anyhow::{
     Context,
     Result,
     anyhow,
-    bail,
-    ensure, //
+    bail, //
 };
 use fs_err as fs;
 use std::{
@@ -76,11 +75,7 @@ pub struct Choice {
 
 /// Builds what a VM needs, or takes what the last build left.
 pub fn parts(ctx: &Ctx, flavour: &Flavour, no_build: bool) -> Result<(Kernel, Programs)> {
-    // Before the build, which takes long, and not after it.
-    ensure!(
-        flavour.boots(),
-        "a kernel of the flavour {flavour} cannot boot: it is only built"
-    );
+    flavour.must_boot()?;
     setup::require(ctx, &[Group::Build, Group::Vm])?;
     if no_build {
         return Ok((build::latest(ctx, flavour)?, userspace::built(ctx)));
@@ -385,5 +380,21 @@ impl Job {
         // A value is all of its line.
         let escaped = |line: String| line.replace('\\', "\\\\").replace('\n', "\\n") + "\n";
         Ok(lines.into_iter().map(escaped).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flavour_that_does_not_boot_is_refused_at_once() {
+        let empty = tempfile::tempdir().unwrap();
+        let ctx = Ctx::in_dir(empty.path()).unwrap();
+        let series = Flavour::named(flavour::SERIES).unwrap();
+        for image in [false, true] {
+            let error = parts_or_image(&ctx, &series, true, image).err().unwrap();
+            assert!(error.to_string().contains("cannot boot"), "{error:#}");
+        }
     }
 }

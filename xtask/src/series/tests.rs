@@ -22,7 +22,6 @@ use std::{
     path::PathBuf,
     process::Command, //
 };
-use xshell::Shell;
 
 const OLD: &str = "one\ntwo\nthree\nfour\nfive\nsix\nseven\n";
 const NEW: &str = "a\nb\nc\nd\ne\nnew\nf\ng\nh\ni\n";
@@ -79,15 +78,9 @@ impl Project {
         put("repo/linux-patches/messages/1.md", "net: edit\n\nWhy.\n")?;
         put("repo/linux-patches/messages/2.md", "net: add\n\nWhy.\n")?;
         let ctx = Ctx {
-            sh: Shell::new()?,
             repo: path("repo"),
-            cache: path("cache"),
-            target: path("target"),
-            results: path("target/results"),
             linux: Some(path("linux")),
-            accept_changed: false,
-            allow_unclaimed: false,
-            jobs: 1,
+            ..Ctx::in_dir(dir.path())?
         };
         Ok(Self { dir, ctx })
     }
