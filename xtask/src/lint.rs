@@ -22,10 +22,7 @@ use crate::{
         self,
         Tree, //
     },
-    ui::{
-        self,
-        Step, //
-    },
+    ui::Step,
 };
 use anyhow::{
     Context,
@@ -211,18 +208,23 @@ fn kernel(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>, present: &Present) ->
         let read = |dir: &Path| fs::read(dir.join(path)).ok();
         (path.clone(), read(&tree.source.dir), read(&tree.dir))
     });
-    let found = warnings(&text, &Ours::of(files));
+    let mut found = warnings(&text, &Ours::of(files));
+    if result.is_ok() {
+        found.extend(unchecked(&text, ours));
+    }
     let good = found.is_empty() && result.is_ok();
     step.done(if good { "clean" } else { "FOUND" });
     for warning in &found {
         eprintln!("{warning}");
     }
-    note_sparse(&text);
     if found.is_empty() {
         result?;
     }
     Ok(good)
 }
+
+/// What all of Rust's helpers in C are compiled into.
+pub const HELPERS: &str = "rust/helpers/helpers.o";
 
 /// The objects that are compiled from these files.
 pub fn objects(paths: &BTreeSet<String>) -> BTreeSet<String> {
@@ -230,7 +232,7 @@ pub fn objects(paths: &BTreeSet<String>) -> BTreeSet<String> {
         let (stem, end) = path.rsplit_once('.')?;
         Some(match (path.split('/').next()?, end) {
             ("rust", "rs") => "rust/kernel.o".to_owned(),
-            ("rust", "c") => "rust/helpers/helpers.o".to_owned(),
+            ("rust", "c") => HELPERS.to_owned(),
             ("net", "rs") => "net/ipv4/af_inet_cr/af_inet_cr.o".to_owned(),
             ("net" | "kernel", "c") => format!("{stem}.o"),
             _ => return None,
@@ -239,11 +241,30 @@ pub fn objects(paths: &BTreeSet<String>) -> BTreeSet<String> {
     paths.iter().filter_map(object).collect()
 }
 
-/// Says so if make went on without sparse.
-pub fn note_sparse(log: &str) {
-    if log.contains("sparse is not available or not up to date") {
-        ui::warning("this sparse is too old for the kernel: C files were not checked by it");
-    }
+/// The objects that are compiled from those of these files that are in C.
+pub fn objects_in_c(paths: &BTreeSet<String>) -> BTreeSet<String> {
+    let in_c = paths.iter().filter(|path| path.ends_with(".c"));
+    objects(&in_c.cloned().collect())
+}
+
+/// Of the C files among these, those that sparse has not looked at, though make was told to have it
+/// do so: make goes on without one that is too old for the kernel, and only says so.
+pub fn unchecked(log: &str, paths: &BTreeSet<String>) -> Vec<String> {
+    let checked: BTreeSet<_> = log
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("CHECK "))
+        .map(str::trim)
+        .collect();
+    let refused = log
+        .lines()
+        .find(|line| line.contains("is not available or not up to date"));
+    let why = refused.map_or_else(String::new, |line| format!(" (make says: {line})"));
+    objects_in_c(paths)
+        .iter()
+        .map(|object| Path::new(object).with_extension("c"))
+        .filter(|file| !checked.contains(file.to_string_lossy().as_ref()))
+        .map(|file| format!("{}: not checked by sparse{why}", file.display()))
+        .collect()
 }
 
 /// The files of which something is ours, with the lines (from 1) that are, if that is not all.
@@ -378,6 +399,34 @@ error: this could be shorter
                 "/tree/net/core/filter.c:12:3: warning: unused variable 'x' [-Wunused]",
                 "/tree/net/ipv4/af_inet_cr/dump.rs:3:5: warning: unused import",
             ]
+        );
+    }
+
+    #[test]
+    fn what_sparse_did_not_look_at_is_red() {
+        let ours = [
+            "net/core/sock.c",
+            "net/ipv4/af_inet_cr/dump.rs",
+            "rust/helpers/net/sock.c",
+        ];
+        let ours = ours.map(str::to_owned).into();
+        let log = "\
+  CC      net/core/sock.o
+  CHECK   net/core/sock.c
+  CHECK   rust/helpers/helpers.c
+";
+        assert!(unchecked(log, &ours).is_empty());
+        // As make says it, and goes on.
+        let log = "\
+/tree/Makefile:1311: C=1 specified, but /tools/sparse is not available or not up to date
+  CC      net/core/sock.o
+";
+        let found = unchecked(log, &ours);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("net/core/sock.c: not checked by sparse (make says: "));
+        assert!(
+            found[1].starts_with("rust/helpers/helpers.c: "),
+            "{found:?}"
         );
     }
 

@@ -95,11 +95,12 @@ fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
         let mut result = make(flavour.name(), &[build::IMAGE]);
         let for_sparse = for_sparse(&touched);
         if result.is_ok() && !for_sparse.is_empty() {
+            // The rule of this one has a look at it only after it was compiled.
+            let _ = fs::remove_file(build.join(lint::HELPERS));
             let mut words = vec![SPARSE];
             words.extend(for_sparse.iter().map(String::as_str));
             result = make("series-sparse", &words);
         }
-        lint::note_sparse(&text);
         let files = patch.files.iter().map(|file| {
             let File {
                 path,
@@ -109,7 +110,10 @@ fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
             } = file;
             (path.clone(), before.clone(), after.clone())
         });
-        let warnings = lint::warnings(&text, &Ours::of(files));
+        let mut warnings = lint::warnings(&text, &Ours::of(files));
+        if result.is_ok() {
+            warnings.extend(lint::unchecked(&text, &touched));
+        }
         found.push(built(warnings, result.err()));
     }
     Ok(found)
@@ -117,13 +121,12 @@ fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
 
 /// What make is asked for to have sparse look at these files.
 fn for_sparse(touched: &BTreeSet<String>) -> BTreeSet<String> {
-    let in_c = touched.iter().filter(|path| path.ends_with(".c"));
     let target = |object: String| match object.strip_prefix("rust/") {
         // These are no targets by themselves.
         Some(_) => "rust/".to_owned(),
         None => object,
     };
-    lint::objects(&in_c.cloned().collect())
+    lint::objects_in_c(touched)
         .into_iter()
         .map(target)
         .collect()
@@ -197,6 +200,14 @@ mod tests {
         assert_eq!(of("net/core/b.c", None), Finding::Clean);
         let failed = Some(anyhow!("make failed"));
         assert!(matches!(of("net/core/b.c", failed), Finding::Red(_)));
+    }
+
+    #[test]
+    fn what_sparse_refused_to_look_at_is_red() {
+        let log = "Makefile:1311: C=2 specified, but sparse is not available or not up to date\n";
+        let touched = ["net/core/sock.c".to_owned()].into();
+        let cell = built(lint::unchecked(log, &touched), None);
+        assert!(matches!(cell, Finding::Red(_)), "{cell:?}");
     }
 
     #[test]
