@@ -49,6 +49,10 @@ const STRICT: [&str; 3] = ["CLIPPY=1", "W=1", "cmd_checkdoc="];
 /// Has sparse look at what is compiled already. Of all C files it would take as long as the compiler.
 const SPARSE: &str = "C=2";
 
+/// The name of the build directory and of the log. Not that of the flavour, which others build from
+/// the tree that has all of the series.
+const BUILD: &str = "series-check";
+
 /// The parts of the documentation that the series is in.
 const SPHINXDIRS: &str = "SPHINXDIRS=networking netlink/specs";
 
@@ -77,7 +81,7 @@ fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
         }
         ui::note(&format!("commit {} of {}", patch.name(), patches.len() - 1));
         let tree = tree::prepare_commits(ctx, &manifest.commits[..patch.number], &present)?;
-        let build = config::build_dir(ctx, &tree, flavour.name());
+        let build = config::build_dir(ctx, &tree, BUILD);
         config::make(ctx, &tools, &tree, &build, &flavour)?;
         let touched: BTreeSet<_> = patch.files.iter().map(|file| file.path.clone()).collect();
         // A compiler only speaks when it runs.
@@ -92,14 +96,14 @@ fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
             text.push_str(&fs::read_to_string(log)?);
             result.map(drop)
         };
-        let mut result = make(flavour.name(), &[build::IMAGE]);
+        let mut result = make(BUILD, &[build::IMAGE]);
         let for_sparse = for_sparse(&touched);
         if result.is_ok() && !for_sparse.is_empty() {
             // The rule of this one has a look at it only after it was compiled.
             let _ = fs::remove_file(build.join(lint::HELPERS));
             let mut words = vec![SPARSE];
             words.extend(for_sparse.iter().map(String::as_str));
-            result = make("series-sparse", &words);
+            result = make(&format!("{BUILD}-sparse"), &words);
         }
         let files = patch.files.iter().map(|file| {
             let File {
@@ -200,6 +204,11 @@ mod tests {
         assert_eq!(of("net/core/b.c", None), Finding::Clean);
         let failed = Some(anyhow!("make failed"));
         assert!(matches!(of("net/core/b.c", failed), Finding::Red(_)));
+    }
+
+    #[test]
+    fn the_build_directory_is_that_of_no_flavour() {
+        assert!(Flavour::named(BUILD).is_err());
     }
 
     #[test]
