@@ -111,7 +111,7 @@ enum Command {
     Refresh(refresh::Args),
     /// Make the uAPI header from the YNL specification.
     Spec,
-    /// Check what is ours: format, clippy, warnings, checkpatch, specification.
+    /// Check what is ours: format, clippy, warnings, sparse, specification.
     Lint(lint::Args),
     /// Run everything that has to pass before a change lands.
     Ci(ci::Args),
