@@ -55,6 +55,8 @@ fn main() {
 
 fn run() -> io::Result<()> {
     let mut problems = mounts::all();
+    // As others that are the first do: what is in no session cannot be checkpointed, for one.
+    rustix::process::setsid()?;
     if let Err(error) = loopback::up() {
         problems.push(format!("the loopback device stays off: {error}"));
     }
