@@ -1,32 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `inetcr criu-hook`.
 
-use std::collections::{BTreeMap, HashSet};
+mod checkpoint;
+
+use std::collections::HashSet;
 use std::env;
-use std::ffi::OsString;
 use std::fs;
-use std::os::fd::{AsFd as _, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd as _, RawFd};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use inetcr::{
-    Amended, Client, Compression, ImageWriter, Losses, Record, Scope, Selector, Snapshot, State,
+    Amended, Client, Compression, ImageWriter, Losses, Record, Refused, Scope, Selector, Snapshot,
+    State,
 };
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
+use rustix::net::sockopt;
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use super::files::{self, Output};
 use super::limit::FileLimit;
 use super::{WrongUsage, amend, netns, pass_on_warning, processes, select};
+use checkpoint::{Checkpoint, Completed, Task, file_name, files_of};
 
-/// What CRIU tells its scripts.
+/// What CRIU tells its scripts: at what point of its work it is.
 const ACTION: &str = "CRTOOLS_SCRIPT_ACTION";
-const IMAGE_DIR: &str = "CRTOOLS_IMAGE_DIR";
-const INIT_PID: &str = "CRTOOLS_INIT_PID";
-
-/// An image of CRIU that each dump has, and that is another one in each: there is an identifier of
-/// the run in it.
-const INVENTORY: &str = "inventory.img";
 
 const AF_INET: u32 = 2;
 const SOCK_DGRAM: u32 = 2;
@@ -87,6 +85,11 @@ impl Args {
     /// Writes the images. Returns how much there is that could not be saved.
     fn dump(&self, checkpoint: &Checkpoint) -> anyhow::Result<usize> {
         FileLimit::raise()?;
+        let target = checkpoint.dir()?;
+        // By this hook, if it is an action script twice.
+        if target.exists() {
+            fs::remove_dir_all(&target).with_context(|| target.display().to_string())?;
+        }
         let tree = checkpoint.tree()?;
         // All of it becomes visible at once.
         let parent = &checkpoint.images;
@@ -94,50 +97,60 @@ impl Args {
             .prefix("inetcr-")
             .tempdir_in(parent);
         let dir = dir.with_context(|| parent.display().to_string())?;
-        let mut seen = HashSet::new();
+        let mut sockets = Sockets::default();
         let mut problems = 0;
         for (number, task) in &tree {
-            let Some(mut client) = self.client(task)? else {
-                continue;
-            };
-            let scope = Scope::Process(task.pidfd.as_fd());
-            let mut sockets = match client.snapshots(scope) {
-                Ok(sockets) => sockets,
-                Err(error) if is_gone(&error) => continue,
-                Err(error) => return Err(error).context(format!("process {number}")),
-            };
-            sockets.retain(|record| is_ours(state_of(record)) && select::is_new(&mut seen, record));
-            let output = Output::create(&dir.path().join(file_name(*number)), false)?;
-            let mut image = ImageWriter::new(output, Compression::Zstd)?;
-            let mut count = 0;
-            for record in sockets {
-                match record? {
-                    Record::Dumped(socket) => {
-                        select::say_lost(&socket);
-                        image.add(&socket)?;
-                        count += 1;
-                    }
-                    Record::Refused(refused) => {
-                        eprintln!("inetcr: process {number}: not saved: {refused}");
-                        problems += 1;
-                    }
-                }
-            }
-            image.finish()?.keep()?;
-            pass_on_warning(client.warning());
-            if count > 0 {
-                eprintln!("inetcr: process {number}: sockets saved: {count}");
+            let path = dir.path().join(file_name(*number));
+            if let Err(error) = self.save(*number, task, &path, &mut sockets) {
+                eprintln!("inetcr: process {number}: not saved: {error:#}");
+                problems += 1;
             }
         }
-        let target = checkpoint.dir()?;
-        // By this hook, if it is an action script twice.
-        if target.exists() {
-            fs::remove_dir_all(&target).with_context(|| target.display().to_string())?;
-        }
-        fs::rename(dir.path(), &target).with_context(|| target.display().to_string())?;
+        problems += sockets.say_refused();
+        fs::rename(dir.path(), &target)
+            .and_then(|()| files::sync_name(&target))
+            .with_context(|| target.display().to_string())?;
         // By that name there is nothing to remove any more.
         let _ = dir.keep();
         Ok(problems)
+    }
+
+    /// Writes the image of a process, with the sockets that no other has.
+    fn save(
+        &self,
+        number: i32,
+        task: &Task,
+        path: &Path,
+        sockets: &mut Sockets,
+    ) -> anyhow::Result<()> {
+        let Some(mut client) = self.client(task)? else {
+            return Ok(());
+        };
+        let of_task = match client.snapshots(Scope::Process(task.pidfd.as_fd())) {
+            Err(error) if is_gone(&error) => return Ok(()),
+            of_task => of_task?,
+        };
+        let mut image = ImageWriter::new(Output::create(path, false)?, Compression::Zstd)?;
+        let mut count = 0;
+        for record in of_task {
+            match record? {
+                Record::Dumped(socket) if is_ours(&socket, task) && sockets.saved(&socket) => {
+                    select::say_lost(&socket);
+                    image.add(&socket)?;
+                    count += 1;
+                }
+                Record::Refused(refused) if is_ours(&refused.socket, task) => {
+                    sockets.refused.push((number, refused));
+                }
+                _ => {}
+            }
+        }
+        image.finish()?.keep()?;
+        pass_on_warning(client.warning());
+        if count > 0 {
+            eprintln!("inetcr: process {number}: sockets saved: {count}");
+        }
+        Ok(())
     }
 
     /// Completes the sockets. Returns how much there is that could not be brought back.
@@ -151,26 +164,38 @@ impl Args {
             );
         }
         let tree = checkpoint.tree()?;
+        let mut completed = Completed::read(&dir)?;
         let mut problems = 0;
         for (number, path) in files_of(&dir)? {
-            let image = files::read(&path)?;
-            if image.sockets.is_empty() {
-                continue;
-            }
-            let client = tree.get(&number).map(|task| (self.client(task), task));
-            let Some((Some(mut client), task)) = client
-                .map(|(client, task)| client.map(|client| (client, task)))
-                .transpose()?
-            else {
-                eprintln!("inetcr: process {number}: it is not restored");
-                problems += image.sockets.len();
-                continue;
-            };
-            for socket in image.sockets {
-                problems += complete(&mut client, number, task, socket);
-            }
+            let count = self.complete(number, tree.get(&number), &path, &mut completed);
+            problems += count.unwrap_or_else(|error| {
+                eprintln!("inetcr: process {number}: {error:#}");
+                1
+            });
         }
         Ok(problems)
+    }
+
+    /// Completes the sockets of a process. Returns how much there is that could not be brought back.
+    fn complete(
+        &self,
+        number: i32,
+        task: Option<&Task>,
+        path: &Path,
+        completed: &mut Completed,
+    ) -> anyhow::Result<usize> {
+        let image = files::read(path)?;
+        if image.sockets.is_empty() {
+            return Ok(0);
+        }
+        let client = task.map(|task| self.client(task)).transpose()?.flatten();
+        let (Some(task), Some(mut client)) = (task, client) else {
+            eprintln!("inetcr: process {number}: it is not restored");
+            return Ok(image.sockets.len());
+        };
+        let sockets = image.sockets.into_iter();
+        let counts = sockets.map(|socket| complete(&mut client, number, task, socket, completed));
+        Ok(counts.sum())
     }
 
     /// A client in the network namespace of a process; none if the process has ended.
@@ -186,98 +211,55 @@ impl Args {
     }
 }
 
-/// What CRIU says of the checkpoint.
-struct Checkpoint {
-    /// Where its images are.
-    images: PathBuf,
-    /// The first process, as this program knows it.
-    root: i32,
+/// What a dump has come across.
+#[derive(Default)]
+struct Sockets {
+    /// By inode numbers, which nobody changes while all processes are frozen.
+    saved: HashSet<u64>,
+    /// With the process that has it.
+    refused: Vec<(i32, Box<Refused>)>,
 }
 
-/// A process of the checkpoint.
-struct Task {
-    pid: i32,
-    pidfd: OwnedFd,
-}
-
-impl Checkpoint {
-    fn of_environment() -> anyhow::Result<Self> {
-        let of = |name: &str| -> anyhow::Result<OsString> {
-            env::var_os(name).with_context(|| format!("CRIU has not set {name}"))
-        };
-        let root = of(INIT_PID)?;
-        let root = root.to_str().and_then(|pid| pid.parse().ok());
-        Ok(Self {
-            images: of(IMAGE_DIR)?.into(),
-            root: root.with_context(|| format!("{INIT_PID} is no process"))?,
-        })
+impl Sockets {
+    /// Takes note that a socket is saved; returns whether it was not before.
+    fn saved(&mut self, socket: &State) -> bool {
+        socket.inode.is_none_or(|inode| self.saved.insert(inode))
     }
 
-    /// Where the images of the sockets are: by its name, of this dump and no other, whatever else is
-    /// left in the directory.
-    fn dir(&self) -> anyhow::Result<PathBuf> {
-        let inventory = self.images.join(INVENTORY);
-        let bytes = fs::read(&inventory).with_context(|| inventory.display().to_string())?;
-        let digest = Sha256::digest(bytes);
-        let first = digest.first_chunk().copied().unwrap_or_default();
-        let id = u64::from_be_bytes(first);
-        Ok(self.images.join(format!("inetcr-{id:016x}")))
-    }
-
-    /// All its processes, by their numbers in the PID namespace that the first one is in: those are
-    /// the same after a restore.
-    fn tree(&self) -> anyhow::Result<BTreeMap<i32, Task>> {
-        let mut tree = BTreeMap::new();
-        let mut depth = None;
-        // The first one comes first.
-        for (pid, pidfd) in processes::tree(self.root)? {
-            let Some(numbers) = processes::numbers(pid)? else {
-                continue;
-            };
-            let depth = *depth.get_or_insert(numbers.len() - 1);
-            let number = numbers.get(depth).copied();
-            let number =
-                number.with_context(|| format!("process {pid} is in no such namespace"))?;
-            tree.insert(number, Task { pid, pidfd });
+    /// Names each that is in no image, and says how many these are. What is refused because a
+    /// process is in another network namespace may be saved with another process.
+    fn say_refused(mut self) -> usize {
+        let mut count = 0;
+        for (number, refused) in std::mem::take(&mut self.refused) {
+            if self.saved(&refused.socket) {
+                eprintln!("inetcr: process {number}: not saved: {refused}");
+                count += 1;
+            }
         }
-        Ok(tree)
+        count
     }
 }
 
-/// The file with the sockets of a process.
-fn file_name(number: i32) -> String {
-    format!("{number}.img")
+/// Whether it is of IPv4 and UDP. The others are CRIU's.
+fn is_ours(socket: &State, task: &Task) -> bool {
+    let known = (socket.sock_family, socket.sock_type, socket.sock_protocol);
+    let kind = match known {
+        (Some(family), Some(kind), Some(protocol)) => Some((family, kind, protocol)),
+        // The kernel does not tell this of sockets of other network namespaces; they do themselves.
+        _ => socket.sock_fd.and_then(|fd| kind_of(task, fd).ok()),
+    };
+    kind.is_none_or(|kind| kind == (AF_INET, SOCK_DGRAM, IPPROTO_UDP))
 }
 
-/// The files of a checkpoint, by the numbers of their processes.
-fn files_of(dir: &Path) -> anyhow::Result<BTreeMap<i32, PathBuf>> {
-    let what = || dir.display().to_string();
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(dir).with_context(what)? {
-        let path = entry.with_context(what)?.path();
-        let number = path
-            .file_stem()
-            .and_then(|name| name.to_str()?.parse().ok());
-        if let Some(number) = number {
-            files.insert(number, path);
-        }
-    }
-    Ok(files)
-}
-
-fn state_of(record: &Record) -> &State {
-    match record {
-        Record::Dumped(state) => state,
-        Record::Refused(refused) => &refused.socket,
-    }
-}
-
-/// Whether it is of IPv4 and UDP, as far as is known. The others are CRIU's.
-fn is_ours(socket: &State) -> bool {
-    let is = |found: Option<u32>, wanted| found.is_none_or(|found| found == wanted);
-    is(socket.sock_family, AF_INET)
-        && is(socket.sock_type, SOCK_DGRAM)
-        && is(socket.sock_protocol, IPPROTO_UDP)
+/// Family, type and protocol of a socket of a process.
+fn kind_of(task: &Task, fd: u32) -> anyhow::Result<(u32, u32, u32)> {
+    let fd = pidfd_getfd(&task.pidfd, RawFd::try_from(fd)?, PidfdGetfdFlags::empty())?;
+    let protocol = sockopt::socket_protocol(&fd)?;
+    Ok((
+        sockopt::socket_domain(&fd)?.as_raw().into(),
+        sockopt::socket_type(&fd)?.as_raw(),
+        protocol.map_or(0, |protocol| protocol.as_raw().get()),
+    ))
 }
 
 /// Whether the process came to its end: it has no sockets any more.
@@ -286,9 +268,15 @@ fn is_gone(error: &inetcr::Error) -> bool {
 }
 
 /// Completes a socket. Returns how many parts of it could not be brought back.
-fn complete(client: &mut Client, number: i32, task: &Task, socket: Snapshot) -> usize {
+fn complete(
+    client: &mut Client,
+    number: i32,
+    task: &Task,
+    socket: Snapshot,
+    completed: &mut Completed,
+) -> usize {
     let what = format!("process {number}: {}", socket.identity());
-    match try_to_complete(client, task, socket, &what) {
+    match try_to_complete(client, task, socket, &what, completed) {
         Ok(Amended { failed, .. }) => {
             for failure in &failed {
                 eprintln!("inetcr: {what}: not applied: {failure}");
@@ -307,6 +295,7 @@ fn try_to_complete(
     task: &Task,
     mut socket: Snapshot,
     what: &str,
+    completed: &mut Completed,
 ) -> anyhow::Result<Amended> {
     let fd = socket.sock_fd.context("the image names no descriptor")?;
     let selector = Selector::Pidfd {
@@ -317,8 +306,9 @@ fn try_to_complete(
     socket.state.owner = None;
     if !socket.queue.is_empty() {
         let there = client.snapshot(selector)?;
-        let saved = &socket.queue;
-        if there.queue.windows(saved.len()).any(|part| part == saved) {
+        let numbers = there.inode.zip(there.cookie);
+        let (inode, cookie) = numbers.context("the socket has no numbers")?;
+        if !completed.add(inode, cookie)? {
             eprintln!("inetcr: {what}: what waits was brought back before");
             socket = Snapshot::new(socket.state, Vec::new(), socket.corked);
         } else if !there.queue.is_empty() {

@@ -157,7 +157,7 @@ fn name(file: &File, target: &Path) -> io::Result<()> {
 
 /// Sees that a file has its name also after the machine has lost its power: who writes an image may
 /// end the sockets next.
-fn sync_name(target: &Path) -> io::Result<()> {
+pub(super) fn sync_name(target: &Path) -> io::Result<()> {
     File::open(dir_of(target))?.sync_all()
 }
 

@@ -108,6 +108,11 @@ impl Child {
         self.pid
     }
 
+    /// Has it go on when this is dropped.
+    pub fn leave(mut self) {
+        self.status = Some(0);
+    }
+
     /// Waits until the child ends or the time is up.
     pub fn wait(&mut self, time: Duration) -> io::Result<End> {
         if self.status.is_none() && super::socket::readable(&self.pidfd, time)? {

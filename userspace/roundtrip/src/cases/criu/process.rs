@@ -4,20 +4,23 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::RawFd;
-use std::time::{Duration, Instant};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use inetcr::{Losses, Selector};
 
-use crate::cr::{self, attr};
+use crate::cases::recipe::Shared;
+use crate::cr;
 use crate::places::OTHER;
 use crate::sys::socket;
-use crate::sys::task::{self, Child};
+use crate::sys::task::{self, Child, End};
 
 const IP_RECVTTL: i32 = 12;
 
-/// Descriptor of the socket of a process.
+/// Descriptors of sockets of processes.
 pub const FIRST: RawFd = 60;
+pub const SECOND: RawFd = 61;
 
 /// A socket with an option that CRIU does not know, and a datagram. Its descriptor is left open.
 pub fn open(at: RawFd, port: u16) -> Result<()> {
@@ -27,48 +30,50 @@ pub fn open(at: RawFd, port: u16) -> Result<()> {
     Ok(task::dup_onto(&socket, at)?)
 }
 
-/// Waits until a process has a descriptor, and does nothing any more.
-pub fn has_opened(pid: i32, number: RawFd) -> Result<()> {
-    let (file, start) = (format!("/proc/{pid}/fd/{number}"), Instant::now());
-    while fs::symlink_metadata(&file).is_err() {
-        ensure!(start.elapsed() < Duration::from_secs(5), "no {file}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    // It closes the other one, and its standard files.
-    std::thread::sleep(Duration::from_millis(50));
-    Ok(())
-}
-
 /// Fails unless a descriptor is of a socket with the option, if that is `known`, and so many
 /// datagrams.
-pub fn has(pid: i32, number: RawFd, known: bool, datagrams: Option<u32>) -> Result<UdpSocket> {
+pub fn has(pid: i32, number: RawFd, known: bool, datagrams: usize) -> Result<UdpSocket> {
     let pidfd = task::pidfd_open(pid)?;
     let socket = UdpSocket::from(task::take_descriptor(&pidfd, number)?);
     let option = socket::get_int(&socket, libc::SOL_IP, IP_RECVTTL)?;
     ensure!(option == i32::from(known), "IP_RECVTTL is {option}");
-    let waits = cr::dump(&mut cr::client()?, &socket)?.u32(attr::QUEUE_LEN);
-    ensure!(waits == datagrams, "{waits:?} datagrams, not {datagrams:?}");
+    let mut client = cr::client()?;
+    // One of them has this.
+    client.allow_lost(Losses::XATTR);
+    let queue = client.snapshot(Selector::Fd(socket.as_raw_fd()))?.queue;
+    ensure!(queue.len() == datagrams, "not {datagrams}: {queue:?}");
     Ok(socket)
 }
 
-/// A process that has what the caller has open, but for its standard files, and that does nothing
-/// after this.
+/// A process that has what the caller has open, but for its standard files, and does nothing any
+/// more.
+pub fn holder() -> Result<Child> {
+    holder_that(|| Ok(()))
+}
+
+/// The same, which has done something before.
 pub fn holder_that(prepare: impl FnOnce() -> Result<()>) -> Result<Child> {
-    Ok(task::fork(|| {
+    let is_idle = Shared::new()?;
+    let mut child = task::fork(|| {
         // CRIU, which starts it anew, comes to its end.
         let prepared = task::outlive_parent().map_err(Into::into);
         if let Err(error) = prepared.and_then(|()| prepare()) {
             eprintln!("{error:#}");
             return 1;
         }
-        match idle() {
+        match idle(&is_idle) {
             Ok(never) => match never {},
             Err(_) => 1,
         }
-    })?)
+    })?;
+    while is_idle.get() == 0 {
+        let end = child.wait(Duration::from_millis(1))?;
+        ensure!(end == End::Running, "it came to an end: {end:?}");
+    }
+    Ok(child)
 }
 
-fn idle() -> std::io::Result<std::convert::Infallible> {
+fn idle(is_idle: &Shared) -> std::io::Result<std::convert::Infallible> {
     let null = fs::File::options()
         .read(true)
         .write(true)
@@ -77,6 +82,7 @@ fn idle() -> std::io::Result<std::convert::Infallible> {
         task::dup_onto(&null, standard)?;
     }
     drop(null);
+    is_idle.set(1);
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }

@@ -3,13 +3,15 @@
 //! `inetcr criu-hook` without CRIU: processes in its stead, that it would have dumped and restored.
 
 use std::fs;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
-use super::process::{FIRST, has, has_opened, holder_that, open};
+use super::process::{FIRST, SECOND, has, holder_that, open};
 use crate::places::PORT;
 use crate::runner::Test;
 use crate::sys::task::{self, Child};
@@ -20,8 +22,17 @@ pub fn tests() -> Vec<Test> {
         Test::new("criu_hook::completes", completes).slow(),
         Test::new("criu_hook::needs_its_dump", needs_its_dump).slow(),
         Test::new("criu_hook::takes_no_other_socket", takes_no_other_socket).slow(),
+        Test::new("criu_hook::other_networks", other_networks).slow(),
+        Test::new("criu_hook::one_of_several", one_of_several).slow(),
+        Test::new("criu_hook::streamed", streamed).slow(),
     ]
 }
+
+/// What tells dumps from each other.
+const RUNS: [&str; 2] = [
+    "9e9e4a3e-6f4f-4f5e-9b1e-2f2f6f0a7c11",
+    "2b1d4b8c-0d0f-4c57-8a6c-6f4f5e9b1e2f",
+];
 
 /// A directory of images.
 struct Images(PathBuf);
@@ -30,14 +41,19 @@ impl Images {
     fn new() -> Result<Self> {
         let dir = PathBuf::from(format!("/tmp/images-{}", std::process::id()));
         fs::create_dir(&dir)?;
-        fs::write(dir.join("inventory.img"), "one dump")?;
+        fs::write(dir.join("inventory.img"), RUNS[0])?;
         Ok(Self(dir))
     }
 
     /// Runs the hook as CRIU does.
     fn hook(&self, action: &str, root: &Child) -> Result<Output> {
+        self.hook_with(&["--strict"], action, root)
+    }
+
+    fn hook_with(&self, options: &[&str], action: &str, root: &Child) -> Result<Output> {
         Ok(Command::new("inetcr")
-            .args(["criu-hook", "--strict"])
+            .arg("criu-hook")
+            .args(options)
             .env("CRTOOLS_SCRIPT_ACTION", action)
             .env("CRTOOLS_IMAGE_DIR", &self.0)
             .env("CRTOOLS_INIT_PID", root.pid().to_string())
@@ -54,18 +70,37 @@ impl Drop for Images {
 /// The first process of a PID namespace, with a socket: before the dump it has all, CRIU only
 /// binds it.
 fn container(by_criu: bool, port: u16) -> Result<Child> {
-    let start = || {
-        holder_that(|| {
-            if !by_criu {
-                return open(FIRST, port);
-            }
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
-            Ok(task::dup_onto(&socket, FIRST)?)
-        })
-    };
-    let child = namespace::in_new_pid(start)??;
-    has_opened(child.pid(), FIRST)?;
-    Ok(child)
+    container_that(|| have(by_criu, FIRST, port))
+}
+
+fn container_that(prepare: impl FnOnce() -> Result<()>) -> Result<Child> {
+    namespace::in_new_pid(|| holder_that(prepare))?
+}
+
+fn have(by_criu: bool, at: RawFd, port: u16) -> Result<()> {
+    if !by_criu {
+        return open(at, port);
+    }
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
+    Ok(task::dup_onto(&socket, at)?)
+}
+
+/// The one child of a process.
+fn child_of(pid: i32) -> Result<i32> {
+    let line = format!("PPid:\t{pid}");
+    let numbers = fs::read_dir("/proc")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|number| {
+            let status = fs::read_to_string(format!("/proc/{number}/status"));
+            status.is_ok_and(|status| status.lines().any(|found| found == line))
+        });
+    let numbers: Vec<i32> = numbers.collect();
+    ensure!(numbers.len() == 1, "children of {pid}: {numbers:?}");
+    Ok(numbers[0])
+}
+
+fn another_network() -> Result<()> {
+    Ok(namespace::new_network()?)
 }
 
 fn succeeds(output: &Output) -> Result<()> {
@@ -86,7 +121,7 @@ fn dumped(images: &Images, port: u16) -> Result<()> {
     let process = container(false, port)?;
     signal::send(process.pid(), libc::SIGSTOP)?;
     succeeds(&images.hook("post-dump", &process)?)?;
-    has(process.pid(), FIRST, true, Some(1)).map(drop)
+    has(process.pid(), FIRST, true, 1).map(drop)
 }
 
 fn completes() -> Result<()> {
@@ -97,11 +132,11 @@ fn completes() -> Result<()> {
     for action in ["pre-restore", "setup-namespaces", "pre-resume"] {
         succeeds(&images.hook(action, &process)?)?;
     }
-    has(process.pid(), FIRST, false, None)?;
+    has(process.pid(), FIRST, false, 0)?;
     // Twice, and nothing comes twice.
     for _ in 0..2 {
         succeeds(&images.hook("post-restore", &process)?)?;
-        has(process.pid(), FIRST, true, Some(1))?;
+        has(process.pid(), FIRST, true, 1)?;
     }
     Ok(())
 }
@@ -114,10 +149,10 @@ fn needs_its_dump() -> Result<()> {
     dumped(&images, PORT)?;
     succeeds(&images.hook("post-restore", &container(true, PORT)?)?)?;
     // Another dump has come into the directory.
-    fs::write(images.0.join("inventory.img"), "another dump")?;
+    fs::write(images.0.join("inventory.img"), RUNS[1])?;
     let output = images.hook("post-restore", &process)?;
     fails_with(&output, WORDS)?;
-    has(process.pid(), FIRST, false, None).map(drop)
+    has(process.pid(), FIRST, false, 0).map(drop)
 }
 
 /// What has the number of the socket is another one.
@@ -126,5 +161,66 @@ fn takes_no_other_socket() -> Result<()> {
     dumped(&images, PORT)?;
     let process = container(true, PORT + 1)?;
     fails_with(&images.hook("post-restore", &process)?, "ESTALE")?;
-    has(process.pid(), FIRST, false, None).map(drop)
+    has(process.pid(), FIRST, false, 0).map(drop)
+}
+
+/// A process in another network namespace has sockets of the first one: those of other kinds are
+/// CRIU's, and what is saved with another process is saved.
+fn other_networks() -> Result<()> {
+    let images = Images::new()?;
+    let others = (
+        TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))?,
+        UnixDatagram::pair()?,
+    );
+    let process = container_that(|| {
+        open(FIRST, PORT)?;
+        holder_that(another_network)?.leave();
+        Ok(())
+    })?;
+    succeeds(&images.hook("post-dump", &process)?)?;
+    drop(process);
+
+    // Who is there is the only one that has it.
+    let process = container_that(|| {
+        open(FIRST, PORT)?;
+        another_network()
+    })?;
+    drop(others);
+    fails_with(&images.hook("post-dump", &process)?, "1 named above")
+}
+
+/// What is wrong about a process is no reason to give up the others.
+fn one_of_several() -> Result<()> {
+    let images = Images::new()?;
+    let processes = |by_criu| {
+        container_that(move || {
+            have(by_criu, FIRST, PORT)?;
+            holder_that(|| have(by_criu, SECOND, PORT + 1))?.leave();
+            Ok(())
+        })
+    };
+    succeeds(&images.hook("post-dump", &processes(false)?)?)?;
+    let mut files = fs::read_dir(&images.0)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let dir = files.find(|path| path.is_dir());
+    let dir = dir.context("no images of sockets")?;
+    fs::write(dir.join("1.img"), "no image")?;
+
+    let process = processes(true)?;
+    let output = images.hook_with(&[], "post-restore", &process)?;
+    succeeds(&output)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(said.contains("process 1: "), "{said}");
+    has(process.pid(), FIRST, false, 0)?;
+    has(child_of(process.pid())?, SECOND, true, 1)?;
+    fails_with(&images.hook("post-restore", &process)?, "1 named above")
+}
+
+/// CRIU has sent its images somewhere else.
+fn streamed() -> Result<()> {
+    let images = Images::new()?;
+    fs::remove_file(images.0.join("inventory.img"))?;
+    let process = container(false, PORT)?;
+    fails_with(&images.hook("post-dump", &process)?, "streamed")?;
+    fs::write(images.0.join("inventory.img"), "of an old CRIU")?;
+    fails_with(&images.hook("post-dump", &process)?, "newer CRIU")
 }
