@@ -98,8 +98,8 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     ui::note(&format!("results: {}", folder.path.display()));
     if args.update {
         fs::write(ctx.repo(FIGURES), &text)?;
-        readme::update(&ctx.repo(readme::PATH), &figures)?;
-        ui::note(&format!("{FIGURES} and {}: written", readme::PATH));
+        ui::note(&format!("{FIGURES}: written"));
+        readme::update(ctx, &figures)?;
     }
     if !args.check {
         return Ok(ExitCode::SUCCESS);

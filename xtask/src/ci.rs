@@ -74,6 +74,7 @@ const STEPS: &[Step] = &[
     always("cargo xtask vm-test --image --no-build --quick"),
     always("cargo xtask fuzz --messages 50000 --seed 1"),
     always("cargo xtask vm-test --flavour debug"),
+    always("cargo xtask criu"),
     always("cargo xtask lint kernel"),
     full("cargo xtask vm-test --repeat 5"),
     full("cargo xtask gdb --check"),

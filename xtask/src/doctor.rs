@@ -42,8 +42,7 @@ pub fn run(ctx: &Ctx) -> ExitCode {
             State::Missing => format!("missing: {}", need.fix.command(ctx)),
             State::TooOld => format!("too old: {}", need.fix.command(ctx)),
         };
-        // What is only a comfort makes nothing fail.
-        good &= need.state() == State::Ok || need.group == needs::Group::Comfort;
+        good &= need.state() == State::Ok || need.group.is_extra();
         println!(
             "{:8} {:21} {found:12} {minimum:10} {state}",
             need.group.name(),

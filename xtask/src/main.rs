@@ -11,6 +11,7 @@ mod ci;
 mod clean;
 mod complaints;
 mod config;
+mod criu;
 mod ctx;
 mod demo;
 mod doctor;
@@ -26,6 +27,7 @@ mod kunit;
 mod lint;
 mod lock;
 mod manifest;
+mod measured;
 mod needs;
 mod options;
 mod pin;
@@ -95,6 +97,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Build the kernel, boot it in a VM and run the selftest of the series as the kernel's own are.
     Kselftest(kselftest::Args),
+    /// Build the kernel, and see in a VM what CRIU brings back of sockets, alone and with our hook.
+    Criu(criu::Args),
     /// Make an image that boots without a checkout, by QEMU alone.
     Image(image::Args),
     /// Count the instructions that checkpoint and restore take, beside those of plain system calls.
@@ -141,6 +145,7 @@ fn main() -> ExitCode {
             Command::VmTest(args) => vm_test::run(&ctx, &args),
             Command::Fuzz(args) => fuzz::run(&ctx, &args),
             Command::Kselftest(args) => kselftest::run(&ctx, &args),
+            Command::Criu(args) => criu::run(&ctx, &args),
             Command::Image(args) => image::run(&ctx, &args),
             Command::Bench(args) => bench::run(&ctx, &args),
             Command::Series(args) => series::run(&ctx, &args),

@@ -25,6 +25,8 @@ pub enum Group {
     Debug,
     /// To check code before it is sent.
     Lint,
+    /// To checkpoint whole processes. Only the command that does so brings it.
+    Criu,
     /// Only `setup` by name brings these.
     Comfort,
 }
@@ -36,8 +38,14 @@ impl Group {
             Self::Vm => "vm",
             Self::Debug => "debug",
             Self::Lint => "lint",
+            Self::Criu => "criu",
             Self::Comfort => "comfort",
         }
+    }
+
+    /// Whether everything else works without it.
+    pub fn is_extra(self) -> bool {
+        matches!(self, Self::Criu | Self::Comfort)
     }
 }
 
@@ -125,6 +133,13 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
         &[&["gdb"]],
     ));
     all.extend(lint(ctx));
+    all.push(Need {
+        name: CRIU.name,
+        group: Group::Criu,
+        found: version_of(CRIU.program_in(&tools::criu(ctx)), &["--version"]),
+        minimum: Some(V(4, 2, 1)),
+        fix: Fix::Newer(&CRIU),
+    });
     all.push(Need {
         name: "cargo make",
         group: Group::Comfort,
@@ -339,6 +354,15 @@ pub static SPARSE: Newer = Newer {
     program: "usr/bin/sparse",
     otherwise: "put a sparse on PATH that knows `__typeof_unqual__`, which is later than 0.6.4 \
                 (Documentation/dev-tools/sparse.rst of the kernel says where to get it)",
+};
+
+/// What checkpoints processes. Older ones than 4.2.1 do not dump sockets on a kernel of today.
+pub static CRIU: Newer = Newer {
+    name: "criu",
+    place: tools::criu,
+    program: "usr/sbin/criu",
+    otherwise: "run this on a machine of Debian (the tests of `inetcr criu-hook` that `vm-test` has \
+                take no CRIU)",
 };
 
 impl Newer {

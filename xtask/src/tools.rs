@@ -237,6 +237,11 @@ pub fn sparse_root(ctx: &Ctx) -> PathBuf {
     ctx.cache("tools/sparse")
 }
 
+/// CRIU with all that it needs.
+pub fn criu(ctx: &Ctx) -> PathBuf {
+    ctx.cache("tools/criu")
+}
+
 /// Where PATH has a program.
 pub fn which(name: &str) -> Option<PathBuf> {
     if name.contains('/') {

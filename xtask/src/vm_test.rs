@@ -3,6 +3,7 @@
 //! `vm-test`: the tests, in a guest that runs the kernel.
 
 pub mod screen;
+pub mod suite;
 
 use crate::{
     ctx::Ctx,
@@ -154,7 +155,13 @@ fn once(
     machine
         .parameters
         .extend(kunit::PARAMETERS.map(str::to_owned));
-    let job = job(ctx, args, kernel, programs, root, &deadlines)?;
+    let job = if only_in_kernel(args) {
+        Job::new(Path::new("/bin/true"), Vec::<String>::new())
+    } else {
+        let mut words: Vec<_> = selection(args).map(str::to_owned).collect();
+        words.extend(args.extra.iter().cloned());
+        job(ctx, words, kernel, programs, root, &deadlines)?
+    };
     let mut run = Run::new(ctx, folder, kernel, &machine, deadlines, &job)?;
     if args.dry_run {
         println!("{}", run.line());
@@ -205,20 +212,16 @@ fn only_in_kernel(args: &Args) -> bool {
         .is_some_and(|filter| filter.starts_with("kunit::"))
 }
 
+/// `roundtrip`, with these arguments.
 fn job(
     ctx: &Ctx,
-    args: &Args,
+    words: Vec<String>,
     kernel: &Kernel,
     programs: &Programs,
     root: &Root,
     deadlines: &Deadlines,
 ) -> Result<Job> {
-    if only_in_kernel(args) {
-        return Ok(Job::new(Path::new("/bin/true"), Vec::<String>::new()));
-    }
-    let mut arguments: Vec<_> = selection(args).map(str::to_owned).collect();
-    arguments.extend(args.extra.iter().cloned());
-    let mut job = Job::new(programs.get("roundtrip")?, arguments);
+    let mut job = Job::new(programs.get("roundtrip")?, words);
     let set = |name: &str, value: String| (name.to_owned(), value);
     job.environment = vec![
         set("PATH", programs.path()),

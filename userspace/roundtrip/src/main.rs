@@ -19,6 +19,7 @@ mod runner;
 mod sys;
 
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -47,13 +48,19 @@ struct Arguments {
     /// Let tests print as they run, one at a time, and take as long as they want.
     #[arg(long)]
     live: bool,
+    /// Run the tests of CRIU, with this program, and no others.
+    #[arg(long, value_name = "PROGRAM")]
+    criu: Option<PathBuf>,
     #[command(flatten)]
     random: cases::Random,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut tests = cases::all(arguments.random);
+    let mut tests = match &arguments.criu {
+        Some(program) => cases::criu::tests(program),
+        None => cases::all(arguments.random),
+    };
     if arguments.quick {
         tests = runner::sample(tests);
     }

@@ -3,22 +3,19 @@
 //! The figures that the README shows.
 
 use super::Figures;
+use crate::{
+    ctx::Ctx,
+    measured, //
+};
 use anyhow::{
     Context,
     Result, //
 };
-use fs_err as fs;
-use std::{
-    fmt::Write as _,
-    path::Path, //
-};
+use std::fmt::Write as _;
 
-/// Where it is in the repository.
-pub const PATH: &str = "README.md";
-
-/// The lines around the table.
-const BEGIN: &str = "<!-- bench -->\n";
-const END: &str = "<!-- end -->\n";
+/// Where the table is, and its name.
+const DOCUMENT: &str = "README.md";
+const NAME: &str = "bench";
 
 /// What is shown: in words, the case, and the case of plain calls.
 const ROWS: [(&str, &str, &str); 9] = [
@@ -66,12 +63,8 @@ const ROWS: [(&str, &str, &str); 9] = [
 ];
 
 /// Writes the table into the README.
-pub fn update(readme: &Path, figures: &Figures) -> Result<()> {
-    let text = fs::read_to_string(readme)?;
-    let (before, rest) = text.split_once(BEGIN).context("no place for figures")?;
-    let (_, behind) = rest.split_once(END).context("no end of the figures")?;
-    let text = format!("{before}{BEGIN}{}{END}{behind}", table(figures)?);
-    Ok(fs::write(readme, text)?)
+pub fn update(ctx: &Ctx, figures: &Figures) -> Result<()> {
+    measured::update(ctx, DOCUMENT, NAME, &table(figures)?)
 }
 
 /// The table.
@@ -116,6 +109,7 @@ mod tests {
         let figures = include_str!("../../../userspace/bench/figures.json");
         let figures: Figures = serde_json::from_str(figures).unwrap();
         let table = table(&figures).unwrap();
-        assert!(include_str!("../../../README.md").contains(&format!("{BEGIN}{table}{END}")));
+        let readme = include_str!("../../../README.md");
+        assert!(measured::has(readme, NAME, &table));
     }
 }

@@ -6,7 +6,7 @@ mod addresses;
 mod amend;
 mod cgroup;
 mod cork;
-mod criu;
+pub mod criu;
 mod errqueue;
 mod faults;
 mod forgotten;

@@ -39,11 +39,11 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// The client, and the router on its side.
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
-const NEAR: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 2);
+pub(super) const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
+pub(super) const NEAR: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 2);
 /// The router on the side of the servers, and they.
-const FAR: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
-const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 9, 0, 2), 53);
+pub(super) const FAR: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+pub(super) const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 9, 0, 2), 53);
 
 /// What the server has for every name.
 const ADDRESS: [u8; 4] = [192, 0, 2, 7];
@@ -52,7 +52,12 @@ const ADDRESS: [u8; 4] = [192, 0, 2, 7];
 const AGAIN: Duration = Duration::from_secs(4);
 
 /// A network namespace with a veth pair to the one that the caller is in.
-fn beside(here: &str, here_addr: Ipv4Addr, there: &str, addr: Ipv4Addr) -> Result<Network> {
+pub(super) fn beside(
+    here: &str,
+    here_addr: Ipv4Addr,
+    there: &str,
+    addr: Ipv4Addr,
+) -> Result<Network> {
     let home = Network::current()?;
     namespace::new_network()?;
     let network = Network::current()?;
@@ -89,16 +94,16 @@ fn answered(message: &[u8]) -> Option<u16> {
 }
 
 /// A client that keeps asking, and asks again for what is not answered.
-struct Asking {
+pub(super) struct Asking {
     child: task::Child,
-    asked: Shared,
-    answered: Shared,
+    pub(super) asked: Shared,
+    pub(super) answered: Shared,
     again: Shared,
     stop: Shared,
 }
 
 impl Asking {
-    fn start(network: &Network) -> Result<Self> {
+    pub(super) fn start(network: &Network) -> Result<Self> {
         let [asked, answers, again, stop] = [(); 4].map(|()| Shared::new());
         let (asked, answers, again, stop) = (asked?, answers?, again?, stop?);
         let child = task::fork(|| {
@@ -119,15 +124,15 @@ impl Asking {
 }
 
 /// What the client has sent, and what came back.
-struct Asked {
-    once: u32,
-    again: u32,
-    answered: u32,
+pub(super) struct Asked {
+    pub(super) once: u32,
+    pub(super) again: u32,
+    pub(super) answered: u32,
 }
 
 impl Asking {
     /// Has it ask no more, and waits until all is answered.
-    fn end(mut self) -> Result<Asked> {
+    pub(super) fn end(mut self) -> Result<Asked> {
         self.stop.set(1);
         let end = self.child.wait(Duration::from_secs(20))?;
         ensure!(end == task::End::Exited(0), "the client: {end:?}");
@@ -184,7 +189,7 @@ fn serve(socket: UdpSocket) -> Result<Child> {
 }
 
 /// How many datagrams were received by their owners in the network namespace of the caller.
-fn received() -> Result<u32> {
+pub(super) fn received() -> Result<u32> {
     let text = fs::read_to_string("/proc/thread-self/net/snmp")?;
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
     let (names, numbers) = (lines.next(), lines.next());
@@ -196,7 +201,7 @@ fn received() -> Result<u32> {
 
 /// Has the router know the server that is in the network namespace of the caller: while it looks for
 /// a neighbour, it keeps few packets, and drops the others.
-fn router_knows(router: &Network) -> Result<()> {
+pub(super) fn router_knows(router: &Network) -> Result<()> {
     let (server, start) = (Network::current()?, Instant::now());
     UdpSocket::bind((*SERVER.ip(), 0))?.send_to(b"", (FAR, SERVER.port()))?;
     router.enter()?;
@@ -217,7 +222,7 @@ fn router_knows(router: &Network) -> Result<()> {
 
 /// The same when it is so many, or does not become so many: what was asked again waits to be
 /// received when all is answered.
-fn all_received(count: u32) -> Result<u32> {
+pub(super) fn all_received(count: u32) -> Result<u32> {
     let start = Instant::now();
     loop {
         let found = received()?;

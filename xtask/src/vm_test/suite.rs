@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tests of userspace, for commands that want to hear more of them than whether they pass.
+
+use crate::{
+    ctx::Ctx,
+    flavour::Flavour,
+    report::Folder,
+    userspace::Programs,
+    verdict::{
+        self,
+        InKernel,
+        Verdict, //
+    },
+    vm::{
+        Kernel,
+        Machine,
+        Root,
+        accel,
+        deadlines::Deadlines,
+        guest::Way,
+        run::Run, //
+    },
+    vm_test::{
+        job,
+        screen::Screen, //
+    },
+};
+use anyhow::Result;
+
+/// What is to be run.
+pub struct Suite<'a> {
+    /// What the results are called.
+    pub name: &'static str,
+    pub flavour: &'a Flavour,
+    pub kernel: &'a Kernel,
+    pub programs: &'a Programs,
+    /// Arguments of `roundtrip`.
+    pub words: Vec<String>,
+    /// What lines begin with that are for the caller and nobody else.
+    pub line: &'static str,
+}
+
+impl Suite<'_> {
+    /// Runs it in a guest, and hands on the rest of each such line. Says how it ended in the words
+    /// of `vm-test`, but for the last line.
+    pub fn run(self, ctx: &Ctx, take: &mut dyn FnMut(&str)) -> Result<(Verdict, Folder)> {
+        let accel = accel::choose(ctx, &self.kernel.image, false)?;
+        let deadlines = Deadlines::new(accel, self.flavour);
+        let machine = Machine::new(self.kernel, self.programs, self.flavour, accel)?;
+        let machine = machine.without_kunit();
+        let job = job(
+            ctx,
+            self.words,
+            self.kernel,
+            self.programs,
+            &Root::Host,
+            &deadlines,
+        )?;
+        let folder = Folder::new(ctx, self.name, None, false)?;
+        let mut run = Run::new(ctx, folder, self.kernel, &machine, deadlines, &job)?;
+        let mut screen = Screen::new(&run.folder, self.flavour, accel)?;
+        let record = run.go(
+            "tests",
+            &mut |way, line| match line.strip_prefix(self.line) {
+                Some(rest) if way == Way::Output => take(rest),
+                _ => screen.take(way, line),
+            },
+        )?;
+        screen.end();
+        let verdict = verdict::judge(&record, Some(screen.parser.finish()), InKernel::Without);
+        let summary = run.finish(&verdict, &record)?;
+        print!("\n{summary}");
+        Ok((verdict, run.folder))
+    }
+}
