@@ -78,6 +78,7 @@ const STEPS: &[Step] = &[
     always("cargo xtask lint kernel"),
     full("cargo xtask vm-test --repeat 5"),
     full("cargo xtask gdb --check"),
+    full("cargo xtask rust-analyzer --check"),
     full("cargo xtask bench --check"),
     full("cargo xtask fuzz --messages 10000000 --seed 1"),
     full("cargo xtask fuzz --flavour debug --time 1h --seed 1"),

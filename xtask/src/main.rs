@@ -7,6 +7,7 @@
 
 mod bench;
 mod build;
+mod checks;
 mod ci;
 mod clean;
 mod complaints;
@@ -34,6 +35,7 @@ mod pin;
 mod refresh;
 mod report;
 mod run;
+mod rust_analyzer;
 mod selftest;
 mod series;
 mod setup;
@@ -113,6 +115,7 @@ enum Command {
     Selftest(selftest::Args),
     /// Take what was edited in the working tree over into linux-patches/ and net/.
     Refresh(refresh::Args),
+    RustAnalyzer(rust_analyzer::Args),
     /// Make the uAPI header from the YNL specification.
     Spec,
     /// Check what is ours: format, clippy, warnings, sparse, specification.
@@ -154,6 +157,7 @@ fn main() -> ExitCode {
             Command::Gdb(args) => gdb::run(&ctx, &args),
             Command::Selftest(args) => selftest::run(&ctx, &args),
             Command::Refresh(args) => refresh::run(&ctx, &args),
+            Command::RustAnalyzer(args) => rust_analyzer::run(&ctx, &args),
             Command::Spec => spec::run(&ctx),
             Command::Lint(args) => lint::run(&ctx, &args),
             Command::Ci(args) => ci::run(&ctx, &args),

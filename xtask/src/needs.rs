@@ -23,6 +23,8 @@ pub enum Group {
     Vm,
     /// To look into it while it runs.
     Debug,
+    /// To see what an editor sees. Only the command that does so brings it.
+    Editor,
     /// To check code before it is sent.
     Lint,
     /// To checkpoint whole processes. Only the command that does so brings it.
@@ -37,6 +39,7 @@ impl Group {
             Self::Build => "build",
             Self::Vm => "vm",
             Self::Debug => "debug",
+            Self::Editor => "editor",
             Self::Lint => "lint",
             Self::Criu => "criu",
             Self::Comfort => "comfort",
@@ -45,7 +48,7 @@ impl Group {
 
     /// Whether everything else works without it.
     pub fn is_extra(self) -> bool {
-        matches!(self, Self::Criu | Self::Comfort)
+        matches!(self, Self::Editor | Self::Criu | Self::Comfort)
     }
 }
 
@@ -56,6 +59,8 @@ pub enum Fix {
     Apt(&'static [&'static [&'static str]]),
     /// bindgen, by cargo, into the cache.
     Bindgen,
+    /// A component of the toolchain, by rustup.
+    Component(&'static str),
     /// Python programs, by pip, in their own virtual environment in the cache.
     Venv(&'static Venv),
     /// cargo-make, by cargo, where cargo puts programs.
@@ -74,6 +79,7 @@ impl Fix {
                 tools::BINDGEN,
                 tools::bindgen_root(ctx).display()
             ),
+            Self::Component(name) => format!("rustup component add {name}"),
             Self::Venv(_) | Self::Newer(_) => "cargo xtask setup".to_owned(),
             Self::CargoMake => format!("cargo install --locked {}", tools::CARGO_MAKE.join(" ")),
         }
@@ -132,6 +138,7 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
         V(12, 0, 0),
         &[&["gdb"]],
     ));
+    all.push(rust_analyzer());
     all.extend(lint(ctx));
     all.push(Need {
         name: CRIU.name,
@@ -273,6 +280,19 @@ fn vm(ctx: &Ctx) -> Vec<Need> {
         },
         venv(ctx, Group::Vm, &VIRTME_NG),
     ]
+}
+
+fn rust_analyzer() -> Need {
+    // rustup has it on PATH where it is not installed, too, and only says so.
+    let version = exec::output("rust-analyzer", &["--version"]);
+    let version = version.and_then(|text| Version::find(&text));
+    Need {
+        name: "rust-analyzer",
+        group: Group::Editor,
+        found: version.map_or(Found::Nothing, Found::Version),
+        minimum: None,
+        fix: Fix::Component("rust-analyzer"),
+    }
 }
 
 fn lint(ctx: &Ctx) -> [Need; 6] {

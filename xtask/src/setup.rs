@@ -96,6 +96,7 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
                 need.name
             ),
             Fix::Bindgen => bindgen(ctx)?,
+            Fix::Component(name) => component(ctx, name)?,
             Fix::Venv(venv) => install(ctx, venv)?,
             Fix::CargoMake => cargo_make(ctx)?,
             Fix::Newer(newer) => newer::bring(ctx, newer)?,
@@ -199,6 +200,20 @@ fn bindgen(ctx: &Ctx) -> Result<()> {
         ctx,
         &["--version", tools::BINDGEN, "--root", root, "bindgen-cli"],
     )
+}
+
+fn component(ctx: &Ctx, name: &str) -> Result<()> {
+    let step = Step::new(&format!("install {name}"));
+    let mut add = Command::new("rustup");
+    add.args(["component", "add", name]);
+    exec::logged(
+        &mut add,
+        &exec::log_path(ctx, &format!("setup-{name}")),
+        &step,
+        0,
+    )?;
+    step.done("");
+    Ok(())
 }
 
 fn cargo_make(ctx: &Ctx) -> Result<()> {
