@@ -85,10 +85,7 @@ pub fn run(ctx: &Ctx, kernel: &Kernel) -> Result<ExitCode> {
     checks.say(
         &what,
         missed.is_empty() && !made.is_empty(),
-        &missed.join(
-            "
-",
-        ),
+        &missed.join("\n"),
     );
     Ok(checks.end())
 }
