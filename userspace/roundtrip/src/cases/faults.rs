@@ -62,9 +62,11 @@ impl Fault {
                 ("fail_page_alloc/ignore-gfp-highmem", "N"),
                 ("fail_page_alloc/min-order", "0"),
                 ("fail_page_alloc/verbose", "0"),
+                // What two processors say at once of it is no block that can be told from others.
+                ("fail_usercopy/verbose", "0"),
             ] {
                 match fs::write(format!("{debugfs}/{name}"), value) {
-                    // The second kind can be left out of a kernel.
+                    // Kinds other than the first can be left out of a kernel.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     other => other.context(name)?,
                 }
