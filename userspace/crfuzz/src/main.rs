@@ -193,7 +193,7 @@ impl Fuzzer {
         let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let seed = arguments.seed.unwrap_or(clock.as_secs());
         writer.begin(roles.len())?;
-        let led = fs::exists("/sys/kernel/debug/kcov").unwrap_or(false);
+        let led = kcov::is_there();
         writer.diagnostic(&format!(
             "seed {seed}, {} cases to begin with, {}",
             corpus.len(),
@@ -204,7 +204,7 @@ impl Fuzzer {
             }
         ))?;
         let words = sys::shared(Board::LEN * roles.len())?;
-        let set = sys::shared(cover::WORDS)?;
+        let set = kcov::Set::new()?;
         let started = Instant::now();
         let mut workers = Vec::new();
         for (number, (role, share)) in (0_u64..).zip(roles) {

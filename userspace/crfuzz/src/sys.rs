@@ -400,38 +400,6 @@ pub fn shared(words: usize) -> io::Result<&'static [AtomicU64]> {
     Ok(unsafe { slice::from_raw_parts(place.cast(), words) })
 }
 
-/// `KCOV_INIT_TRACE`, `KCOV_ENABLE` and `KCOV_TRACE_PC` of `linux/kcov.h`.
-const KCOV_INIT_TRACE: libc::Ioctl = 0x8008_6301;
-const KCOV_ENABLE: libc::Ioctl = 0x6364;
-const KCOV_TRACE_PC: libc::c_ulong = 0;
-
-/// Has the kernel write down which of its code this thread reaches: the number of places in the
-/// first word, and each of them behind it.
-pub fn kcov(words: usize) -> io::Result<&'static [AtomicU64]> {
-    let file = fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/sys/kernel/debug/kcov")?;
-    let fd = file.as_raw_fd();
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let len = words * size_of::<u64>();
-    // SAFETY: These calls take numbers, and map the memory of the file at no place that was asked
-    // for.
-    let place = unsafe {
-        check(libc::ioctl(fd, KCOV_INIT_TRACE, words))?;
-        let place = libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED, fd, 0);
-        if place == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        check(libc::ioctl(fd, KCOV_ENABLE, KCOV_TRACE_PC))?;
-        place
-    };
-    // It ends with the file.
-    mem::forget(file);
-    // SAFETY: The memory is as long as this, aligned to a page, and never unmapped.
-    Ok(unsafe { slice::from_raw_parts(place.cast(), words) })
-}
-
 /// Buffers for several messages that are received by one call.
 pub struct Receiver {
     bytes: Vec<u8>,

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use kcov::Set;
 
 use crate::attrs;
 use crate::case::Case;
-use crate::cover::{self, Cover};
+use crate::cover::Cover;
 use crate::generate::{Generator, Stock};
 use crate::grammar::Grammar;
 use crate::judge::{self, Wrong};
@@ -68,7 +69,7 @@ const KEPT: usize = 4000;
 #[derive(Clone, Copy)]
 pub struct Board {
     words: &'static [AtomicU64],
-    set: &'static [AtomicU64],
+    set: Set,
 }
 
 /// The words of a board.
@@ -119,7 +120,7 @@ impl Board {
     pub const LEN: usize = Word::Spent as usize + Part::ALL.len();
 
     /// In shared memory, with a set of places that all of them share.
-    pub fn new(words: &'static [AtomicU64], set: &'static [AtomicU64]) -> Self {
+    pub fn new(words: &'static [AtomicU64], set: Set) -> Self {
         Self { words, set }
     }
 
@@ -182,7 +183,7 @@ impl<'g> Worker<'g> {
         sys::end_with_parent();
         sys::ignore_signals();
         // Before the rights to open it are gone.
-        let cover = Cover::open();
+        let cover = Cover::open().context("a set of places")?;
         let family = {
             let client = inetcr::Client::new().context("the family")?;
             Family {
@@ -343,7 +344,8 @@ impl<'g> Worker<'g> {
         if new.is_empty() || self.session.raced {
             return Ok(());
         }
-        let first = cover::share(board.set, &new);
+        let first = new.iter().filter(|&&place| board.set.add(place)).count();
+        let first = u64::try_from(first).unwrap_or_default();
         board.put(Word::Places, board.get(Word::Places) + first);
         if stock.cases.contains(case) {
             return Ok(());
