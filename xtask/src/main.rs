@@ -12,6 +12,7 @@ mod ci;
 mod clean;
 mod complaints;
 mod config;
+mod cover;
 mod criu;
 mod ctx;
 mod demo;
@@ -103,6 +104,8 @@ enum Command {
     Criu(criu::Args),
     /// Make an image that boots without a checkout, by QEMU alone.
     Image(image::Args),
+    /// Build the kernel, boot it in a VM and see which lines of ours the tests reach in it.
+    Cover(cover::Args),
     /// Count the instructions that checkpoint and restore take, beside those of plain system calls.
     Bench(bench::Args),
     /// Make the series of patches for netdev out of the manifest, and check it.
@@ -150,6 +153,7 @@ fn main() -> ExitCode {
             Command::Kselftest(args) => kselftest::run(&ctx, &args),
             Command::Criu(args) => criu::run(&ctx, &args),
             Command::Image(args) => image::run(&ctx, &args),
+            Command::Cover(args) => cover::run(&ctx, &args),
             Command::Bench(args) => bench::run(&ctx, &args),
             Command::Series(args) => series::run(&ctx, &args),
             Command::Shell(args) => shell::run(&ctx, &args),

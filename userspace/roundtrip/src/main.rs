@@ -7,6 +7,7 @@
 //! for a VM (`cargo xtask vm-test`, or by hand in `cargo xtask shell`), as root.
 
 mod cases;
+mod cover;
 mod cr;
 mod glob;
 mod groups;
@@ -23,12 +24,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use runner::Runner;
+use runner::{Runner, Test};
 
 /// Dumps and restores sockets and prints KTAP.
 ///
 /// Exit status: 0 all passed, 1 a test failed, 4 the tests could not run.
 #[derive(Parser)]
+// Each is a switch of the command line.
+#[expect(clippy::struct_excessive_bools)]
 struct Arguments {
     /// Print the names of the tests and do nothing.
     #[arg(long)]
@@ -51,6 +54,9 @@ struct Arguments {
     /// Run the tests of CRIU, with this program, and no others.
     #[arg(long, value_name = "PROGRAM")]
     criu: Option<PathBuf>,
+    /// Say at the end what was reached of the kernel's code (KCOV).
+    #[arg(long)]
+    cover: bool,
     #[command(flatten)]
     random: cases::Random,
 }
@@ -101,7 +107,7 @@ fn main() -> ExitCode {
         patience: leaks::PATIENCE * scale,
         live: arguments.live,
     };
-    match runner.run(&tests, std::io::stdout()) {
+    match run(&runner, &tests, arguments.cover) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -109,4 +115,14 @@ fn main() -> ExitCode {
             ExitCode::from(4)
         }
     }
+}
+
+/// Runs the tests, and says whether all passed.
+fn run(runner: &Runner, tests: &[Test], cover: bool) -> anyhow::Result<bool> {
+    if cover {
+        cover::begin()?;
+    }
+    let passed = runner.run(tests, std::io::stdout())?;
+    cover::end(std::io::stdout().lock())?;
+    Ok(passed)
 }

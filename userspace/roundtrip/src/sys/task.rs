@@ -50,6 +50,7 @@ pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Child> {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             libc::setpgid(0, 0);
         }
+        let body = || crate::cover::of_child(body);
         let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
         // SAFETY: leaves without running the parent's exit handlers.
         unsafe { libc::_exit(code) }
