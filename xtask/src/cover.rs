@@ -51,15 +51,13 @@ pub struct Args {
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let flavour = Flavour::named(FLAVOUR)?;
     let (kernel, programs) = vm::parts(ctx, &flavour, args.no_build)?;
-    let mut words = vec!["--cover".to_owned()];
-    let filter = args.filter.iter();
-    words.extend(filter.flat_map(|glob| ["--filter".to_owned(), glob.clone()]));
     let suite = Suite {
         name: FLAVOUR,
         flavour: &flavour,
         kernel: &kernel,
         programs: &programs,
-        words,
+        words: vec!["--cover".to_owned()],
+        filter: args.filter.as_deref(),
         line: LINE,
     };
     let mut said = Vec::new();

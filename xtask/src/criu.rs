@@ -46,16 +46,14 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let (kernel, programs) = vm::parts(ctx, &flavour, args.no_build)?;
     let criu = CRIU.program_in(&tools::criu(ctx));
     // What CRIU says is worth reading as it comes.
-    let mut words = vec!["--live".to_owned(), "--criu".to_owned()];
-    words.push(criu.display().to_string());
-    let filter = args.filter.iter();
-    words.extend(filter.flat_map(|glob| ["--filter".to_owned(), glob.clone()]));
+    let words = ["--live", "--criu", &criu.display().to_string()].map(str::to_owned);
     let suite = Suite {
         name: FLAVOUR,
         flavour: &flavour,
         kernel: &kernel,
         programs: &programs,
-        words,
+        words: words.into(),
+        filter: args.filter.as_deref(),
         line: LINE,
     };
     let mut found = Table::default();

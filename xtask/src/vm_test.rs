@@ -202,8 +202,11 @@ fn say(verdict: &Verdict, summary: &str) {
 /// Which tests the program is to run.
 fn selection(args: &Args) -> impl Iterator<Item = &str> {
     let quick = args.quick.then_some("--quick");
-    let filter = args.filter.iter().flat_map(|glob| ["--filter", glob]);
-    quick.into_iter().chain(filter)
+    quick.into_iter().chain(filter(args.filter.as_deref()))
+}
+
+fn filter(glob: Option<&str>) -> impl Iterator<Item = &str> {
+    glob.into_iter().flat_map(|glob| ["--filter", glob])
 }
 
 fn only_in_kernel(args: &Args) -> bool {

@@ -22,6 +22,7 @@ use crate::{
         run::Run, //
     },
     vm_test::{
+        filter,
         job,
         screen::Screen, //
     },
@@ -35,8 +36,9 @@ pub struct Suite<'a> {
     pub flavour: &'a Flavour,
     pub kernel: &'a Kernel,
     pub programs: &'a Programs,
-    /// Arguments of `roundtrip`.
+    /// Arguments of `roundtrip`, and which tests it is to run if not all.
     pub words: Vec<String>,
+    pub filter: Option<&'a str>,
     /// What lines begin with that are for the caller and nobody else.
     pub line: &'static str,
 }
@@ -49,9 +51,11 @@ impl Suite<'_> {
         let deadlines = Deadlines::new(accel, self.flavour);
         let machine = Machine::new(self.kernel, self.programs, self.flavour, accel)?;
         let machine = machine.without_kunit();
+        let mut words = self.words;
+        words.extend(filter(self.filter).map(str::to_owned));
         let job = job(
             ctx,
-            self.words,
+            words,
             self.kernel,
             self.programs,
             &Root::Host,
