@@ -4,6 +4,7 @@
 
 use super::gdb;
 use crate::{
+    checks::Checks,
     report::Folder,
     ui::{
         self,
@@ -77,18 +78,11 @@ pub fn run(start: &Path, output: &Path, folder: &Folder) -> Result<ExitCode> {
     step.done("");
 
     let said = fs::read_to_string(&log)? + &fs::read_to_string(output)?;
-    println!("KTAP version 1\n1..{}", CHECKS.len());
-    let mut failed = 0;
-    for (number, (name, words)) in (1..).zip(CHECKS) {
-        if said.contains(words) {
-            println!("ok {number} {name}");
-        } else {
-            failed += 1;
-            println!("# nothing says {words:?}: see {}", log.display());
-            println!("not ok {number} {name}");
-        }
+    let mut checks = Checks::default();
+    for (name, words) in CHECKS {
+        let why = format!("nothing says {words:?}: see {}", log.display());
+        checks.say(name, said.contains(words), &why);
     }
     ui::note(&format!("results: {}", folder.path.display()));
-    println!("{} passed, {failed} failed", CHECKS.len() - failed);
-    Ok(ExitCode::from(u8::from(failed > 0)))
+    Ok(checks.end())
 }
