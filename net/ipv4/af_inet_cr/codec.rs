@@ -523,7 +523,7 @@ impl SocketOption {
             }
             // In network order.
             (Shape::UnicastDevice, Value::Int(ifindex)) => {
-                socket.setsockopt(level, self.optname, &ifindex.to_be_bytes())
+                device::set(socket, level, self.optname, &ifindex.to_be_bytes())
             }
             // The same bits: `setsockopt()` has an `int` also for what is unsigned.
             (_, Value::Int(value)) => socket.setsockopt(level, self.optname, &value.to_ne_bytes()),
@@ -543,7 +543,7 @@ impl SocketOption {
             (_, Value::Multicast(ifindex, addr)) => {
                 // The group is not looked at.
                 let mreqn = device::mreqn(Ipv4Addr::UNSPECIFIED, addr, ifindex);
-                socket.setsockopt(level, self.optname, &mreqn)
+                device::set(socket, level, self.optname, &mreqn)
             }
             (_, Value::Timestamping(flags, phc, new)) => {
                 let optname = match new {

@@ -10,6 +10,11 @@
 use crate::{
     attr,
     codec::Levels,
+    consts::{
+        SOL_SOCKET,
+        SO_BINDTOIFINDEX, //
+    },
+    live::Settable,
     options::Nest,
     refusal::Refusal, //
 };
@@ -127,6 +132,28 @@ pub(crate) fn parse_bound(levels: &Levels<'_>) -> Result<Option<u32>, Refusal> {
         return refuse(EEXIST, "a device has the index of the one that has gone");
     }
     Ok(Some(index))
+}
+
+/// Sets the device that a socket sends by, though the socket may be bound to one.
+///
+/// Then the kernel takes no other device, and for unicast not even that one. But a socket has both
+/// if it was bound afterwards, so it is for a moment not bound, which needs `CAP_NET_RAW`.
+pub(crate) fn set(socket: &dyn Settable, level: c_int, optname: c_int, value: &[u8]) -> Result {
+    let bind = |ifindex| socket.setsockopt_int(SOL_SOCKET, SO_BINDTOIFINDEX, ifindex);
+
+    match socket.setsockopt(level, optname, value) {
+        Err(EINVAL) if socket.bound_dev_if() != 0 => {
+            // CAST: No device has a larger index.
+            let ifindex = socket.bound_dev_if() as c_int;
+
+            bind(0)?;
+            let result = socket.setsockopt(level, optname, value);
+
+            bind(ifindex)?;
+            result
+        }
+        result => result,
+    }
 }
 
 #[cfg(CONFIG_AF_INET_CR_KUNIT_TEST)]

@@ -3,6 +3,7 @@
 //! `AMEND`: what a donor had comes to a socket that exists, and that plain calls have taken to the
 //! same place, as a tool does that restores no more than that.
 
+mod devices;
 mod faults;
 mod in_use;
 mod privileges;
@@ -61,6 +62,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("amend::maps", maps),
         Test::new("amend::a_part_is_enough", a_part),
     ]);
+    tests.extend(devices::tests());
     tests.extend(refusals::tests());
     tests.extend(reports::tests());
     tests.extend(privileges::tests());

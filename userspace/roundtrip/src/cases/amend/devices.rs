@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices that a socket sends by, for one that is bound to a device already: tools that restore
+//! `SO_BINDTODEVICE` leave one like that.
+
+use std::net::{Ipv4Addr, UdpSocket};
+
+use anyhow::{Result, ensure};
+
+use super::{amend, amend_all, given};
+use crate::cr::{self, Dump, attr};
+use crate::observe::{observe, same};
+use crate::runner::Test;
+use crate::sys::{link, multicast, socket, task};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("amend::devices::the_same", || of_a_bound("lo", "lo")),
+        Test::new("amend::devices::another", || of_a_bound("dummy0", "lo")),
+        Test::new("amend::devices::bound_to_another", || {
+            of_a_bound("dummy0", "dummy0")
+        }),
+        Test::new("amend::devices::stays_bound", stays_bound),
+        Test::new("amend::devices::no_net_raw", no_net_raw),
+    ]
+}
+
+fn bind_to(socket: &UdpSocket, device: &str) -> Result<()> {
+    let name = device.as_bytes();
+    Ok(socket::set(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_BINDTODEVICE,
+        name,
+    )?)
+}
+
+/// A socket that sends by a device.
+fn sending_by(device: &str) -> Result<UdpSocket> {
+    let socket = socket::udp()?;
+    let index = link::index(device)?;
+    let any = Ipv4Addr::UNSPECIFIED;
+    socket::set(
+        &socket,
+        libc::SOL_IP,
+        libc::IP_UNICAST_IF,
+        &index.to_be_bytes(),
+    )?;
+    socket::set(
+        &socket,
+        libc::SOL_IP,
+        libc::IP_MULTICAST_IF,
+        &multicast::mreqn(any, any, index),
+    )?;
+    Ok(socket)
+}
+
+/// The donor was bound after that, and the target is.
+fn of_a_bound(sends_by: &str, bound_to: &str) -> Result<()> {
+    link::add_dummy("dummy0")?;
+    let donor = sending_by(sends_by)?;
+    bind_to(&donor, bound_to)?;
+    given(donor, || {
+        let target = socket::udp()?;
+        bind_to(&target, "lo")?;
+        Ok(target)
+    })?;
+    Ok(())
+}
+
+/// What the options alone say of a socket that sends by the device.
+fn options_of(device: &str) -> Result<Dump> {
+    let dump = cr::dump(&mut cr::client()?, &sending_by(device)?)?;
+    Ok(Dump(dump.all(attr::IP)))
+}
+
+fn stays_bound() -> Result<()> {
+    link::add_dummy("dummy0")?;
+    let part = options_of("dummy0")?;
+    let expected = sending_by("dummy0")?;
+    bind_to(&expected, "lo")?;
+    let target = socket::udp()?;
+    bind_to(&target, "lo")?;
+    amend_all(&mut cr::client()?, &part, &target)?;
+    same("not bound any more", &observe(&expected), &observe(&target))
+}
+
+/// Who may not undo what a socket is bound to is told so.
+fn no_net_raw() -> Result<()> {
+    let part = options_of("lo")?;
+    let target = socket::udp()?;
+    bind_to(&target, "lo")?;
+    task::drop_capabilities(&[task::CAP_NET_RAW])?;
+    let failed = amend(&mut cr::client()?, &part, &target)?.failed;
+    let [failed] = failed.as_slice() else {
+        anyhow::bail!("{failed:?}");
+    };
+    ensure!(failed.error.errno == libc::EPERM, "{failed}");
+    let words = failed.error.message.as_deref().unwrap_or_default();
+    ensure!(words.contains("IP_UNICAST_IF"), "{words}");
+    let name = socket::get(&target, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, 16)?;
+    ensure!(name == b"lo\0", "bound to {name:02x?}");
+    Ok(())
+}
