@@ -12,6 +12,7 @@ pub mod script;
 mod service;
 mod table;
 
+use std::fmt;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -53,6 +54,21 @@ pub fn tests(program: &Path) -> Vec<Test> {
     }
     tests
 }
+
+/// How long CRIU may take for a process, which it does in a second.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// CRIU did not come to an end.
+#[derive(Debug)]
+struct Stuck(String);
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "criu {} has not ended after {PATIENCE:?}", self.0)
+    }
+}
+
+impl std::error::Error for Stuck {}
 
 /// CRIU, with a directory for its images.
 struct Criu<'a> {
@@ -104,15 +120,22 @@ impl<'a> Criu<'a> {
         if let Some(script) = &self.hook {
             criu.arg("--action-script").arg(script);
         }
-        let output = criu
-            .stdin(Stdio::null())
-            .output()
-            .context("starting CRIU")?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+        // In a file: who is left of a restore that has failed would keep a pipe open.
+        let said = fs::File::create(self.dir.join("said"))?;
+        criu.stdin(Stdio::null());
+        criu.stdout(said.try_clone()?).stderr(said);
+        let mut criu = criu.spawn().context("starting CRIU")?;
+        let pidfd = task::pidfd_open(criu.id().cast_signed())?;
+        let ended = socket::readable(&pidfd, PATIENCE)?;
+        if !ended {
+            criu.kill()?;
+        }
+        let status = criu.wait()?;
+        if !status.success() {
             let errors = self.errors(command);
             println!("{}", self.end_of_log(command));
-            bail!("{} {}", errors.join("; "), said.trim());
+            ensure!(ended, Stuck(command.to_owned()));
+            bail!("{} {}", errors.join("; "), self.log("said").trim());
         }
         Ok(())
     }

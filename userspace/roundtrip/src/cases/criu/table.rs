@@ -8,9 +8,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Criu;
 use super::items::{self, Item, Seen};
 use super::process::holder;
+use super::{Criu, Stuck};
 use crate::cr;
 use crate::observe::same;
 use crate::sys::task;
@@ -98,6 +98,8 @@ fn refusal(criu: &Criu<'_>, make: fn() -> Result<UdpSocket>) -> Result<String> {
     drop(socket);
     Ok(match criu.round_trip(&mut child) {
         Ok(_) => "kept".to_owned(),
+        // That says nothing of the socket.
+        Err(error) if error.is::<Stuck>() => return Err(error),
         Err(error) => {
             println!("{error:#}");
             match error.to_string().as_str() {
