@@ -78,7 +78,22 @@ pub const IMAGE: &str = "vmlinux";
 const GDB_SCRIPTS: &str = "scripts_gdb";
 
 /// About how many lines a build from nothing prints: used until there was one.
-const FIRST_GUESS: u64 = 2200;
+const FIRST_GUESS: u64 = 1100;
+
+/// A goal for the kernel's Makefile, which reads this before itself (`MAKEFILES`).
+///
+/// `prepare` compiles Rust, one crate after the other, and all else waits for it. What has no Rust
+/// needs no more than `prepare0`, and keeps the other processors busy meanwhile.
+const EARLY: &str = "
+# As the Makefile knows the last of the makes that it starts for itself.
+ifneq ($(filter --no-print-directory,$(MAKEFLAGS)),)
+.PHONY: early
+early: prepare0 tools/objtool
+	$(Q)$(MAKE) $(build)=kernel need-builtin=1 need-modorder=1
+	$(Q)$(MAKE) $(build)=mm need-builtin=1 need-modorder=1
+	$(Q)$(MAKE) $(build)=fs need-builtin=1 need-modorder=1
+endif
+";
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let built = kernel(ctx, &args.flavour)?;
@@ -134,6 +149,14 @@ fn place(ctx: &Ctx, flavour: &Flavour) -> Kernel {
     }
 }
 
+/// What is there while make works in a build directory, and afterwards if it was killed.
+const MARKER: &str = ".building";
+
+/// Whether a build directory has all of a kernel, and nothing that a killed make has left.
+pub fn is_whole(build: &Path) -> bool {
+    build.join(IMAGE).exists() && !build.join(MARKER).exists()
+}
+
 /// Runs make in a build directory, with a bar; `name` is that of the log.
 pub fn make(
     ctx: &Ctx,
@@ -143,40 +166,66 @@ pub fn make(
     name: &str,
     targets: &[&str],
 ) -> Result<PathBuf> {
-    let marker = build.join(".building");
+    let marker = build.join(MARKER);
     let counted = build.join(".lines");
     if marker.exists() {
         let step = Step::new("clean up after an interrupted build");
         let removed = remove_unfinished(build)?;
         step.done(&format!("{removed} files removed"));
     }
-    let full = !build.join("vmlinux").exists();
-    let what = format!("build the kernel ({name})");
-    let (step, expected) = if full {
-        let count = fs::read_to_string(&counted)
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
-        let count = count.unwrap_or(FIRST_GUESS);
-        (Step::bar(&what, count), count)
-    } else {
-        (Step::new(&what), 0)
-    };
-    let log = exec::log_path(ctx, &format!("build-{name}"));
+    let full = !build.join(IMAGE).exists();
     fs::write(&marker, "")?;
-    let result = exec::logged(
-        tools.make(ctx, tree, build).args(targets),
-        &log,
-        &step,
-        expected,
-    );
+    let prepared = if full {
+        early(ctx, tools, tree, build, name, targets)
+    } else {
+        Ok(())
+    };
+    let what = format!("build the kernel ({name})");
+    let log = exec::log_path(ctx, &format!("build-{name}"));
+    let result = prepared.and_then(|()| {
+        let (step, expected) = if full {
+            let count = fs::read_to_string(&counted)
+                .ok()
+                .and_then(|text| text.trim().parse().ok());
+            let count = count.unwrap_or(FIRST_GUESS);
+            (Step::bar(&what, count), count)
+        } else {
+            (Step::new(&what), 0)
+        };
+        let mut make = tools.make(ctx, tree, build);
+        let lines = exec::logged(make.args(targets), &log, &step, expected)?;
+        Ok((lines, step))
+    });
     // Also when it failed: make has ended by itself and cleaned up what it was at.
     fs::remove_file(&marker)?;
-    let lines = result?;
+    let (lines, step) = result?;
     if full {
         fs::write(&counted, format!("{lines}\n"))?;
     }
     step.done(&format!("log {}", ui::short(&ctx.repo, &log)));
     Ok(log)
+}
+
+/// Compiles Rust, and beside it what needs none ([`EARLY`]).
+fn early(
+    ctx: &Ctx,
+    tools: &Toolchain,
+    tree: &Path,
+    build: &Path,
+    name: &str,
+    words: &[&str],
+) -> Result<()> {
+    let rules = build.join(".early.mk");
+    fs::write(&rules, EARLY)?;
+    let mut make = tools.make(ctx, tree, build);
+    make.env("MAKEFILES", &rules);
+    make.args(words.iter().filter(|word| word.contains('=')));
+    make.args(["early", "prepare"]);
+    let step = Step::new(&format!("build the kernel's part in Rust ({name})"));
+    let log = exec::log_path(ctx, &format!("build-{name}-early"));
+    exec::logged(&mut make, &log, &step, 0)?;
+    step.done(&format!("log {}", ui::short(&ctx.repo, &log)));
+    Ok(())
 }
 
 /// Removes what a killed make may have left half-written. kbuild writes `.X.cmd` after `X` is

@@ -3,6 +3,7 @@
 //! `config`: the kernel's configuration out of the fragments in `images/`.
 
 use crate::{
+    build,
     ctx::Ctx,
     exec, fetch, files,
     flavour::{
@@ -19,7 +20,8 @@ use crate::{
 use anyhow::{
     Context,
     Result,
-    bail, //
+    bail,
+    ensure, //
 };
 use fs_err as fs;
 use std::{
@@ -29,7 +31,10 @@ use std::{
         Path,
         PathBuf, //
     },
-    process::ExitCode,
+    process::{
+        Command,
+        ExitCode, //
+    },
 };
 
 #[derive(clap::Args)]
@@ -81,8 +86,10 @@ pub fn make(
     if fs::read_to_string(&stamp).is_ok_and(|old| inputs().is_ok_and(|new| old == new)) {
         return Ok(());
     }
+    let below = flavour.fragments().iter().rev().skip(1);
+    let below: Vec<_> = below.map(|name| build_dir(ctx, tree, name)).collect();
+    begin(build, &below)?;
     let step = Step::new(&format!("configure ({flavour})"));
-    fs::create_dir_all(build)?;
     let request = build.join(".config-requested");
     files::write_atomic(&request, text.as_bytes())?;
     let mut make = tools.make(ctx, &tree.dir, build);
@@ -105,6 +112,33 @@ pub fn make(
     }
     files::write_atomic(&stamp, inputs()?.as_bytes())?;
     step.done(&format!("{} options as requested", requested.len()));
+    Ok(())
+}
+
+/// Makes the build directory of a flavour, as a copy of that of the next one that it adds to, if
+/// one was built: most objects are the same, and make finds out which are not.
+fn begin(build: &Path, below: &[PathBuf]) -> Result<()> {
+    if build.exists() {
+        return Ok(());
+    }
+    let Some(below) = below.iter().find(|dir| build::is_whole(dir)) else {
+        return Ok(fs::create_dir_all(build)?);
+    };
+    let name = |dir: &Path| dir.file_name().unwrap_or_default().display().to_string();
+    let step = Step::new(&format!("begin with what is built of {}", name(below)));
+    // What is half copied has another name.
+    let half = build.with_file_name(format!(".{}", name(build)));
+    if half.exists() {
+        fs::remove_dir_all(&half)?;
+    }
+    let copied = Command::new("cp")
+        .args(["--archive", "--reflink=auto", "--"])
+        .args([below, &half])
+        .status()
+        .context("cannot run cp")?;
+    ensure!(copied.success(), "cp: {copied}");
+    fs::rename(&half, build)?;
+    step.done("");
     Ok(())
 }
 
@@ -178,6 +212,41 @@ fn lost(requested: &Options, actual: &Options) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_build_begins_with_the_next_one_below_that_is_whole() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let of = |name: &str| dir.path().join(name);
+        for (name, files) in [
+            ("key-half", &[".building", build::IMAGE][..]),
+            ("key-empty", &[]),
+            ("key-whole", &[build::IMAGE]),
+            ("key-far", &[build::IMAGE]),
+        ] {
+            fs::create_dir(of(name))?;
+            for file in files {
+                fs::write(of(name).join(file), name)?;
+            }
+        }
+        let below = |names: &[&str]| names.iter().map(|name| of(name)).collect::<Vec<_>>();
+        let image = |name: &str| fs::read_to_string(of(name).join(build::IMAGE));
+
+        let all = below(&["key-none", "key-half", "key-empty", "key-whole", "key-far"]);
+        // What a copy that was interrupted has left is nothing to go by.
+        fs::create_dir(of(".key-new"))?;
+        fs::write(of(".key-new").join("old"), "")?;
+        begin(&of("key-new"), &all)?;
+        assert_eq!(image("key-new")?, "key-whole");
+        assert!(!of("key-new").join("old").exists());
+        let time = |name: &str| fs::metadata(of(name).join(build::IMAGE))?.modified();
+        assert_eq!(time("key-new")?, time("key-whole")?);
+        // Once begun, it is its own.
+        begin(&of("key-new"), &below(&["key-far"]))?;
+        assert_eq!(image("key-new")?, "key-whole");
+        begin(&of("key-first"), &below(&["key-half"]))?;
+        assert!(of("key-first").exists() && image("key-first").is_err());
+        Ok(())
+    }
 
     #[test]
     fn a_fragment_is_read_and_written() -> Result<()> {
