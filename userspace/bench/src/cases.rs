@@ -9,6 +9,8 @@ use inetcr::RawAttr;
 
 use crate::ROUNDS;
 use crate::count;
+use crate::lookup::{Among, by_inode, by_pidfd};
+use crate::many::{FEW, MOST, namespace, sock_diag, waiting};
 use crate::netlink::{Family, Message, all_attrs};
 use crate::options::Which;
 use crate::sys;
@@ -39,8 +41,40 @@ cases! {
     "restore and close: full state, bound" => restore(Which::All, true);
     "by system calls and close: the options of the RFC, bound" => socket_and_close(Which::Rfc, true);
     "by system calls and close: full state, bound" => socket_and_close(Which::All, true);
-    "dump of the namespace: per socket of 1,000" => namespace(1_000);
-    "dump of the namespace: per socket of 10,000" => namespace(10_000);
+    // Before others: a file table that was large is never small again.
+    "find by pidfd and fd: 1 processes" => by_pidfd(Among::Processes(1));
+    "find by inode: 1 processes" => by_inode(Among::Processes(1));
+    "find by pidfd and fd: 10 processes" => by_pidfd(Among::Processes(10));
+    "find by inode: 10 processes" => by_inode(Among::Processes(10));
+    "find by pidfd and fd: 100 processes" => by_pidfd(Among::Processes(100));
+    "find by inode: 100 processes" => by_inode(Among::Processes(100));
+    "find by pidfd and fd: 1,000 processes" => by_pidfd(Among::Processes(1_000));
+    "find by inode: 1,000 processes" => by_inode(Among::Processes(1_000));
+    "find by pidfd and fd: 1 sockets" => by_pidfd(Among::Sockets(1));
+    "find by inode: 1 sockets" => by_inode(Among::Sockets(1));
+    "find by pidfd and fd: 10 sockets" => by_pidfd(Among::Sockets(10));
+    "find by inode: 10 sockets" => by_inode(Among::Sockets(10));
+    "find by pidfd and fd: 100 sockets" => by_pidfd(Among::Sockets(100));
+    "find by inode: 100 sockets" => by_inode(Among::Sockets(100));
+    "find by pidfd and fd: 1,000 sockets" => by_pidfd(Among::Sockets(1_000));
+    "find by inode: 1,000 sockets" => by_inode(Among::Sockets(1_000));
+    "find by pidfd and fd: 10,000 sockets" => by_pidfd(Among::Sockets(10_000));
+    "find by inode: 10,000 sockets" => by_inode(Among::Sockets(10_000));
+    "dump of the namespace: per socket of 1,000" => namespace(FEW, 1_000);
+    "dump of the namespace: per socket of 10,000" => namespace(FEW, 10_000);
+    "dump of the namespace: per socket of 100,000" => namespace(FEW, 100_000);
+    "dump of the namespace: per socket of 1,000, 65,536 slots" => namespace(MOST, 1_000);
+    "dump of the namespace: per socket of 10,000, 65,536 slots" => namespace(MOST, 10_000);
+    "dump of the namespace: per socket of 100,000, 65,536 slots" => namespace(MOST, 100_000);
+    "dump of the namespace: per socket of 1,000,000, 65,536 slots" => namespace(MOST, 1_000_000);
+    "sock_diag: per socket of 1,000" => sock_diag(FEW, 1_000);
+    "sock_diag: per socket of 10,000" => sock_diag(FEW, 10_000);
+    "sock_diag: per socket of 100,000" => sock_diag(FEW, 100_000);
+    "sock_diag: per socket of 100,000, 65,536 slots" => sock_diag(MOST, 100_000);
+    "sock_diag: per socket of 1,000,000, 65,536 slots" => sock_diag(MOST, 1_000_000);
+    "bytes that wait in a dump of the namespace: of 1,000" => waiting(1_000);
+    "bytes that wait in a dump of the namespace: of 10,000" => waiting(10_000);
+    "bytes that wait in a dump of the namespace: of 100,000" => waiting(100_000);
     "queue: per datagram of 100 bytes" => queue(100, 200);
     "recvmsg: 100 bytes" => receive(100, 200);
     "queue: per datagram of 1,400 bytes" => queue(1_400, 200);
@@ -56,7 +90,10 @@ cases! {
 }
 
 /// Numbers of operations and attributes, as in the specification.
-mod number {
+pub mod number {
+    pub const INODE: u16 = 1;
+    pub const PIDFD: u16 = 23;
+    pub const COOKIE: u16 = 24;
     pub const DUMP: u8 = 1;
     pub const RESTORE: u8 = 2;
     pub const QUEUE: u8 = 4;
@@ -70,7 +107,7 @@ mod number {
 /// Where the sockets are that are somewhere.
 const PORT: u16 = 700;
 
-fn udp() -> Result<OwnedFd> {
+pub fn udp() -> Result<OwnedFd> {
     Ok(sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?)
 }
 
@@ -157,24 +194,6 @@ fn socket_and_close(which: Which, bound: bool) -> Result<u64> {
         }
         Ok(())
     })
-}
-
-/// Of all bound sockets of the namespace, each with options of its own.
-fn namespace(sockets: u16) -> Result<u64> {
-    let mut all = Vec::new();
-    for port in 0..sockets {
-        let socket = udp()?;
-        sys::bind(&socket, 2_000 + port)?;
-        all.push(socket);
-    }
-    let mut family = Family::new()?;
-    let message = family.multipart(number::DUMP, &[])?;
-    let whole = count(1, || {
-        let len = family.all(&message)?;
-        ensure!(len > usize::from(sockets) * 200, "only {len} bytes");
-        Ok(())
-    })?;
-    Ok(whole / u64::from(sockets))
 }
 
 /// A bound socket and one that sends to it.

@@ -5,10 +5,12 @@
 //!
 //! It is the first process of a machine that runs nothing else, and whose clock counts instructions
 //! (`qemu -icount`): `cargo xtask bench` makes that machine. Of each case it prints a line, `bench
-//! NAME INSTRUCTIONS`; of one alone if `BENCH_CASE` names it (what a kernel does not know of its
-//! command line, init gets).
+//! NAME INSTRUCTIONS`; of one alone if `BENCH_CASE` names it, of those that need much memory if there
+//! is `BENCH_LARGE` (what a kernel does not know of its command line, init gets).
 
 mod cases;
+mod lookup;
+mod many;
 mod netlink;
 mod options;
 mod sys;
@@ -17,6 +19,9 @@ use anyhow::Result;
 
 /// How often each case is measured. The least counts: timers and the allocator add to the others.
 const ROUNDS: usize = 9;
+
+/// What the names of the cases have that need much memory. What starts the machine knows it, too.
+const LARGE: &str = "1,000,000";
 
 fn main() {
     if let Err(error) = sys::prepare().map_err(Into::into).and_then(|()| run()) {
@@ -27,8 +32,13 @@ fn main() {
 
 fn run() -> Result<()> {
     let only = std::env::var("BENCH_CASE").ok();
+    let large = std::env::var_os("BENCH_LARGE").is_some();
     for case in cases::ALL {
-        if only.as_ref().is_some_and(|only| only != case.name) {
+        let wanted = match &only {
+            Some(only) => only == case.name,
+            None => case.name.contains(LARGE) == large,
+        };
+        if !wanted {
             continue;
         }
         let instructions = (case.run)()?;
@@ -39,11 +49,18 @@ fn run() -> Result<()> {
 }
 
 /// How many instructions something takes that is done `times` times, for one of them.
-fn count(times: u64, mut work: impl FnMut() -> Result<()>) -> Result<u64> {
+fn count(times: u64, work: impl FnMut() -> Result<()>) -> Result<u64> {
+    count_rounds(ROUNDS, times, work)
+}
+
+/// The same, in so many rounds.
+fn count_rounds(rounds: usize, times: u64, mut work: impl FnMut() -> Result<()>) -> Result<u64> {
     let mut least = u64::MAX;
-    // Caches of the allocator are filled.
-    work()?;
-    for _ in 0..ROUNDS {
+    // Caches of the allocator are filled, which is little of what is worth one round only.
+    if rounds > 1 {
+        work()?;
+    }
+    for _ in 0..rounds {
         let start = sys::instructions();
         for _ in 0..times {
             work()?;

@@ -14,6 +14,8 @@ use crate::sys;
 const REQUEST: u16 = 1;
 const DUMP: u16 = 0x300;
 
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const HEADER: usize = 16;
@@ -41,16 +43,38 @@ impl Family {
         })
     }
 
+    /// The socket of `sock_diag`, which is none of generic netlink.
+    pub fn sock_diag() -> Result<Self> {
+        Ok(Self {
+            socket: sys::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_SOCK_DIAG)?,
+            id: SOCK_DIAG_BY_FAMILY,
+            version: 0,
+            buffer: vec![0; 1 << 17],
+        })
+    }
+
+    /// Asks `sock_diag` for all that it tells of the UDP sockets of the namespace.
+    pub fn udp_sockets(&self) -> Result<Message> {
+        // struct inet_diag_req_v2: which sockets, with all extensions, in every state; any address.
+        let mut request = vec![2, 17, 0xff, 0, 0xff, 0xff, 0xff, 0xff];
+        request.resize(56, 0);
+        self.bytes(DUMP, &request)
+    }
+
     fn message(&self, command: u8, flags: u16, attrs: &[RawAttr]) -> Result<Message> {
-        let attrs = RawAttr::encode_all(attrs);
-        let len = u32::try_from(HEADER + GENL_HEADER + attrs.len())?;
+        let mut bytes = vec![command, self.version, 0, 0];
+        bytes.extend(RawAttr::encode_all(attrs));
+        self.bytes(flags, &bytes)
+    }
+
+    fn bytes(&self, flags: u16, payload: &[u8]) -> Result<Message> {
+        let len = u32::try_from(HEADER + payload.len())?;
         let mut bytes = Vec::new();
         bytes.extend(len.to_ne_bytes());
         bytes.extend(self.id.to_ne_bytes());
         bytes.extend((REQUEST | flags).to_ne_bytes());
         bytes.extend([0; 8]);
-        bytes.extend([command, self.version, 0, 0]);
-        bytes.extend(attrs);
+        bytes.extend(payload);
         Ok(Message(bytes))
     }
 
@@ -86,9 +110,19 @@ impl Family {
 
     /// Sends a request, and receives all of its answer; gives how many bytes it has.
     pub fn all(&mut self, message: &Message) -> Result<usize> {
+        self.each(message, |_| Ok(()))
+    }
+
+    /// The same, and does something before each part is received.
+    pub fn each(
+        &mut self,
+        message: &Message,
+        mut before: impl FnMut(&OwnedFd) -> Result<()>,
+    ) -> Result<usize> {
         sys::send(&self.socket, &message.0, 0)?;
         let mut all = 0;
         loop {
+            before(&self.socket)?;
             let len = sys::receive(&self.socket, &mut self.buffer, 0)?;
             all += len;
             // The end has a message to itself, or comes behind others.
@@ -111,6 +145,12 @@ impl Family {
         ensure!(kind(answer) != NLMSG_ERROR, "refused: {:?}", &answer[..20]);
         Ok(RawAttr::decode_all(&answer[HEADER + GENL_HEADER..])?)
     }
+}
+
+/// The error that an answer is.
+pub fn error(answer: &[u8]) -> Option<i32> {
+    let number = answer.get(HEADER..HEADER + 4)?.try_into().ok()?;
+    (kind(answer) == NLMSG_ERROR).then(|| i32::from_ne_bytes(number))
 }
 
 /// The attributes of all messages of an answer.

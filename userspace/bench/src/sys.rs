@@ -74,6 +74,94 @@ fn up(name: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Enters a new network namespace, which has a hash table of so many slots for its UDP sockets.
+/// Gives the one that was left.
+pub fn new_net(slots: u32) -> io::Result<OwnedFd> {
+    let home = std::fs::File::open("/proc/self/ns/net")?;
+    let sysctl = "/proc/sys/net/ipv4/udp_child_hash_entries";
+    std::fs::write(sysctl, slots.to_string())?;
+    // SAFETY: no pointers.
+    check(i64::from(unsafe { libc::unshare(libc::CLONE_NEWNET) }))?;
+    up(b"lo")?;
+    Ok(home.into())
+}
+
+/// Enters a network namespace.
+pub fn enter(net: &OwnedFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(i64::from(unsafe {
+        libc::setns(net.as_raw_fd(), libc::CLONE_NEWNET)
+    }))?;
+    Ok(())
+}
+
+/// Another process, which sleeps until this is dropped.
+pub struct Child(libc::pid_t);
+
+impl Child {
+    pub fn start() -> io::Result<Self> {
+        // SAFETY: this process has one thread, and the child makes system calls only.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            loop {
+                // SAFETY: no pointers.
+                unsafe { libc::pause() };
+            }
+        }
+        check(i64::from(pid))?;
+        Ok(Self(pid))
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.0
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // SAFETY: no pointers. It is a child that was not waited for.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
+/// Has children come to where they sleep, and the kernel do what it has put off.
+pub fn let_others_sleep() {
+    std::thread::sleep(std::time::Duration::from_secs(1));
+}
+
+pub fn own_pid() -> i32 {
+    std::process::id().cast_signed()
+}
+
+pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    Ok(adopt(u32::try_from(fd).unwrap_or_default()))
+}
+
+/// The number by which `/proc/PID/fd` knows a socket.
+pub fn inode(fd: &OwnedFd) -> io::Result<u64> {
+    // SAFETY: it consists of integers.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one stat.
+    check(i64::from(unsafe {
+        libc::fstat(fd.as_raw_fd(), &raw mut stat)
+    }))?;
+    Ok(stat.st_ino)
+}
+
+/// How many bytes of memory a socket is charged for that wait in it (`SO_MEMINFO`).
+pub fn charged(fd: &OwnedFd) -> u64 {
+    let mut info = [0; 36];
+    get(fd, libc::SOL_SOCKET, SO_MEMINFO, &mut info);
+    u32::from_ne_bytes([info[0], info[1], info[2], info[3]]).into()
+}
+
+const SO_MEMINFO: i32 = 55;
+
 /// Switches the machine off, or starts it again, which QEMU is told to take for the same.
 pub fn end() -> ! {
     // SAFETY: no pointers. Nothing has to be written before.
@@ -142,11 +230,16 @@ pub fn set(fd: &OwnedFd, level: i32, option: i32, value: &[u8]) -> io::Result<()
 
 /// The address 127.0.0.1 with a port.
 fn localhost(port: u16) -> libc::sockaddr_in {
+    address(1, port)
+}
+
+/// An address of this machine, of which there are many, with a port.
+fn address(host: u32, port: u16) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: 2,
         sin_port: port.to_be(),
         sin_addr: libc::in_addr {
-            s_addr: 0x7f00_0001_u32.to_be(),
+            s_addr: (0x7f00_0000 + host).to_be(),
         },
         sin_zero: [0; 8],
     }
@@ -156,7 +249,12 @@ fn localhost(port: u16) -> libc::sockaddr_in {
 const ADDR_LEN: libc::socklen_t = 16;
 
 pub fn bind(fd: &OwnedFd, port: u16) -> io::Result<()> {
-    let address = localhost(port);
+    bind_at(fd, 1, port)
+}
+
+/// Binds to one of the many addresses of this machine.
+pub fn bind_at(fd: &OwnedFd, host: u32, port: u16) -> io::Result<()> {
+    let address = address(host, port);
     // SAFETY: one sockaddr_in.
     check(i64::from(unsafe {
         libc::bind(fd.as_raw_fd(), (&raw const address).cast(), ADDR_LEN)

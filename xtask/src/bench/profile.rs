@@ -3,6 +3,7 @@
 //! Where a case spends its instructions, by the functions of the kernel.
 
 use super::{
+    Cases,
     count,
     known,
     machine, //
@@ -51,10 +52,10 @@ pub fn run(
     }
     let plugin = userspace::build_library(ctx, "counter")?;
     let blocks = folder.file("blocks");
-    let mut machine = machine(&kernel.image, initramfs, Some(case));
+    let mut machine = machine(&kernel.image, initramfs, Cases::One(case));
     machine.arg("-plugin");
     machine.arg(format!("{},out={}", plugin.display(), blocks.display()));
-    let figures = count(machine, folder, &known)?;
+    let figures = count(machine, &mut folder.log("console.log")?, &known)?;
     fs::remove_file(initramfs)?;
     let each = *figures.get(case).context("the case was not run")?;
 

@@ -18,7 +18,7 @@ const DOCUMENT: &str = "README.md";
 const NAME: &str = "bench";
 
 /// What is shown: in words, the case, and the case of plain calls.
-const ROWS: [(&str, &str, &str); 9] = [
+const ROWS: [(&str, &str, &str); 13] = [
     (
         "a socket is dumped, in its full state",
         "dump: full state",
@@ -28,6 +28,26 @@ const ROWS: [(&str, &str, &str); 9] = [
         "of 10,000 in a namespace, each",
         "dump of the namespace: per socket of 10,000",
         "dump by system calls: full state",
+    ),
+    (
+        "of 100,000, each; the plain call is `sock_diag`, which tells less",
+        "dump of the namespace: per socket of 100,000, 65,536 slots",
+        "sock_diag: per socket of 100,000, 65,536 slots",
+    ),
+    (
+        "a socket is found by pidfd and descriptor",
+        "find by pidfd and fd: 1 sockets",
+        "",
+    ),
+    (
+        "with 10,000 sockets in that process",
+        "find by pidfd and fd: 10,000 sockets",
+        "",
+    ),
+    (
+        "the last of these by its inode number",
+        "find by inode: 10,000 sockets",
+        "",
     ),
     (
         "a bound socket is made and closed, with the options of the RFC",
