@@ -2,9 +2,11 @@
 
 #include <linux/capability.h>
 #include <linux/cgroup.h>
+#include <linux/fdtable.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/security.h>
 #include <linux/sock_diag.h>
 #include <linux/sockptr.h>
@@ -104,15 +106,39 @@ void rust_helper_sock_write_timestamp(struct sock *sk, ktime_t kt)
 }
 
 /*
- * Whether a thread has the file table of its process. Not by the bindings, since
- * bindgen does not see the alignment of an empty member of struct task_struct.
- * To be called under RCU.
+ * Whether a task has no file table of its own: a thread with that of its
+ * process, or a kernel thread, which all have an empty one. Not by the bindings,
+ * since bindgen does not see the alignment of an empty member of struct
+ * task_struct. To be called under RCU.
  */
-__rust_helper bool rust_helper_task_shares_files(struct task_struct *t)
+__rust_helper bool rust_helper_task_has_no_own_files(struct task_struct *t)
 {
 	struct task_struct *leader = READ_ONCE(t->group_leader);
 
+	if (READ_ONCE(t->flags) & PF_KTHREAD)
+		return true;
 	return t != leader && READ_ONCE(t->files) == READ_ONCE(leader->files);
+}
+
+/* iterate_fd() for the files of another task, and how many places they have. */
+__rust_helper
+int rust_helper_task_iterate_fd(struct task_struct *t, unsigned int fd,
+				int (*f)(const void *, struct file *, unsigned int),
+				const void *p, unsigned int *places)
+{
+	int res = 0;
+
+	*places = 0;
+	task_lock(t);
+	if (t->files) {
+		rcu_read_lock();
+		*places = files_fdtable(t->files)->max_fds;
+		rcu_read_unlock();
+		res = iterate_fd(t->files, fd, f, p);
+	}
+	task_unlock(t);
+
+	return res;
 }
 
 /* A macro. */

@@ -157,35 +157,91 @@ impl Wanted<'_> {
     }
 
     /// Looks among some open files of a task, from a descriptor on.
-    fn in_batch(&self, task: &Task, mut fd: u32, budget: &mut Budget) -> Result<Batch> {
-        for _ in 0..BATCH {
-            let from = fd;
-            // SAFETY: The task is valid, since there is a reference to it.
-            let file = unsafe { bindings::fget_task_next(task.as_ptr(), &raw mut fd) };
-            budget.spend(1 + fd.saturating_sub(from) / EMPTY)?;
-            let Some(file) = NonNull::new(file) else {
-                return Ok(Batch::End);
-            };
+    fn in_batch(&self, task: &Task, fd: u32, budget: &mut Budget) -> Result<Batch> {
+        let mut places = 0;
+        let mut look = Look {
+            wanted: self,
+            left: BATCH,
+            next: fd,
+            cost: 0,
+            found: None,
+        };
 
-            // SAFETY: `fget_task_next` has returned a valid file with a reference to it.
-            if let Ok(file) = unsafe { SocketFile::from_raw(file) } {
-                if self.is_it(&file) {
-                    return Ok(Batch::Found(file));
-                }
-            }
+        // SAFETY: The task is valid, since there is a reference to it. The callback gets `look`,
+        // which nobody else uses meanwhile, and the number of places may be written.
+        let stopped = unsafe {
+            bindings::task_iterate_fd(
+                task.as_ptr(),
+                fd,
+                Some(Look::at_file),
+                (&raw mut look).cast(),
+                &raw mut places,
+            )
+        };
 
-            let Some(next) = fd.checked_add(1) else {
-                return Ok(Batch::End);
-            };
-            fd = next;
+        if let Some(file) = look.found {
+            // SAFETY: The callback has taken a reference to a valid file.
+            return Ok(Batch::Found(unsafe { SocketFile::from_raw(file) }?));
         }
-
-        Ok(Batch::More(fd))
+        budget.spend(look.cost)?;
+        if stopped != 0 {
+            return Ok(Batch::More(look.next));
+        }
+        // The places behind the last file were passed over.
+        budget.spend(places.saturating_sub(look.next) / EMPTY)?;
+        Ok(Batch::End)
     }
 
     /// Tells whether this is the socket that is looked for.
     fn is_it(&self, sock: &Sock) -> bool {
         sock.ino() == self.ino && sock.is_in_net(self.net) && !sock.is_kernel()
+    }
+}
+
+/// A look at some files of a task. No reference is taken to one that is not wanted.
+struct Look<'a> {
+    wanted: &'a Wanted<'a>,
+    /// How many files may still be looked at.
+    left: u32,
+    /// The descriptor behind the last one.
+    next: u32,
+    /// What was spent.
+    cost: u32,
+    /// With a reference.
+    found: Option<NonNull<bindings::file>>,
+}
+
+impl Look<'_> {
+    /// Looks at a file, and tells whether to stop behind it.
+    ///
+    /// # Safety
+    ///
+    /// `look` must be a pointer to a [`Look`] that nobody else uses, and `file` a valid file that
+    /// stays open until this returns.
+    unsafe extern "C" fn at_file(look: *const c_void, file: *mut bindings::file, fd: u32) -> c_int {
+        // SAFETY: The caller gives us the only pointer to it.
+        let look = unsafe { &mut *look.cast_mut().cast::<Self>() };
+
+        look.cost += 1 + fd.saturating_sub(look.next) / EMPTY;
+        // Descriptors are not negative as a `c_int`.
+        look.next = fd + 1;
+        look.left -= 1;
+
+        // SAFETY: The file is valid.
+        let socket = unsafe { bindings::sock_from_file(file) };
+        if !socket.is_null() {
+            // SAFETY: An open file keeps its socket, and that its `struct sock`, which is a full
+            // one: the field is cleared when the last reference to the file is dropped
+            // (`__sock_release`).
+            let sk = unsafe { (&raw const (*socket).sk).read_volatile() };
+            // SAFETY: As above, if it is there.
+            if !sk.is_null() && look.wanted.is_it(unsafe { Sock::from_raw(sk) }) {
+                // SAFETY: The file is open, and so has a reference that stays meanwhile.
+                look.found = NonNull::new(unsafe { bindings::get_file(file) });
+            }
+        }
+
+        c_int::from(look.left == 0 || look.found.is_some())
     }
 }
 
@@ -225,7 +281,8 @@ fn may_see_files(task: &Task) -> bool {
 
 /// Returns the lowest PID in `namespace` that is not less than `pid`, and its task.
 ///
-/// There is no task if it has just gone, or if it is a thread with the files of its process.
+/// There is no task if it has just gone, or if it has no files of its own: a thread with those of
+/// its process, or a kernel thread.
 fn task_from(pid: Pid, namespace: &PidNamespace) -> Option<(Pid, Option<ARef<Task>>)> {
     let _rcu = rcu::read_lock();
 
@@ -243,7 +300,7 @@ fn task_from(pid: Pid, namespace: &PidNamespace) -> Option<(Pid, Option<ARef<Tas
     // because of `repr(transparent)`.
     let owned: ARef<Task> = unsafe { ARef::from_raw(task.cast()) };
     // SAFETY: The task is valid, and the RCU read lock is held, which keeps its leader.
-    let skip = unsafe { bindings::task_shares_files(task.as_ptr()) };
+    let skip = unsafe { bindings::task_has_no_own_files(task.as_ptr()) };
 
     Some((pid, (!skip).then_some(owned)))
 }
