@@ -6,23 +6,28 @@
 //! machine is as plain as it can be: one processor of a fixed kind, an initramfs with one program
 //! and nothing from the host.
 
+mod page;
+mod plot;
 mod profile;
 mod readme;
 
 use crate::{
     build,
     ctx::Ctx,
+    exec,
     flavour::Flavour,
     image::archive::{
         self,
         Entry, //
     },
     needs::Group,
+    pin,
     report::{
         Folder,
         Log, //
     },
     setup,
+    tools::Toolchain,
     ui::{
         self,
         Step, //
@@ -74,7 +79,8 @@ pub struct Args {
     large: bool,
 }
 
-/// What is written into the folder of the run.
+/// What is written into the folder of the run: for people, and for programs.
+const PAGE: &str = "bench.html";
 const RESULTS: &str = "figures.json";
 
 /// What the names of the cases have that are counted by `--large` only. The program knows it, too.
@@ -118,14 +124,19 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     }
     let machine = |cases| machine(&kernel.image, &initramfs, cases);
     let mut log = folder.log("console.log")?;
-    let mut figures = count(machine(Cases::Usual), &mut log, &known)?;
+    let mut counted = count(machine(Cases::Usual), &mut log, &known)?;
     if args.large {
-        figures.extend(count(machine(Cases::Large), &mut log, &known)?);
+        counted.extend(count(machine(Cases::Large), &mut log, &known)?);
     }
     fs::remove_file(&initramfs)?;
+    let mut figures: Figures = counted.iter().cloned().collect();
     let text = serde_json::to_string_pretty(&figures)? + "\n";
     fs::write(folder.file(RESULTS), &text)?;
-    ui::note(&format!("results: {}", folder.path.display()));
+    fs::write(
+        folder.file(PAGE),
+        page::page(&counted, &known, &facts(ctx)?)?,
+    )?;
+    ui::note(&format!("page: {}", folder.file(PAGE).display()));
 
     let skipped = |case: &str| !args.large && case.contains(LARGE);
     if args.update {
@@ -135,6 +146,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         fs::write(ctx.repo(FIGURES), &text)?;
         ui::note(&format!("{FIGURES}: written"));
         readme::update(ctx, &figures)?;
+        plot::update(ctx, &figures)?;
     }
     if !args.check {
         return Ok(ExitCode::SUCCESS);
@@ -151,6 +163,19 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         wrong.len()
     );
     Ok(ExitCode::from(u8::from(!wrong.is_empty())))
+}
+
+/// What a reader of the page is told of the run.
+fn facts(ctx: &Ctx) -> Result<Vec<(&'static str, String)>> {
+    let machine = machine(Path::new("KERNEL"), Path::new("INITRAMFS"), Cases::Usual);
+    let words = machine.get_args().map(|word| word.to_string_lossy());
+    let commit = exec::commit(&ctx.repo);
+    Ok(vec![
+        ("commit", commit.unwrap_or_else(|| "unknown".to_owned())),
+        ("kernel", format!("Linux {}", pin::load(ctx)?.version)),
+        ("compilers", Toolchain::find(ctx)?.fingerprint()),
+        ("machine", words.skip(2).collect::<Vec<_>>().join(" ")),
+    ])
 }
 
 fn known(ctx: &Ctx) -> Result<Figures> {
@@ -189,14 +214,14 @@ fn machine(kernel: &Path, initramfs: &Path, cases: Cases<'_>) -> Command {
 }
 
 /// Runs the machine, and prints each figure as it comes.
-fn count(mut machine: Command, log: &mut Log, known: &Figures) -> Result<Figures> {
+fn count(mut machine: Command, log: &mut Log, known: &Figures) -> Result<Vec<(String, u64)>> {
     let step = Step::new("count instructions (QEMU, TCG with -icount)");
     let mut child = machine
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start QEMU: `cargo xtask doctor` says what is missing")?;
-    let mut figures = Figures::new();
+    let mut figures = Vec::new();
     let mut done = false;
     let output = child.stdout.take().context("no output")?;
     let mut lines = Vec::new();
@@ -212,7 +237,7 @@ fn count(mut machine: Command, log: &mut Log, known: &Figures) -> Result<Figures
             let was = known.get(name).filter(|was| **was != number);
             let was = was.map_or(String::new(), |was| format!("  (was {was})"));
             println!("{number:>12}  {name}{was}");
-            figures.insert(name.to_owned(), number);
+            figures.push((name.to_owned(), number));
         } else if line == "done" {
             done = true;
         } else if !line.is_empty() {

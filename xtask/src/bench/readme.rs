@@ -105,7 +105,7 @@ fn table(figures: &Figures) -> Result<String> {
 }
 
 /// A number as people read it.
-fn thousands(number: u64) -> String {
+pub fn thousands(number: u64) -> String {
     match number {
         0..1000 => number.to_string(),
         _ => format!("{},{:03}", thousands(number / 1000), number % 1000),
