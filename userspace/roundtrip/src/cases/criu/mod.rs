@@ -56,7 +56,7 @@ pub fn tests(program: &Path) -> Vec<Test> {
 }
 
 /// How long CRIU may take for a process, which it does in a second.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// CRIU did not come to an end.
 #[derive(Debug)]
@@ -134,7 +134,9 @@ impl<'a> Criu<'a> {
         if !status.success() {
             let errors = self.errors(command);
             println!("{}", self.end_of_log(command));
-            ensure!(ended, Stuck(command.to_owned()));
+            // That it has failed is the last that matters.
+            let failed = errors.iter().any(|error| error.ends_with("FAILED."));
+            ensure!(ended || failed, Stuck(command.to_owned()));
             bail!("{} {}", errors.join("; "), self.log("said").trim());
         }
         Ok(())
