@@ -56,6 +56,11 @@ impl Kernel {
         Ok(config.lines().any(|line| line == wanted))
     }
 
+    /// What a boot loader starts, of a kernel for that (`CONFIG_EFI_STUB`): beside the image.
+    pub fn loaded(&self) -> PathBuf {
+        self.image.with_file_name(BZIMAGE)
+    }
+
     /// Puts the kernel's scripts for gdb beside the image, where gdb looks for them. In the build
     /// directory they are links into the tree.
     fn take_gdb_scripts(&self, build: &Path) -> Result<()> {
@@ -73,6 +78,9 @@ impl Kernel {
 /// What is booted: QEMU loads it as it is (`CONFIG_PVH`), so that nothing is compressed here and
 /// unpacked there.
 pub const IMAGE: &str = "vmlinux";
+
+/// What boot loaders take: compressed, and started by BIOS or UEFI.
+const BZIMAGE: &str = "bzImage";
 
 /// What makes the kernel's scripts for gdb.
 const GDB_SCRIPTS: &str = "scripts_gdb";
@@ -116,15 +124,21 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
         config: build_dir.join(".config"),
     };
     let scripts = made.has("GDB_SCRIPTS")?;
-    let targets = [IMAGE, GDB_SCRIPTS];
-    let targets = if scripts { &targets } else { &targets[..1] };
-    make(ctx, &tools, &tree.dir, &build_dir, flavour.name(), targets)?;
+    let loaded = made.has("EFI_STUB")?;
+    let mut targets = vec![IMAGE];
+    targets.extend(scripts.then_some(GDB_SCRIPTS));
+    targets.extend(loaded.then_some(BZIMAGE));
+    make(ctx, &tools, &tree.dir, &build_dir, flavour.name(), &targets)?;
 
     let built = place(ctx, flavour);
     files::write_if_changed(&built.image, &fs::read(made.image)?)?;
     files::write_if_changed(&built.config, &fs::read(made.config)?)?;
     if scripts {
         built.take_gdb_scripts(&build_dir)?;
+    }
+    if loaded {
+        let image = build_dir.join("arch/x86/boot").join(BZIMAGE);
+        files::write_if_changed(&built.loaded(), &fs::read(image)?)?;
     }
     Ok(built)
 }
