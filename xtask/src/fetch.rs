@@ -204,6 +204,63 @@ fn mirror_in(targets: &str) -> Option<String> {
         .map(|(.., uri)| uri.to_owned())
 }
 
+/// A suite of Debian, and the lines of a list of sources that bring it and its updates.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Suite {
+    pub name: String,
+    pub sources: Vec<String>,
+}
+
+/// The suite that the machine has Debian in, from where it has it.
+pub fn suite() -> Result<Suite> {
+    let mirror = mirror()?;
+    let format = "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)";
+    let targets = exec::output(
+        "apt-get",
+        &["indextargets", "--format", format, "Created-By: Packages"],
+    );
+    suite_in(&targets.unwrap_or_default(), &mirror)
+        .context("apt's configuration names no suite of Debian")
+}
+
+fn suite_in(targets: &str, mirror: &str) -> Option<Suite> {
+    let rows: Vec<_> = targets
+        .lines()
+        .filter_map(|line| -> Option<[&str; 4]> {
+            line.split('|').collect::<Vec<_>>().try_into().ok()
+        })
+        .filter(|[origin, uri, _, component]| {
+            // Not known before an `apt-get update`.
+            let archive = ["/debian", "/debian-security"];
+            let debian = *origin == "Debian"
+                || origin.is_empty()
+                    && archive
+                        .iter()
+                        .any(|end| uri.trim_end_matches('/').ends_with(end));
+            debian && *component == "main"
+        })
+        .collect();
+    let name = rows.iter().find(|row| row[1] == mirror)?[2];
+    let signed = if Path::new(KEYRING).exists() {
+        format!("[signed-by={KEYRING}] ")
+    } else {
+        String::new()
+    };
+    let mut sources = Vec::new();
+    for [_, uri, release, component] in rows {
+        let line = format!("deb {signed}{uri} {release} {component}");
+        let rest = release.strip_prefix(name);
+        let of_suite = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        if of_suite && !sources.contains(&line) {
+            sources.push(line);
+        }
+    }
+    Some(Suite {
+        name: name.to_owned(),
+        sources,
+    })
+}
+
 fn unpack(ctx: &Ctx, package: &Package, deb: &Path, dir: &Path) -> Result<()> {
     let sh = &ctx.sh;
     let step = Step::bar("unpack the kernel sources", package.files);
@@ -260,6 +317,31 @@ mod tests {
             Some("http://m.example/debian")
         );
         assert_eq!(mirror_in(""), None);
+    }
+
+    #[test]
+    fn a_suite_has_its_updates_and_nothing_else() {
+        let targets = "\
+            Other|http://other.example/debian|bookworm|main\n\
+            Debian|http://m.example/debian|bookworm|main\n\
+            Debian|http://m.example/debian|bookworm|main\n\
+            Debian|http://m.example/debian|bookworm|contrib\n\
+            Debian|http://m.example/debian|bookworm-updates|main\n\
+            |http://m.example/debian-security/|bookworm-security|main\n\
+            |http://third.example/apt|bookworm|main\n\
+            Debian|http://m.example/debian|sid|main\n";
+        let suite = suite_in(targets, "http://m.example/debian").unwrap();
+        assert_eq!(suite.name, "bookworm");
+        let ends = [
+            "http://m.example/debian bookworm main",
+            "http://m.example/debian bookworm-updates main",
+            "http://m.example/debian-security/ bookworm-security main",
+        ];
+        assert_eq!(suite.sources.len(), ends.len(), "{suite:?}");
+        for (line, end) in suite.sources.iter().zip(ends) {
+            assert!(line.starts_with("deb ") && line.ends_with(end), "{line}");
+        }
+        assert_eq!(suite_in(targets, "http://gone.example/debian"), None);
     }
 
     #[test]

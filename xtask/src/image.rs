@@ -2,11 +2,13 @@
 
 //! `image`: what boots without a checkout, by QEMU alone.
 //!
-//! The small image is an initramfs: a recipe in `images/` says what is in it. It is also a root for
+//! Recipes in `images/` say what is in them. The small image is an initramfs. It is also a root for
 //! the guests of other commands (`--image`), which add what the guest is to do in a second archive.
+//! The other one is a disk ([`disk`]).
 
 pub mod archive;
 mod check;
+pub mod disk;
 mod recipe;
 
 use crate::{
@@ -45,7 +47,10 @@ use recipe::{
     Item,
     Recipe, //
 };
-use serde_json::json;
+use serde_json::{
+    Value,
+    json, //
+};
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -78,6 +83,12 @@ enum What {
     /// the tests and powers off. `cargo xtask vm-test --image` does that and judges them, `shell
     /// --image` and `run --image` do there what they do elsewhere.
     Initramfs(Initramfs),
+    /// Make the disk image of Debian, and print the commands that boot it.
+    ///
+    /// A qcow2 with the kernel, `inetcr`, the tests, iproute2 and ssh, which QEMU boots on BIOS or
+    /// UEFI without anything else. The console is the serial port, where root is logged in; ssh lets
+    /// in by the key beside the image. A manifest says what is in it and what it was made from.
+    Disk(disk::Args),
 }
 
 #[derive(clap::Args)]
@@ -94,7 +105,10 @@ struct Initramfs {
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    let What::Initramfs(args) = &args.what;
+    let args = match &args.what {
+        What::Initramfs(args) => args,
+        What::Disk(args) => return disk::run(ctx, args),
+    };
     let image = make(ctx, &args.flavour, args.no_build)?;
     let boot = vm::boot_line(&image.kernel.image, &image.initramfs, args.flavour.memory());
     println!("{boot}");
@@ -198,7 +212,6 @@ fn manifest(
     image: &Image,
     items: &BTreeMap<String, Item>,
 ) -> Result<String> {
-    let sha256 = |path: &Path| anyhow::Ok(files::sha256(&fs::read(path)?));
     let entries: Vec<_> = items
         .iter()
         .map(|(path, item)| {
@@ -211,10 +224,6 @@ fn manifest(
             })
         })
         .collect();
-    let linux = match &ctx.linux {
-        Some(dir) => dir.display().to_string(),
-        None => pin::load(ctx)?.package.tarball_sha256,
-    };
     let boot = vm::boot_line(
         Path::new(build::IMAGE),
         Path::new(vm::INITRAMFS),
@@ -222,23 +231,37 @@ fn manifest(
     );
     let manifest = json!({
         "initramfs": {
-            "sha256": sha256(&image.initramfs)?,
+            "sha256": files::sha256_file(&image.initramfs)?,
             "entries": entries,
         },
-        "kernel": {
-            "flavour": flavour.name(),
-            "sha256": sha256(&image.kernel.image)?,
-            "config_sha256": sha256(&image.kernel.config)?,
-        },
-        "sources": {
-            "linux": linux,
-            "ours_sha256": ours(ctx)?,
-            "commit": exec::commit(&ctx.repo),
-        },
+        "kernel": kernel_facts(flavour, &image.kernel.image, &image.kernel.config)?,
+        "sources": sources(ctx)?,
         // In the folder of the image, wherever that is.
         "boot": boot.to_string(),
     });
     Ok(serde_json::to_string_pretty(&manifest)? + "\n")
+}
+
+/// Which kernel is in an image, for its manifest.
+fn kernel_facts(flavour: &Flavour, image: &Path, config: &Path) -> Result<Value> {
+    Ok(json!({
+        "flavour": flavour.name(),
+        "sha256": files::sha256_file(image)?,
+        "config_sha256": files::sha256_file(config)?,
+    }))
+}
+
+/// What an image was made from, for its manifest.
+fn sources(ctx: &Ctx) -> Result<Value> {
+    let linux = match &ctx.linux {
+        Some(dir) => dir.display().to_string(),
+        None => pin::load(ctx)?.package.tarball_sha256,
+    };
+    Ok(json!({
+        "linux": linux,
+        "ours_sha256": ours(ctx)?,
+        "commit": exec::commit(&ctx.repo),
+    }))
 }
 
 /// The hash of all that is done to the kernel.

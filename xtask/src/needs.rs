@@ -5,6 +5,7 @@
 use crate::{
     ctx::Ctx,
     exec,
+    image::disk,
     tools,
     version::Version, //
 };
@@ -29,6 +30,8 @@ pub enum Group {
     Lint,
     /// To checkpoint whole processes. Only the command that does so brings it.
     Criu,
+    /// To make disk images. Only the command that does so brings it.
+    Disk,
     /// Only `setup` by name brings these.
     Comfort,
 }
@@ -42,13 +45,14 @@ impl Group {
             Self::Editor => "editor",
             Self::Lint => "lint",
             Self::Criu => "criu",
+            Self::Disk => "disk",
             Self::Comfort => "comfort",
         }
     }
 
     /// Whether everything else works without it.
     pub fn is_extra(self) -> bool {
-        matches!(self, Self::Editor | Self::Criu | Self::Comfort)
+        matches!(self, Self::Editor | Self::Criu | Self::Disk | Self::Comfort)
     }
 }
 
@@ -147,6 +151,7 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
         minimum: Some(V(4, 2, 1)),
         fix: Fix::Newer(&CRIU),
     });
+    all.extend(disk());
     all.push(Need {
         name: "cargo make",
         group: Group::Comfort,
@@ -337,6 +342,63 @@ fn lint(ctx: &Ctx) -> [Need; 6] {
             &[&["codespell"]],
         ),
         venv(ctx, Group::Lint, &B4),
+    ]
+}
+
+fn disk() -> Vec<Need> {
+    let grub = |platform: &str| format!("{}/{platform}/kernel.img", disk::MODULES);
+    vec![
+        program(
+            Group::Disk,
+            "mmdebstrap",
+            &["--version"],
+            V(1, 0, 0),
+            // It becomes root in a namespace by the second.
+            &[&["mmdebstrap", "uidmap"]],
+        ),
+        file(Group::Disk, "mke2fs", "/usr/sbin/mke2fs", &[&["e2fsprogs"]]),
+        program(
+            Group::Disk,
+            "sfdisk",
+            &["--version"],
+            V(2, 26, 0),
+            &[&["fdisk"]],
+        ),
+        program(
+            Group::Disk,
+            "mformat",
+            &["--version"],
+            V(4, 0, 0),
+            &[&["mtools"]],
+        ),
+        program(
+            Group::Disk,
+            "grub-mkimage",
+            &["--version"],
+            V(2, 0, 0),
+            &[&["grub-common"]],
+        ),
+        file(
+            Group::Disk,
+            "GRUB for BIOS",
+            &grub("i386-pc"),
+            &[&["grub-pc-bin"]],
+        ),
+        file(
+            Group::Disk,
+            "GRUB for UEFI",
+            &grub("x86_64-efi"),
+            &[&["grub-efi-amd64-bin"]],
+        ),
+        program(
+            Group::Disk,
+            "qemu-img",
+            &["--version"],
+            V(6, 0, 0),
+            &[&["qemu-utils"]],
+        ),
+        file(Group::Disk, "OVMF", disk::OVMF, &[&["ovmf"]]),
+        file(Group::Disk, "ssh", "/usr/bin/ssh", &[&["openssh-client"]]),
     ]
 }
 

@@ -41,6 +41,11 @@ pub struct Item {
     pub from: String,
 }
 
+/// Whether it can be the path of an entry.
+pub fn is_from_root(path: &str) -> bool {
+    path.starts_with('/') && !path.ends_with('/') && !path.contains("/../")
+}
+
 impl Recipe {
     pub fn read(path: &Path) -> Result<Self> {
         toml::from_str(&fs::read_to_string(path)?).with_context(|| path.display().to_string())
@@ -55,10 +60,7 @@ impl Recipe {
     ) -> Result<BTreeMap<String, Item>> {
         let mut items = BTreeMap::new();
         let mut add = |path: String, entry, from: &str| {
-            ensure!(
-                path.starts_with('/') && !path.ends_with('/') && !path.contains("/../"),
-                "{path:?} is not a path from the root"
-            );
+            ensure!(is_from_root(&path), "{path:?} is not a path from the root");
             let item = Item {
                 entry,
                 from: from.to_owned(),
