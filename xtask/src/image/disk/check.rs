@@ -167,7 +167,7 @@ impl Guest {
             self.run_tests(checks)?;
             self.run("systemctl poweroff")?;
         }
-        let ended = reached && self.wait(self.patience, |guest| guest.has_ended())?;
+        let ended = reached && self.wait(self.patience, Guest::has_ended)?;
         let powers_off = format!("{name}: powers off");
         checks.say(&powers_off, ended, &self.last_words()?);
         let (found, _) = complaints::scan(&self.console()?, "console.log");

@@ -50,7 +50,7 @@ const CODE: usize = 440;
 const KERNEL_SECTOR: usize = 0x5c;
 
 /// Where the first sector of what is loaded has the place of the others.
-const BLOCK_LIST: usize = SECTOR as usize - 12;
+const BLOCK_LIST: usize = 512 - 12;
 
 /// What is put on the disk, for both firmwares.
 pub struct Grub {
