@@ -65,7 +65,7 @@ pub struct Args {
     /// `kunit::SUITE::CASE`.
     #[arg(long, short = 't', value_name = "GLOB")]
     filter: Option<String>,
-    /// Of those in userspace, only every fourth, and none that takes long: the answer to a small
+    /// Of those in userspace, only every eighth, and none that takes long: the answer to a small
     /// change.
     #[arg(long)]
     quick: bool,

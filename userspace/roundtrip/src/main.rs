@@ -39,7 +39,7 @@ struct Arguments {
     /// Run only tests whose name matches a pattern with * and ?; may be repeated.
     #[arg(long, value_name = "GLOB")]
     filter: Vec<String>,
-    /// Run only every fourth test, and none that takes long.
+    /// Run only every eighth test, and none that takes long.
     #[arg(long)]
     quick: bool,
     /// Multiply the times of all tests, for a slow machine.

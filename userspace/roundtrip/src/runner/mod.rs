@@ -59,7 +59,7 @@ impl Test {
 
 /// A part of the tests that is run in seconds, and has some of each area.
 pub fn sample(mut tests: Vec<Test>) -> Vec<Test> {
-    const ONE_IN: usize = 4;
+    const ONE_IN: usize = 8;
 
     let time = Test::new("", || Ok(())).time;
     tests.retain(|test| !test.alone && test.time <= time);

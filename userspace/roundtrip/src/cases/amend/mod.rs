@@ -52,7 +52,7 @@ pub fn tests() -> Vec<Test> {
     }
     tests.extend([
         Test::new("amend::all_together", all_together),
-        Test::new("amend::back_to_new", back_to_new),
+        Test::new("amend::back_to_new", back_to_new).slow(),
         Test::new("amend::with_itself", with_itself),
         Test::new("amend::other_filter_of_a_member", other_filter),
         Test::new("amend::filter_replaced", filter_replaced),

@@ -37,7 +37,7 @@ pub fn tests() -> Vec<Test> {
     tests.push(Test::new("memberships::left_again", left_again));
     tests.push(Test::new("memberships::unblocked", unblocked));
     tests.push(Test::new("memberships::hears_nobody", hears_nobody));
-    tests.push(Test::new("memberships::everywhere", everywhere));
+    tests.push(Test::new("memberships::everywhere", everywhere).slow());
     tests.push(Test::new("memberships::bound_to_device", bound_to_device));
     tests.push(Test::new("memberships::twice", twice));
     tests.extend(usage::tests());
