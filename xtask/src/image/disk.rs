@@ -76,6 +76,9 @@ pub use grub::MODULES;
 /// The image, in its folder.
 const DISK: &str = "disk.qcow2";
 
+/// Where root is at home, in the image.
+const HOME: &str = "/root";
+
 /// What lets in by ssh, beside it.
 const KEY: &str = "ssh-key";
 
@@ -151,7 +154,7 @@ fn make(ctx: &Ctx, flavour: &Flavour, args: &Args) -> Result<Image> {
     add("/boot/bzImage", &kernel.loaded(), "the kernel")?;
     add("/boot/config", &kernel.config, "the kernel's configuration")?;
     let public = image.key.with_extension("pub");
-    add("/root/.ssh/authorized_keys", &public, KEY)?;
+    add(&format!("{HOME}/.ssh/authorized_keys"), &public, KEY)?;
 
     let work = tempfile::Builder::new().prefix(".tmp-").tempdir_in(&dir)?;
     let layout = Layout::new(recipe.size);
