@@ -56,26 +56,23 @@ struct Target {
     name: String,
 }
 
-/// Builds them; gives where they are.
+/// How they are built, in `Cargo.toml`; also the folder of `target` that they are in.
+const PROFILE: &str = "guest";
+
+/// Builds them, all by one call: the tests of the tool would have the dependencies built again, with
+/// the features that these tests need.
 pub fn build(repo: &Path) -> Result<Programs> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(&cargo);
+    let mut command = Command::new(cargo);
     command
         .current_dir(repo)
-        .args(["build", "--release", "--quiet"]);
-    command.arg("--message-format=json-render-diagnostics");
+        .args(["build", "--profile", PROFILE, "--quiet"])
+        .args(["--bins", "--test", TOOL_TESTS])
+        .arg("--message-format=json-render-diagnostics");
     for package in PACKAGES {
         command.args(["--package", package]);
     }
-    let mut programs = executables(command)?;
-    let mut tests = Command::new(cargo);
-    tests
-        .current_dir(repo)
-        .args(["test", "--release", "--quiet", "--no-run"]);
-    tests.arg("--message-format=json-render-diagnostics");
-    tests.args(["--package", "inetcr", "--test", TOOL_TESTS]);
-    programs.extend(executables(tests)?);
-    Ok(Programs(programs))
+    Ok(Programs(executables(command)?))
 }
 
 /// Builds programs that need nothing around them.
@@ -135,7 +132,7 @@ fn executables(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {
 
 /// Those of an earlier build.
 pub fn built(ctx: &Ctx) -> Programs {
-    let dir = ctx.target.join("release");
+    let dir = ctx.target.join(PROFILE);
     let names = PACKAGES.iter().copied();
     let paths = names.map(|name| (name.to_owned(), dir.join(name)));
     let mut programs: BTreeMap<_, _> = paths.filter(|(_, path)| path.exists()).collect();
