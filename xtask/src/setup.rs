@@ -53,6 +53,17 @@ pub fn run(ctx: &Ctx) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Fails as [`require`] does where nothing can be brought, but brings nothing yet.
+pub fn possible(ctx: &Ctx, groups: &[Group]) -> Result<()> {
+    let is_packaged = |need: &Need| matches!(need.fix, Fix::Apt(_));
+    ensure!(
+        may_install(ctx) || !missing(ctx, groups).iter().any(is_packaged),
+        "{}",
+        refusal(ctx, groups)
+    );
+    Ok(())
+}
+
 /// Makes sure that everything of these groups is there before a command begins: brings it where
 /// that is possible, otherwise names all that is missing with the command that brings it.
 pub fn require(ctx: &Ctx, groups: &[Group]) -> Result<()> {
@@ -75,6 +86,7 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
     if missing(ctx, groups).is_empty() {
         return Ok(());
     }
+    possible(ctx, groups)?;
     let _lock = Lock::take(&ctx.cache("lock/setup"), "setup")?;
     // Another run may have brought something while this one waited.
     let packaged: Vec<_> = missing(ctx, groups)
@@ -85,7 +97,6 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
         })
         .collect();
     if !packaged.is_empty() {
-        ensure!(may_install(ctx), "{}", refusal(ctx, groups));
         apt(ctx, &packaged)?;
     }
     for need in missing(ctx, groups) {
@@ -198,7 +209,12 @@ fn bindgen(ctx: &Ctx) -> Result<()> {
         .context("the cache has a name that is not text")?;
     cargo_install(
         ctx,
-        &["--version", tools::BINDGEN, "--root", root, "bindgen-cli"],
+        &[
+            &["--version", tools::BINDGEN, "--root", root][..],
+            &tools::BINDGEN_BUILD,
+            &["bindgen-cli"],
+        ]
+        .concat(),
     )
 }
 

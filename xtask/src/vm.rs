@@ -76,14 +76,18 @@ pub struct Choice {
 /// Builds what a VM needs, or takes what the last build left.
 pub fn parts(ctx: &Ctx, flavour: &Flavour, no_build: bool) -> Result<(Kernel, Programs)> {
     flavour.must_boot()?;
-    setup::require(ctx, &[Group::Build, Group::Vm])?;
+    let groups = [Group::Build, Group::Vm];
     if no_build {
+        setup::require(ctx, &groups)?;
         return Ok((build::latest(ctx, flavour)?, userspace::built(ctx)));
     }
-    // Side by side: a kernel that is built from nothing leaves a processor idle for minutes.
+    setup::possible(ctx, &groups)?;
+    // Side by side: what is brought, and a kernel that is built from nothing, leave a processor idle
+    // for minutes.
     let repo = &ctx.repo;
     std::thread::scope(|scope| {
         let programs = scope.spawn(|| userspace::build(repo));
+        setup::require(ctx, &groups)?;
         let kernel = build::kernel(ctx, flavour)?;
         let step = Step::new("build the programs for the guest");
         let programs = programs.join().map_err(|_| anyhow!("a panic"))??;
