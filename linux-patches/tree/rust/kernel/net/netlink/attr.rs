@@ -325,24 +325,17 @@ impl<'a> Attributes<'a> {
         // A bit for each type. There is always a word: by the type invariants the types are below
         // `MAX_POLICIES`.
         let mut seen = [0u64; MAX_POLICIES.div_ceil(64)];
-        let mut may_repeat = seen;
-        let place = |ty: u16| (usize::from(ty / 64), 1u64 << (ty % 64));
 
-        for (index, bit) in lists.iter().map(|ty| place(*ty)) {
-            if let Some(word) = may_repeat.get_mut(index) {
-                *word |= bit;
-            }
-        }
         self.iter().find(|attr| {
-            let (index, bit) = place(attr.type_());
-            let (Some(seen), Some(may_repeat)) = (seen.get_mut(index), may_repeat.get(index))
-            else {
+            let ty = attr.type_();
+            let Some(seen) = seen.get_mut(usize::from(ty / 64)) else {
                 return false;
             };
-            let repeated = *seen & !may_repeat & bit != 0;
+            let bit = 1 << (ty % 64);
+            let repeated = *seen & bit != 0;
 
             *seen |= bit;
-            repeated
+            repeated && !lists.contains(&ty)
         })
     }
 }
