@@ -34,6 +34,7 @@ attributes! {
     SOCKOPT_REUSEADDR,
     SOCKOPT_RCVBUF_ULOCK,
     SOCKOPT_FILTER,
+    SOCKOPT_FLAGS,
     PIDFD,
     COOKIE,
     SOCK_FAMILY,
@@ -100,7 +101,12 @@ nest! {
 
 nest! {
     /// The numbers inside `AF_INET_CR_ATTR_IP` that are not those of a row of the option table.
-    ip AF_INET_CR_A_IP_: MULTICAST_ADDR
+    ip AF_INET_CR_A_IP_: MULTICAST_ADDR, FLAGS
+}
+
+nest! {
+    /// The number inside `AF_INET_CR_ATTR_UDP` that is that of many rows.
+    udp AF_INET_CR_A_UDP_: FLAGS
 }
 
 nest! {

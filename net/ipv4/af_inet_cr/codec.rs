@@ -38,7 +38,6 @@ use kernel::{
         netlink::{
             AttrWriter,
             Attribute,
-            Attributes,
             Policy,
             Request, //
         },
@@ -95,12 +94,57 @@ pub(crate) struct Levels<'a> {
     /// Where the socket is restored.
     there: Destination<'a>,
     /// Those of the nests, by their number. They are looked for many times.
-    ip: Table<'a>,
-    udp: Table<'a>,
+    ip: Table<'a, { policy::IP_LEN }>,
+    udp: Table<'a, { policy::UDP_LEN }>,
+    /// Those with bits, by the number of the level. They are looked at for each bit.
+    bits: [Result<Option<Bits>, Refusal>; Nest::ALL.len()],
+}
+
+/// The bits of a level, and which of them were saved.
+#[derive(Clone, Copy)]
+struct Bits {
+    bits: u32,
+    saved: u32,
 }
 
 /// The attributes of a nest, by their number.
-type Table<'a> = [Option<Attribute<'a>>; policy::NEST_LEN];
+pub(crate) struct Table<'a, const N: usize>([Option<Attribute<'a>>; N]);
+
+impl<'a, const N: usize> Table<'a, N> {
+    /// That of a nest that is not there.
+    pub(crate) const EMPTY: Self = Table([None; N]);
+
+    /// As [`open_nest`], in the place of an empty one. A large one is not copied by this.
+    pub(crate) fn fill(
+        &mut self,
+        nest: &Attribute<'a>,
+        policies: &'static [Policy; N],
+        lists: &[u16],
+    ) -> Result<(), Refusal> {
+        for attr in nest.nested(policies)? {
+            let ty = attr.type_();
+            // The policies let no others pass.
+            let Some(entry) = self.0.get_mut(usize::from(ty)) else {
+                continue;
+            };
+            if entry.is_some() && !lists.contains(&ty) {
+                return Err(Refusal::new(EINVAL, "an attribute is repeated").inside(
+                    nest.type_(),
+                    ty,
+                    policies,
+                ));
+            }
+            *entry = Some(attr);
+        }
+        Ok(())
+    }
+
+    /// Returns an attribute.
+    #[inline]
+    pub(crate) fn get(&self, ty: u16) -> Option<Attribute<'a>> {
+        *self.0.get(usize::from(ty))?
+    }
+}
 
 impl<'a> Levels<'a> {
     /// Opens the nests of a request.
@@ -108,35 +152,61 @@ impl<'a> Levels<'a> {
         request: &'a Request<'a>,
         there: Destination<'a>,
     ) -> Result<Levels<'a>, Refusal> {
-        Ok(Levels {
+        let mut levels = Levels {
             request,
             there,
-            ip: Self::table(request, Nest::Ip)?,
-            udp: Self::table(request, Nest::Udp)?,
-        })
+            ip: Self::table(request, attr::IP, &policy::IP)?,
+            udp: Self::table(request, attr::UDP, &policy::UDP)?,
+            bits: [const { Ok(None) }; Nest::ALL.len()],
+        };
+        levels.bits = Nest::ALL.map(|nest| levels.read_bits(nest));
+        Ok(levels)
     }
 
     /// Opens a nest of a request.
-    fn table(request: &Request<'a>, nest: Nest) -> Result<Table<'a>, Refusal> {
-        let mut table = [None; policy::NEST_LEN];
-
-        if let Some(attr) = nest.attr().and_then(|attr| request.attr(attr)) {
-            for attr in open_nest(&attr, nest.policies(), &[])? {
-                // The policies have no more entries than the table.
-                if let Some(entry) = table.get_mut(usize::from(attr.type_())) {
-                    *entry = Some(attr);
-                }
-            }
+    fn table<const N: usize>(
+        request: &Request<'a>,
+        ty: u16,
+        policies: &'static [Policy; N],
+    ) -> Result<Table<'a, N>, Refusal> {
+        match request.attr(ty) {
+            Some(attr) => open_nest(&attr, policies, &[]),
+            None => Ok(Table::EMPTY),
         }
-        Ok(table)
+    }
+
+    /// Reads the bits of a level.
+    fn read_bits(&self, nest: Nest) -> Result<Option<Bits>, Refusal> {
+        let ty = nest.bits();
+        let bits = self.get(nest, ty);
+        let saved = self.get(nest, saved_attr(ty));
+
+        match (bits, saved) {
+            (None, None) => Ok(None),
+            (Some(bits), Some(saved)) => Ok(Some(Bits {
+                bits: bits.as_u32()?,
+                saved: saved.as_u32()?,
+            })),
+            (Some(_), None) => {
+                Err(nest.missing(saved_attr(ty), "bits without which of them were saved"))
+            }
+            (None, Some(_)) => Err(nest.missing(ty, "which bits were saved without the bits")),
+        }
+    }
+
+    /// Returns the bits of a level.
+    #[inline]
+    fn bits(&self, nest: Nest) -> &Result<Option<Bits>, Refusal> {
+        // CAST: The number of the level.
+        self.bits.get(nest as usize).unwrap_or(&Ok(None))
     }
 
     /// Returns an attribute of a level.
     pub(crate) fn get(&self, nest: Nest, ty: u16) -> Option<Attribute<'a>> {
         match nest {
             Nest::None => self.request.attr(ty),
-            Nest::Ip => *self.ip.get(usize::from(ty))?,
-            Nest::Udp => *self.udp.get(usize::from(ty))?,
+            Nest::Ip => self.ip.get(ty),
+            Nest::Udp => self.udp.get(ty),
         }
     }
 
@@ -276,9 +346,20 @@ impl SocketOption {
     }
 
     /// Tells whether a socket has this value.
+    #[inline]
     pub(crate) fn is(&self, value: Value<'_>, sock: &Sock) -> Result<bool> {
         match value {
             Value::Int(value) => Ok(self.number(sock) == Some(value)),
+            value => self.is_other(value, sock),
+        }
+    }
+
+    /// Tells whether a socket has this value, which is no number.
+    ///
+    /// It is kept out of the loops over all options, as [`Self::put_other`].
+    #[inline(never)]
+    fn is_other(&self, value: Value<'_>, sock: &Sock) -> Result<bool> {
+        match value {
             Value::Bytes(bytes) => Ok(ip_options(sock)?.as_bytes() == bytes),
             value => Ok(self.other(sock) == value),
         }
@@ -358,10 +439,17 @@ impl SocketOption {
     /// Reads the value in a message, if it has one.
     ///
     /// What passes can be set, but for privileges.
+    #[inline]
     pub(crate) fn parse<'a>(&self, levels: &Levels<'a>) -> Result<Option<Value<'a>>, Refusal> {
-        if self.bit != 0 {
-            return self.parse_bit(levels);
+        match self.bit {
+            0 => self.parse_attr(levels),
+            _ => self.parse_bit(levels),
         }
+    }
+
+    /// Reads the value of an option that has an attribute to itself.
+    #[inline(never)]
+    fn parse_attr<'a>(&self, levels: &Levels<'a>) -> Result<Option<Value<'a>>, Refusal> {
         match self.shape {
             Shape::Device => return Ok(device::parse_bound(levels)?.map(Value::Int)),
             Shape::UnicastDevice => {
@@ -432,23 +520,10 @@ impl SocketOption {
 
     /// Reads one of the bits in an attribute, if it was saved.
     fn parse_bit(&self, levels: &Levels<'_>) -> Result<Option<Value<'static>>, Refusal> {
-        let bits = levels.get(self.nest, self.attr);
-        let saved = levels.get(self.nest, saved_attr(self.attr));
-
-        let (bits, saved) = match (bits, saved) {
-            (None, None) => return Ok(None),
-            (Some(bits), Some(saved)) => (bits.as_u32()?, saved.as_u32()?),
-            (Some(_), None) => {
-                return Err(self.nest.missing(
-                    saved_attr(self.attr),
-                    "bits without which of them were saved",
-                ));
-            }
-            (None, Some(_)) => {
-                return Err(self
-                    .nest
-                    .missing(self.attr, "which bits were saved without the bits"));
-            }
+        let (bits, saved) = match levels.bits(self.nest) {
+            Ok(Some(Bits { bits, saved })) => (bits, saved),
+            Ok(None) => return Ok(None),
+            Err(refusal) => return Err(*refusal),
         };
         if bits & !saved != 0 {
             return Err(self.blame(Refusal::new(EINVAL, "a bit that was not saved")));
@@ -490,14 +565,21 @@ impl SocketOption {
     /// Gives a socket the value, unless it has it.
     ///
     /// What a new socket has anyway needs no privilege, and asks nobody.
+    #[inline]
     pub(crate) fn restore(
         &self,
         value: Value<'_>,
         socket: &mut dyn Settable,
     ) -> Result<(), Refusal> {
-        if self.access == Access::Get || self.is(value, socket)? {
-            return Ok(());
+        match self.access == Access::Get || self.is(value, socket)? {
+            true => Ok(()),
+            false => self.set(value, socket),
         }
+    }
+
+    /// Gives a socket the value.
+    #[inline(never)]
+    fn set(&self, value: Value<'_>, socket: &mut dyn Settable) -> Result<(), Refusal> {
         let level = self.nest.level();
 
         let result = match (self.shape, value) {
@@ -580,6 +662,7 @@ impl SocketOption {
     /// Refuses a socket that has not got the value.
     ///
     /// A program of the cgroup may have changed what was set.
+    #[inline]
     pub(crate) fn verify(&self, value: Value<'_>, sock: &Sock) -> Result<(), Refusal> {
         if self.access == Access::Volatile || self.is(value, sock)? {
             return Ok(());
@@ -671,28 +754,22 @@ fn shutdown(how: u32, socket: &dyn Settable) -> Result {
     }
 }
 
-/// Opens a nest in which no attribute is repeated but those in `lists`.
-pub(crate) fn open_nest<'a>(
-    attr: &Attribute<'a>,
-    policies: &'static [Policy],
+/// Opens a nest in which no attribute is repeated but those in `lists`, of which the last counts.
+pub(crate) fn open_nest<'a, const N: usize>(
+    nest: &Attribute<'a>,
+    policies: &'static [Policy; N],
     lists: &[u16],
-) -> Result<Attributes<'a>, Refusal> {
-    let nest = attr.nested(policies)?;
+) -> Result<Table<'a, N>, Refusal> {
+    let mut table = Table::EMPTY;
 
-    match nest.first_repeated_but(lists) {
-        None => Ok(nest),
-        Some(repeated) => Err(Refusal::new(EINVAL, "an attribute is repeated").inside(
-            attr.type_(),
-            repeated.type_(),
-            policies,
-        )),
-    }
+    table.fill(nest, policies, lists)?;
+    Ok(table)
 }
 
 /// Returns an attribute that a nest must have.
-pub(crate) fn required<'a>(
+pub(crate) fn required<'a, const N: usize>(
     attr: &Attribute<'a>,
-    nest: &Attributes<'a>,
+    nest: &Table<'a, N>,
     ty: u16,
     reason: &'static str,
 ) -> Result<Attribute<'a>, Refusal> {

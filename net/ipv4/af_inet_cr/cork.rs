@@ -14,7 +14,10 @@ use crate::{
         self,
         cork, //
     },
-    codec,
+    codec::{
+        self,
+        Table, //
+    },
     consts::{
         IP_PKTINFO,
         IP_RETOPTS,
@@ -42,7 +45,6 @@ use kernel::{
         netlink::{
             AttrWriter,
             Attribute,
-            Attributes,
             Policy, //
         },
         sock::{
@@ -79,9 +81,12 @@ const UDP_HDRLEN: u32 = 8;
 /// The size of an IP header without options.
 const IP_HDRLEN: u32 = 20;
 
+/// The number of policies of what is in `AF_INET_CR_ATTR_CORK`.
+const LEN: usize = cork::FRAGSIZE as usize + 1;
+
 /// What is in `AF_INET_CR_ATTR_CORK`.
-pub(crate) static POLICY: [Policy; cork::FRAGSIZE as usize + 1] = {
-    let mut table = [Policy::rejected(); cork::FRAGSIZE as usize + 1];
+pub(crate) static POLICY: [Policy; LEN] = {
+    let mut table = [Policy::rejected(); LEN];
     table[cork::LEN as usize] = Policy::u32();
     table[cork::DEST_ADDR as usize] = policy::addr();
     table[cork::DEST_PORT as usize] = Policy::be16();
@@ -558,8 +563,8 @@ struct Fields<'a> {
     attr: &'a Attribute<'a>,
     /// Where the datagram is restored.
     there: &'a Destination<'a>,
-    /// They.
-    nest: Attributes<'a>,
+    /// They, by their number.
+    nest: Table<'a, LEN>,
 }
 
 impl<'a> Fields<'a> {

@@ -9,7 +9,10 @@ use crate::{
         self,
         datagram, //
     },
-    codec,
+    codec::{
+        self,
+        Table, //
+    },
     errqueue,
     map::Destination,
     policy,
@@ -21,7 +24,6 @@ use kernel::{
         netlink::{
             AttrWriter,
             Attribute,
-            Attributes,
             Policy, //
         },
         socket::{
@@ -39,9 +41,12 @@ use core::net::{
     SocketAddrV4, //
 };
 
+/// The number of policies of what is in `AF_INET_CR_ATTR_DATAGRAM`.
+const LEN: usize = datagram::ERROR_PORT as usize + 1;
+
 /// What is in `AF_INET_CR_ATTR_DATAGRAM`.
-pub(crate) static POLICY: [Policy; datagram::ERROR_PORT as usize + 1] = {
-    let mut table = [Policy::rejected(); datagram::ERROR_PORT as usize + 1];
+pub(crate) static POLICY: [Policy; LEN] = {
+    let mut table = [Policy::rejected(); LEN];
     table[datagram::LEN as usize] = Policy::u32();
     table[datagram::SOURCE_ADDR as usize] = policy::addr();
     table[datagram::SOURCE_PORT as usize] = Policy::be16();
@@ -171,11 +176,13 @@ pub(crate) fn put_numbers(nest: &AttrWriter, numbers: &[(u16, u32)]) -> Result {
 
 /// Reads what a socket is to know of a datagram.
 pub(crate) fn parse(attr: &Attribute<'_>, there: &Destination<'_>) -> Result<Item, Refusal> {
-    let fields = Fields {
+    let mut fields = Fields {
         attr,
         there,
-        nest: codec::open_nest(attr, &POLICY, &[])?,
+        nest: Table::EMPTY,
     };
+    fields.nest.fill(attr, &POLICY, &[])?;
+
     let error = errqueue::parse(&fields)?;
     let options = match fields.nest.get(datagram::OPTIONS) {
         Some(attr) => attr.as_bytes(),
@@ -239,8 +246,8 @@ pub(crate) struct Fields<'a> {
     attr: &'a Attribute<'a>,
     /// Where the datagram is restored.
     there: &'a Destination<'a>,
-    /// They.
-    nest: Attributes<'a>,
+    /// They, by their number.
+    nest: Table<'a, LEN>,
 }
 
 impl<'a> Fields<'a> {
@@ -249,9 +256,11 @@ impl<'a> Fields<'a> {
         Refusal::new(errno, reason).inside(attr::DATAGRAM, ty, &POLICY)
     }
 
-    /// Returns the types of all that there are.
-    pub(crate) fn types(&self) -> impl Iterator<Item = u16> + 'a {
-        self.nest.iter().map(|attr| attr.type_())
+    /// Returns the types of all that there are, in the order in which they were sent.
+    pub(crate) fn types(&self) -> Result<impl Iterator<Item = u16> + 'a> {
+        let nest = self.attr.nested(&POLICY)?;
+
+        Ok(nest.iter().map(|attr| attr.type_()))
     }
 
     /// Tells whether there is one.

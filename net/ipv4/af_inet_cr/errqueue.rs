@@ -206,7 +206,11 @@ pub(crate) fn put(error: &ErrorInfo, info: &DatagramInfo, nest: &AttrWriter) -> 
 /// Reads what makes a datagram an error, if anything does.
 pub(crate) fn parse(fields: &Fields<'_>) -> Result<Option<ErrorInfo>, Refusal> {
     if !fields.has(datagram::ERROR_ORIGIN) {
-        return match fields.types().find(|ty| ONLY.contains(ty)) {
+        if !ONLY.iter().any(|ty| fields.has(*ty)) {
+            return Ok(None);
+        }
+        // The first of them is told.
+        return match fields.types()?.find(|ty| ONLY.contains(ty)) {
             Some(ty) => Err(fields.wrong(EINVAL, ty, "belongs to an error, which has an origin")),
             None => Ok(None),
         };
@@ -223,7 +227,7 @@ pub(crate) fn parse(fields: &Fields<'_>) -> Result<Option<ErrorInfo>, Refusal> {
     let has_device =
         fields.has(datagram::PKTINFO_IFNAME) || fields.number(datagram::PKTINFO_IFINDEX)? != 0;
     let shape = Shape::of(origin, has_device);
-    if let Some(ty) = fields.types().find(|ty| !shape.has(*ty)) {
+    if let Some(ty) = fields.types()?.find(|ty| !shape.has(*ty)) {
         return Err(fields.wrong(EINVAL, ty, "does not belong to an error of this origin"));
     }
     for ty in shape.must() {

@@ -68,6 +68,9 @@ impl Maps {
             devices: KVec::new(),
             addrs: KVec::new(),
         };
+        if request.attr(attr::MAP).is_none() {
+            return Ok(maps);
+        }
         let all = request.attrs().filter(|attr| attr.type_() == attr::MAP);
 
         for (nth, attr) in all.enumerate() {

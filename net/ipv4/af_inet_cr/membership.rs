@@ -123,6 +123,9 @@ impl Membership {
     ) -> Result<KVec<Membership>, Refusal> {
         let mut memberships = KVec::new();
 
+        if request.attr(attr::MEMBERSHIP).is_none() {
+            return Ok(memberships);
+        }
         let all = request
             .attrs()
             .filter(|attr| attr.type_() == attr::MEMBERSHIP);
@@ -164,7 +167,7 @@ impl Membership {
         };
 
         let mut sources = KVec::new();
-        for attr in nest.iter() {
+        for attr in attr.nested(&policy::MEMBERSHIP)? {
             if attr.type_() == attr::membership::SOURCE {
                 sources.push(addr(&attr)?, GFP_KERNEL)?;
             }

@@ -14,10 +14,7 @@ use crate::{
     },
 };
 
-use kernel::{
-    net::netlink::Policy,
-    prelude::*, //
-};
+use kernel::net::netlink::Policy;
 
 /// The longest address.
 const ADDR_MAX: u16 = 16;
@@ -70,20 +67,19 @@ pub(crate) static MEMBERSHIP: [Policy; attr::membership::SOURCE as usize + 1] = 
     table
 };
 
-/// The number of policies of the nest with the most options.
-pub(crate) const NEST_LEN: usize = last(Nest::Ip) + 1;
-
-static_assert!(last(Nest::Udp) < NEST_LEN);
+/// The numbers of policies of the nests with options.
+pub(crate) const IP_LEN: usize = last(Nest::Ip) + 1;
+pub(crate) const UDP_LEN: usize = last(Nest::Udp) + 1;
 
 /// What is in `AF_INET_CR_ATTR_IP`.
-static IP: [Policy; NEST_LEN] = {
-    let mut table = of_options::<NEST_LEN>(Nest::Ip);
+pub(crate) static IP: [Policy; IP_LEN] = {
+    let mut table = of_options::<IP_LEN>(Nest::Ip);
     table[attr::ip::MULTICAST_ADDR as usize] = addr();
     table
 };
 
 /// What is in `AF_INET_CR_ATTR_UDP`.
-static UDP: [Policy; last(Nest::Udp) + 1] = of_options::<{ last(Nest::Udp) + 1 }>(Nest::Udp);
+pub(crate) static UDP: [Policy; UDP_LEN] = of_options::<UDP_LEN>(Nest::Udp);
 
 impl Nest {
     /// The attribute that holds the options of the level, unless the message itself does.
@@ -92,6 +88,15 @@ impl Nest {
             Nest::None => None,
             Nest::Ip => Some(attr::IP),
             Nest::Udp => Some(attr::UDP),
+        }
+    }
+
+    /// The attribute of the level with bits. Behind it is which of them were saved.
+    pub(crate) const fn bits(self) -> u16 {
+        match self {
+            Nest::None => attr::SOCKOPT_FLAGS,
+            Nest::Ip => attr::ip::FLAGS,
+            Nest::Udp => attr::udp::FLAGS,
         }
     }
 

@@ -23,6 +23,7 @@ use kernel::{
 ///
 /// Every function of the subsystem that can fail returns one. It is turned into an extended
 /// acknowledgment in one place, [`Refusal::tell`].
+#[derive(Clone, Copy)]
 pub(crate) struct Refusal {
     /// The error number of the reply.
     errno: Error,
@@ -39,6 +40,7 @@ pub(crate) struct Refusal {
 }
 
 /// Which attribute is to blame for a refusal.
+#[derive(Clone, Copy)]
 enum Blame {
     /// None.
     Nothing,

@@ -37,6 +37,7 @@ use crate::{
     options::{
         Nest,
         Phase,
+        Shape,
         SocketOption,
         COUNT,
         OPTIONS, //
@@ -68,8 +69,7 @@ use kernel::{
             DoRequest,
             OpFlags,
             Policy,
-            Request,
-            GENLMSG_DEFAULT_SIZE, //
+            Request, //
         },
         socket::Socket,
         Net, //
@@ -211,6 +211,10 @@ pub(crate) struct Restored {
 }
 
 impl Restored {
+    /// How much room in a message it takes to say which socket it is, and its descriptor. A larger
+    /// one would be copied into one that is as small.
+    pub(crate) const REPLY: usize = 2 * Shape::LONG + Shape::NUMBER;
+
     /// Returns the socket.
     pub(crate) fn socket(&mut self) -> &mut Socket {
         &mut self.socket
@@ -244,7 +248,7 @@ impl Restored {
             .map_err(|errno| Refusal::new(errno, "no file descriptor is free"))?;
         self.open()?;
 
-        let reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
+        let reply = request.reply(Self::REPLY)?;
         self.put_identity(&reply)?;
         reply.put_u32(attr::SOCK_FD, fd.reserved_fd())?;
 
@@ -382,7 +386,7 @@ impl<'a> Image<'a> {
         }
         drop(locked);
 
-        let mut numbers = KVec::new();
+        let mut numbers = KVec::with_capacity(last.len(), GFP_KERNEL)?;
         for (option, value) in last {
             // There are no others.
             if let Value::Int(value) = value {

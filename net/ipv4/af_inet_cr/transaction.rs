@@ -39,8 +39,7 @@ use kernel::{
         DoRequest,
         Policy,
         Request,
-        SockPriv,
-        GENLMSG_DEFAULT_SIZE, //
+        SockPriv, //
     },
     new_mutex,
     prelude::*,
@@ -196,7 +195,7 @@ fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
     let maps = Maps::parse(request)?;
     let restored = restore::make(request, &maps, true)?;
 
-    let reply = request.reply(GENLMSG_DEFAULT_SIZE)?;
+    let reply = request.reply(Restored::REPLY)?;
     restored.put_identity(&reply)?;
     reply.send()?;
     Ok(HalfBuilt {
