@@ -6,13 +6,17 @@
 //! machine is as plain as it can be: one processor of a fixed kind, an initramfs with one program
 //! and nothing from the host.
 
+mod beside_c;
 mod page;
 mod plot;
 mod profile;
 mod readme;
 
 use crate::{
-    build,
+    build::{
+        self,
+        Kernel, //
+    },
     ctx::Ctx,
     exec,
     flavour::Flavour,
@@ -32,7 +36,10 @@ use crate::{
         self,
         Step, //
     },
-    userspace,
+    userspace::{
+        self,
+        Programs, //
+    },
 };
 use anyhow::{
     Context,
@@ -64,6 +71,7 @@ const MORE: u64 = 2;
 const LIFE: &str = "1800";
 
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools)]
 pub struct Args {
     /// Fail if a case has become more than 2% dearer than the figures in the repository.
     #[arg(long)]
@@ -77,6 +85,10 @@ pub struct Args {
     /// Also count what takes a machine with more memory and some minutes: 1,000,000 sockets.
     #[arg(long, conflicts_with = "profile")]
     large: bool,
+    /// Also count the family in C that is there for that, beside the one in Rust, in a kernel that
+    /// loads it as a module.
+    #[arg(long, conflicts_with = "profile")]
+    c: bool,
 }
 
 /// What is written into the folder of the run: for people, and for programs.
@@ -101,6 +113,8 @@ enum Cases<'a> {
     Large,
     /// This one.
     One(&'a str),
+    /// Those of the family in C and their like in Rust, or this one of them.
+    BesideC(Option<&'a str>),
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
@@ -110,18 +124,14 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let programs = userspace::build_static(&ctx.repo, &["bench"])?;
     step.done("");
     let folder = Folder::new(ctx, "bench", None, false)?;
-    let initramfs = folder.file("initramfs");
-    let program = Entry::File {
-        content: fs::read(programs.get("bench")?)?,
-        program: true,
-    };
-    // The program is the first process, and there is nothing else.
-    archive::write(fs::File::create(&initramfs)?, [("init", &program)])?;
-
     let known = known(ctx)?;
     if let Some(case) = &args.profile {
-        return profile::run(ctx, &kernel, &initramfs, &folder, case);
+        tell(ctx, &kernel, &programs, &folder, case, &known)?;
+        ui::note(&format!("results: {}", folder.path.display()));
+        return Ok(ExitCode::SUCCESS);
     }
+    let initramfs = folder.file("initramfs");
+    self::initramfs(&programs, &[], &initramfs)?;
     let machine = |cases| machine(&kernel.image, &initramfs, cases);
     let mut log = folder.log("console.log")?;
     let mut counted = count(machine(Cases::Usual), &mut log, &known)?;
@@ -129,16 +139,27 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         counted.extend(count(machine(Cases::Large), &mut log, &known)?);
     }
     fs::remove_file(&initramfs)?;
+    let beside_c = if args.c {
+        let (more, found) = beside_c::run(ctx, &programs, &folder, &mut log, &known)?;
+        counted.extend(more);
+        Some(found)
+    } else {
+        None
+    };
     let mut figures: Figures = counted.iter().cloned().collect();
+    if let Some(found) = &beside_c {
+        beside_c::print(&figures, found);
+    }
     let text = serde_json::to_string_pretty(&figures)? + "\n";
     fs::write(folder.file(RESULTS), &text)?;
     fs::write(
         folder.file(PAGE),
-        page::page(&counted, &known, &facts(ctx)?)?,
+        page::page(&counted, &known, &facts(ctx)?, beside_c.as_ref())?,
     )?;
     ui::note(&format!("page: {}", folder.file(PAGE).display()));
 
-    let skipped = |case: &str| !args.large && case.contains(LARGE);
+    let skipped =
+        |case: &str| (!args.large && case.contains(LARGE)) || (!args.c && beside_c::has(case));
     if args.update {
         let kept = known.iter().filter(|(case, _)| skipped(case));
         figures.extend(kept.map(|(case, figure)| (case.clone(), *figure)));
@@ -163,6 +184,51 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         wrong.len()
     );
     Ok(ExitCode::from(u8::from(!wrong.is_empty())))
+}
+
+/// Tells in which functions a case spends its instructions.
+fn tell(
+    ctx: &Ctx,
+    kernel: &Kernel,
+    programs: &Programs,
+    folder: &Folder,
+    case: &str,
+    known: &Figures,
+) -> Result<()> {
+    if !known.contains_key(case) {
+        let names: Vec<_> = known.keys().map(String::as_str).collect();
+        bail!(
+            "there is no case {case:?}; there are:\n  {}",
+            names.join("\n  ")
+        );
+    }
+    if beside_c::has(case) {
+        return beside_c::profile(ctx, programs, folder, case, known);
+    }
+    let initramfs = folder.file("initramfs");
+    self::initramfs(programs, &[], &initramfs)?;
+    profile::run(ctx, kernel, &initramfs, folder, case, known)?;
+    Ok(fs::remove_file(&initramfs)?)
+}
+
+/// Writes what the machine begins with. The program is the first process, and beside it there are
+/// these files only.
+fn initramfs(programs: &Programs, files: &[(&str, Vec<u8>)], path: &Path) -> Result<()> {
+    let program = Entry::File {
+        content: fs::read(programs.get("bench")?)?,
+        program: true,
+    };
+    let files = files.iter().map(|(name, content)| {
+        let file = Entry::File {
+            content: content.clone(),
+            program: false,
+        };
+        (*name, file)
+    });
+    let entries: Vec<_> = std::iter::once(("init", program)).chain(files).collect();
+    let entries = entries.iter().map(|(name, entry)| (*name, entry));
+    archive::write(fs::File::create(path)?, entries)?;
+    Ok(())
 }
 
 /// What a reader of the page is told of the run.
@@ -199,6 +265,8 @@ fn machine(kernel: &Path, initramfs: &Path, cases: Cases<'_>) -> Command {
             },
             format!(" BENCH_CASE=\"{case}\""),
         ),
+        Cases::BesideC(None) => (MEMORY, " BENCH_C=1".to_owned()),
+        Cases::BesideC(Some(case)) => (MEMORY, format!(" BENCH_C=1 BENCH_CASE=\"{case}\"")),
     };
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", LIFE, "qemu-system-x86_64"]);
@@ -214,7 +282,17 @@ fn machine(kernel: &Path, initramfs: &Path, cases: Cases<'_>) -> Command {
 }
 
 /// Runs the machine, and prints each figure as it comes.
-fn count(mut machine: Command, log: &mut Log, known: &Figures) -> Result<Vec<(String, u64)>> {
+fn count(machine: Command, log: &mut Log, known: &Figures) -> Result<Vec<(String, u64)>> {
+    count_with(machine, log, known, |_| ())
+}
+
+/// The same, and gives away what else the machine says, line by line.
+fn count_with(
+    mut machine: Command,
+    log: &mut Log,
+    known: &Figures,
+    mut other: impl FnMut(&str),
+) -> Result<Vec<(String, u64)>> {
     let step = Step::new("count instructions (QEMU, TCG with -icount)");
     let mut child = machine
         .stdin(Stdio::null())
@@ -241,6 +319,7 @@ fn count(mut machine: Command, log: &mut Log, known: &Figures) -> Result<Vec<(St
         } else if line == "done" {
             done = true;
         } else if !line.is_empty() {
+            other(line);
             lines.push(line.to_owned());
         }
     }

@@ -85,6 +85,9 @@ const BZIMAGE: &str = "bzImage";
 /// What makes the kernel's scripts for gdb.
 const GDB_SCRIPTS: &str = "scripts_gdb";
 
+/// What makes all that a module is built with.
+const MODULES: &str = "modules";
+
 /// About how many lines a build from nothing prints: used until there was one.
 const FIRST_GUESS: u64 = 1100;
 
@@ -124,10 +127,12 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
         config: build_dir.join(".config"),
     };
     let scripts = made.has("GDB_SCRIPTS")?;
+    let modules = made.has("MODULES")?;
     let loaded = made.has("EFI_STUB")?;
     let mut targets = vec![IMAGE];
     targets.extend(scripts.then_some(GDB_SCRIPTS));
     targets.extend(loaded.then_some(BZIMAGE));
+    targets.extend(modules.then_some(MODULES));
     make(ctx, &tools, &tree.dir, &build_dir, flavour.name(), &targets)?;
 
     let built = place(ctx, flavour);
@@ -141,6 +146,33 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
         files::write_if_changed(&built.loaded(), &fs::read(image)?)?;
     }
     Ok(built)
+}
+
+/// A module that was built.
+pub struct Module {
+    /// Where it is.
+    pub dir: PathBuf,
+    /// The build directory of its kernel.
+    pub kernel: PathBuf,
+}
+
+/// Builds a module that is not part of the kernel from the sources in a folder, for a kernel that
+/// was built.
+pub fn module(ctx: &Ctx, flavour: &Flavour, source: &Path) -> Result<Module> {
+    let _lock = fetch::lock(ctx)?;
+    let tools = Toolchain::find(ctx)?;
+    let tree = tree::prepare(ctx, false)?;
+    let kernel = config::build_dir(ctx, &tree, flavour.name());
+    let dir = place(ctx, flavour).image.with_file_name("module");
+    fs::create_dir_all(&dir)?;
+    let step = Step::new("build the module");
+    let mut make = tools.make(ctx, &tree.dir, &kernel);
+    make.arg(format!("M={}", source.display()));
+    make.arg(format!("MO={}", dir.display()));
+    let log = exec::log_path(ctx, &format!("build-{flavour}-module"));
+    exec::logged(&mut make, &log, &step, 0)?;
+    step.done("");
+    Ok(Module { dir, kernel })
 }
 
 /// The kernel of the last build.

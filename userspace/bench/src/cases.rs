@@ -22,23 +22,27 @@ pub struct Case {
 }
 
 macro_rules! cases {
-    ($($name:literal => $run:expr;)*) => {
-        /// All, in the order in which they are printed.
-        pub const ALL: &[Case] = &[$(Case { name: $name, run: || $run }),*];
+    ($(#[$doc:meta])* $all:ident: $($name:literal => $run:expr;)*) => {
+        $(#[$doc])*
+        pub const $all: &[$crate::cases::Case] =
+            &[$($crate::cases::Case { name: $name, run: || $run }),*];
     };
 }
+pub(crate) use cases;
 
 cases! {
-    "request that is refused" => floor();
-    "dump: new socket" => dump(Which::None);
-    "dump: the options of the RFC" => dump(Which::Rfc);
-    "dump: full state" => dump(Which::All);
+    /// All, in the order in which they are printed.
+    ALL:
+    "request that is refused" => floor(Family::new()?);
+    "dump: new socket" => dump(Family::new()?, Which::None);
+    "dump: the options of the RFC" => dump(Family::new()?, Which::Rfc);
+    "dump: full state" => dump(Family::new()?, Which::All);
     "dump by system calls: the options of the RFC" => dump_by_calls(Which::Rfc);
     "dump by system calls: full state" => dump_by_calls(Which::All);
     "socket and close" => socket_and_close(Which::None, false);
-    "restore and close: new socket" => restore(Which::None, false);
-    "restore and close: the options of the RFC, bound" => restore(Which::Rfc, true);
-    "restore and close: full state, bound" => restore(Which::All, true);
+    "restore and close: new socket" => restore(Family::new()?, Which::None, false);
+    "restore and close: the options of the RFC, bound" => restore(Family::new()?, Which::Rfc, true);
+    "restore and close: full state, bound" => restore(Family::new()?, Which::All, true);
     "by system calls and close: the options of the RFC, bound" => socket_and_close(Which::Rfc, true);
     "by system calls and close: full state, bound" => socket_and_close(Which::All, true);
     // Before others: a file table that was large is never small again.
@@ -105,25 +109,24 @@ pub mod number {
 }
 
 /// Where the sockets are that are somewhere.
-const PORT: u16 = 700;
+pub const PORT: u16 = 700;
 
 pub fn udp() -> Result<OwnedFd> {
     Ok(sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?)
 }
 
-fn with(which: Which) -> Result<OwnedFd> {
+pub fn with(which: Which) -> Result<OwnedFd> {
     let socket = udp()?;
     which.set(&socket)?;
     Ok(socket)
 }
 
-fn of(socket: &OwnedFd) -> RawAttr {
+pub fn of(socket: &OwnedFd) -> RawAttr {
     RawAttr::u32(number::SOCK_FD, socket.as_raw_fd().cast_unsigned())
 }
 
 /// The least that a request of generic netlink takes: there is no such operation.
-fn floor() -> Result<u64> {
-    let mut family = Family::new()?;
+pub fn floor(mut family: Family) -> Result<u64> {
     let message = family.request(0xfe, &[])?;
     count(100, || {
         family.answer(&message)?;
@@ -131,9 +134,8 @@ fn floor() -> Result<u64> {
     })
 }
 
-fn dump(which: Which) -> Result<u64> {
+pub fn dump(mut family: Family, which: Which) -> Result<u64> {
     let socket = with(which)?;
-    let mut family = Family::new()?;
     let message = family.request(number::DUMP, &[of(&socket)])?;
     count(100, || family.done(&message))
 }
@@ -149,7 +151,7 @@ fn dump_by_calls(which: Which) -> Result<u64> {
 
 /// What a dump says of a socket, as a request that makes another one. Of the options of the RFC
 /// alone, no others are in it.
-fn image(family: &mut Family, which: Which, bound: bool) -> Result<Vec<RawAttr>> {
+pub fn image(family: &mut Family, which: Which, bound: bool) -> Result<Vec<RawAttr>> {
     let socket = with(which)?;
     if bound {
         sys::bind(&socket, PORT)?;
@@ -166,16 +168,15 @@ fn image(family: &mut Family, which: Which, bound: bool) -> Result<Vec<RawAttr>>
 }
 
 /// Takes the new socket out of an answer.
-fn restored(family: &mut Family, message: &Message) -> Result<OwnedFd> {
+pub fn restored(family: &mut Family, message: &Message) -> Result<OwnedFd> {
     let attrs = family.attrs(message)?;
     let fd = attrs.iter().find(|attr| attr.number() == number::SOCK_FD);
     let fd = fd.context("no descriptor")?.payload.as_slice().try_into()?;
     Ok(sys::adopt(u32::from_ne_bytes(fd)))
 }
 
-fn restore(which: Which, bound: bool) -> Result<u64> {
-    let mut family = Family::new()?;
-    let attrs = image(&mut family, which, bound)?;
+pub fn restore(mut family: Family, which: Which, bound: bool) -> Result<u64> {
+    let attrs = image(&mut Family::new()?, which, bound)?;
     let message = family.request(number::RESTORE, &attrs)?;
     // The number is the same each time, so that the answer has not to be looked at.
     let number = restored(&mut family, &message)?.as_raw_fd().cast_unsigned();

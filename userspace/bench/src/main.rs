@@ -6,8 +6,10 @@
 //! It is the first process of a machine that runs nothing else, and whose clock counts instructions
 //! (`qemu -icount`): `cargo xtask bench` makes that machine. Of each case it prints a line, `bench
 //! NAME INSTRUCTIONS`; of one alone if `BENCH_CASE` names it, of those that need much memory if there
-//! is `BENCH_LARGE` (what a kernel does not know of its command line, init gets).
+//! is `BENCH_LARGE`, and of those of the family in C if there is `BENCH_C` (what a kernel does not
+//! know of its command line, init gets).
 
+mod beside_c;
 mod cases;
 mod lookup;
 mod many;
@@ -33,7 +35,14 @@ fn main() {
 fn run() -> Result<()> {
     let only = std::env::var("BENCH_CASE").ok();
     let large = std::env::var_os("BENCH_LARGE").is_some();
-    for case in cases::ALL {
+    let cases = match std::env::var_os("BENCH_C") {
+        Some(_) => {
+            beside_c::prepare()?;
+            beside_c::CASES
+        }
+        None => cases::ALL,
+    };
+    for case in cases {
         let wanted = match &only {
             Some(only) => only == case.name,
             None => case.name.contains(LARGE) == large,

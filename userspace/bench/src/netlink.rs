@@ -5,7 +5,7 @@
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use inetcr::{Client, RawAttr};
 
 use crate::sys;
@@ -15,6 +15,12 @@ const REQUEST: u16 = 1;
 const DUMP: u16 = 0x300;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+
+/// Generic netlink's own family, which knows the numbers of the others (`CTRL_*`).
+const CONTROL: u16 = 16;
+const GETFAMILY: u8 = 3;
+const FAMILY_ID: u16 = 1;
+const FAMILY_NAME: u16 = 2;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -41,6 +47,21 @@ impl Family {
             version: u8::try_from(client.family_version())?,
             buffer: vec![0; 1 << 17],
         })
+    }
+
+    /// The same of the family in C, which is a module.
+    pub fn in_c() -> Result<Self> {
+        let mut family = Self {
+            id: CONTROL,
+            ..Self::new()?
+        };
+        let name = RawAttr::string(FAMILY_NAME, c"af-inet-cr-c");
+        let request = family.request(GETFAMILY, &[name])?;
+        let attrs = family.attrs(&request)?;
+        let id = attrs.iter().find(|attr| attr.number() == FAMILY_ID);
+        let id = id.context("no number")?.payload.as_slice().try_into()?;
+        family.id = u16::from_ne_bytes(id);
+        Ok(family)
     }
 
     /// The socket of `sock_diag`, which is none of generic netlink.

@@ -58,6 +58,15 @@ pub fn prepare() -> io::Result<()> {
     up(b"lo")
 }
 
+/// Loads a module, and makes it known where the kernel tells of itself (`/sys`).
+pub fn load_module(path: &str) -> io::Result<()> {
+    mount(c"sysfs", c"/sys")?;
+    let file = std::fs::File::open(path)?;
+    // SAFETY: the kernel reads a string.
+    check(unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) })?;
+    Ok(())
+}
+
 /// `SIOCSIFFLAGS`
 fn up(name: &[u8]) -> io::Result<()> {
     let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;

@@ -4,6 +4,11 @@
 
 use super::{
     Figures,
+    beside_c::{
+        self,
+        Found,
+        Pair, //
+    },
     plot,
     readme::thousands, //
 };
@@ -16,6 +21,8 @@ struct Page<'a> {
     facts: &'a [(&'static str, String)],
     plots: Vec<Plot>,
     groups: Vec<Group<'a>>,
+    pairs: Vec<Pair>,
+    found: Option<&'a Found>,
 }
 
 struct Plot {
@@ -42,6 +49,7 @@ pub fn page(
     counted: &[(String, u64)],
     known: &Figures,
     facts: &[(&'static str, String)],
+    found: Option<&Found>,
 ) -> Result<String> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (case, now) in counted {
@@ -69,6 +77,8 @@ pub fn page(
         facts,
         plots,
         groups,
+        pairs: beside_c::pairs(&figures),
+        found,
     }
     .render()?)
 }
@@ -99,14 +109,14 @@ mod tests {
         let known = include_str!("../../../userspace/bench/figures.json");
         let known: Figures = serde_json::from_str(known).unwrap();
         let mut counted: Vec<_> = known.clone().into_iter().collect();
-        let same = page(&counted, &known, &[("machine", "<one>".to_owned())]).unwrap();
+        let same = page(&counted, &known, &[("machine", "<one>".to_owned())], None).unwrap();
         assert!(same.contains("<svg") && !same.contains("<one>") && !same.contains(" %"));
 
         let dearer = counted
             .iter_mut()
             .find(|(name, _)| name == "dump: new socket");
         dearer.unwrap().1 *= 2;
-        let page = page(&counted, &known, &[]).unwrap();
+        let page = page(&counted, &known, &[], None).unwrap();
         assert!(page.contains("+100.0 %"));
     }
 }

@@ -4,8 +4,8 @@
 
 use super::{
     Cases,
-    count,
-    known,
+    Figures,
+    count_with,
     machine, //
 };
 use crate::{
@@ -13,22 +13,17 @@ use crate::{
     ctx::Ctx,
     report::Folder,
     tools::Toolchain,
-    ui,
     userspace, //
 };
 use anyhow::{
     Context,
-    Result,
-    bail, //
+    Result, //
 };
 use fs_err as fs;
 use std::{
     collections::BTreeMap,
     path::Path,
-    process::{
-        Command,
-        ExitCode, //
-    },
+    process::Command, //
 };
 
 /// Functions that take less than one in so many instructions are not told.
@@ -41,46 +36,93 @@ pub fn run(
     initramfs: &Path,
     folder: &Folder,
     case: &str,
-) -> Result<ExitCode> {
-    let known = known(ctx)?;
-    if !known.contains_key(case) {
-        let names: Vec<_> = known.keys().map(String::as_str).collect();
-        bail!(
-            "there is no case {case:?}; there are:\n  {}",
-            names.join("\n  ")
-        );
-    }
+    known: &Figures,
+) -> Result<()> {
     let plugin = userspace::build_library(ctx, "counter")?;
+    let llvm = Toolchain::find(ctx)?.llvm;
+    let machine = machine(&kernel.image, initramfs, Cases::One(case));
+    spent(&llvm, &plugin, machine, kernel, folder, known)?.print();
+    Ok(())
+}
+
+/// A function of the kernel, or of a module.
+pub struct Function {
+    pub name: String,
+    pub is_in_module: bool,
+}
+
+/// Where a case has spent its instructions.
+pub struct Spent {
+    /// How many it takes.
+    pub each: u64,
+    /// By address.
+    all: BTreeMap<u64, Function>,
+    /// What was executed while it was measured, by the address of the function.
+    counts: Vec<(Option<u64>, u64)>,
+}
+
+/// Runs a machine, which counts one case, with the plugin.
+pub fn spent(
+    llvm: &str,
+    plugin: &Path,
+    mut machine: Command,
+    kernel: &Kernel,
+    folder: &Folder,
+    known: &Figures,
+) -> Result<Spent> {
     let blocks = folder.file("blocks");
-    let mut machine = machine(&kernel.image, initramfs, Cases::One(case));
     machine.arg("-plugin");
     machine.arg(format!("{},out={}", plugin.display(), blocks.display()));
-    let figures = count(machine, &mut folder.log("console.log")?, &known)?;
-    fs::remove_file(initramfs)?;
+    let mut all = functions(&format!("llvm-nm{llvm}"), &kernel.image)?;
+    let mut log = folder.log("console-profile.log")?;
+    let figures = count_with(machine, &mut log, known, |line| {
+        all.extend(in_module(line));
+    })?;
     let (_, each) = figures.first().context("the case was not run")?;
 
-    let llvm = Toolchain::find(ctx)?.llvm;
-    let functions = functions(&format!("llvm-nm{llvm}"), &kernel.image)?;
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut counts: BTreeMap<Option<u64>, u64> = BTreeMap::new();
     for line in fs::read_to_string(&blocks)?.lines() {
         let (addr, count) = line.split_once(' ').context("half a line")?;
         let addr = u64::from_str_radix(addr, 16)?;
-        let function = functions.range(..=addr).next_back();
-        let function = function.map_or("(programs)", |(_, name)| name);
+        let function = all.range(..=addr).next_back().map(|(addr, _)| *addr);
         *counts.entry(function).or_default() += count.parse::<u64>()?;
     }
-    let all: u64 = counts.values().sum();
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    for (function, count) in counts.iter().filter(|(_, count)| count * LEAST > all) {
-        println!(
-            "{:>9} {:>5.1}%  {function}",
-            each * count / all,
-            100.0 * share(*count, all)
-        );
+    Ok(Spent {
+        each: *each,
+        all,
+        counts,
+    })
+}
+
+impl Spent {
+    fn sum(&self) -> u64 {
+        self.counts.iter().map(|(_, count)| count).sum()
     }
-    ui::note(&format!("results: {}", folder.path.display()));
-    Ok(ExitCode::SUCCESS)
+
+    /// The functions and the instructions in each, for one time; the dearest first.
+    pub fn functions(&self) -> Vec<(&Function, u64)> {
+        let sum = self.sum();
+        let counts = self.counts.iter();
+        let functions = counts
+            .filter_map(|(addr, count)| Some((self.all.get(&(*addr)?)?, self.each * count / sum)));
+        functions.collect()
+    }
+
+    /// Prints those that take the most.
+    pub fn print(&self) {
+        let sum = self.sum();
+        for (addr, count) in self.counts.iter().filter(|(_, count)| count * LEAST > sum) {
+            let function = addr.and_then(|addr| self.all.get(&addr));
+            println!(
+                "{:>9} {:>5.1}%  {}",
+                self.each * count / sum,
+                100.0 * share(*count, sum),
+                function.map_or("(programs)", |function| function.name.as_str())
+            );
+        }
+    }
 }
 
 /// One number as a part of another one.
@@ -89,8 +131,18 @@ fn share(part: u64, all: u64) -> f64 {
     part as f64 / all as f64
 }
 
+/// A function of a module, of which the program tells where it is.
+fn in_module(line: &str) -> Option<(u64, Function)> {
+    let (addr, name) = line.strip_prefix("function ")?.split_once(' ')?;
+    let function = Function {
+        name: name.to_owned(),
+        is_in_module: true,
+    };
+    Some((u64::from_str_radix(addr, 16).ok()?, function))
+}
+
 /// The functions of a kernel, by their addresses.
-fn functions(nm: &str, kernel: &Path) -> Result<BTreeMap<u64, String>> {
+fn functions(nm: &str, kernel: &Path) -> Result<BTreeMap<u64, Function>> {
     let output = Command::new(nm).args(["-n", "-C"]).arg(kernel).output();
     let output = output.with_context(|| format!("cannot run {nm}"))?;
     let mut functions = BTreeMap::new();
@@ -101,7 +153,11 @@ fn functions(nm: &str, kernel: &Path) -> Result<BTreeMap<u64, String>> {
             continue;
         };
         if matches!(kind, "t" | "T" | "w" | "W") {
-            functions.insert(u64::from_str_radix(addr, 16)?, name.to_owned());
+            let function = Function {
+                name: name.to_owned(),
+                is_in_module: false,
+            };
+            functions.insert(u64::from_str_radix(addr, 16)?, function);
         }
     }
     Ok(functions)
