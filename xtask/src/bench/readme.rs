@@ -18,7 +18,7 @@ const DOCUMENT: &str = "README.md";
 const NAME: &str = "bench";
 
 /// What is shown: in words, the case, and the case of plain calls.
-const ROWS: [(&str, &str, &str); 13] = [
+const ROWS: [(&str, &str, &str); 15] = [
     (
         "a socket is dumped, in its full state",
         "dump: full state",
@@ -30,9 +30,9 @@ const ROWS: [(&str, &str, &str); 13] = [
         "dump by system calls: full state",
     ),
     (
-        "of 100,000, each; the plain call is `sock_diag`, which tells less",
-        "dump of the namespace: per socket of 100,000, 65,536 slots",
-        "sock_diag: per socket of 100,000, 65,536 slots",
+        "of 1,000,000, each; the plain call is `sock_diag`, which tells less",
+        "dump of the namespace: per socket of 1,000,000, 65,536 slots",
+        "sock_diag: per socket of 1,000,000, 65,536 slots",
     ),
     (
         "a socket is found by pidfd and descriptor",
@@ -80,6 +80,16 @@ const ROWS: [(&str, &str, &str); 13] = [
         "send over loopback: 1,400 bytes",
     ),
     ("a request that is refused", "request that is refused", ""),
+    (
+        "beside a family in plain C, that there is for this alone: a socket is dumped",
+        "dump in Rust: full state",
+        "dump in C: full state",
+    ),
+    (
+        "a bound socket is made and closed, with the options of the RFC",
+        "restore and close in Rust: the options of the RFC, bound",
+        "restore and close in C: the options of the RFC, bound",
+    ),
 ];
 
 /// Writes the table into the README.
