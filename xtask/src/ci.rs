@@ -73,6 +73,7 @@ const STEPS: &[Step] = &[
     always("cargo xtask image initramfs --check"),
     always("cargo xtask vm-test --image --no-build --quick"),
     always("cargo xtask fuzz --messages 50000 --seed 1"),
+    always("cargo make bench-check"),
     always("cargo xtask vm-test --flavour debug"),
     always("cargo xtask criu"),
     always("cargo xtask lint kernel"),
