@@ -81,12 +81,12 @@ const ROWS: [(&str, &str, &str); 15] = [
     ),
     ("a request that is refused", "request that is refused", ""),
     (
-        "beside a family in plain C, that there is for this alone: a socket is dumped",
+        "a socket is dumped; in the last column by the family in plain C of `bench --c`",
         "dump in Rust: full state",
         "dump in C: full state",
     ),
     (
-        "a bound socket is made and closed, with the options of the RFC",
+        "a bound socket is made and closed, with the options of the RFC; likewise",
         "restore and close in Rust: the options of the RFC, bound",
         "restore and close in C: the options of the RFC, bound",
     ),
