@@ -24,6 +24,7 @@ use crate::{
     map::Destination,
     options::{
         Access,
+        Form,
         Nest,
         Shape,
         SocketOption, //
@@ -39,13 +40,16 @@ use kernel::{
             AttrWriter,
             Attribute,
             Policy,
-            Request, //
+            Request,
+            U32Attr, //
         },
         sock::{
+            InetSock,
             IpOptions,
             Sock,
             SockFlag,
-            Timeout, //
+            Timeout,
+            UdpSock, //
         },
         Net, //
     },
@@ -247,26 +251,45 @@ pub(crate) fn put_options(sock: &Sock, net: &Net, msg: &AttrWriter) -> Result<()
 
 /// Writes the options of a level into a message.
 fn put_level(nest: Nest, sock: &Sock, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
-    let (mut bits, mut saved, mut bits_attr) = (0, 0, 0);
+    // As many as the message gets at once.
+    const SOME: usize = 16;
 
-    for option in nest.options() {
-        match option.number(sock) {
-            Some(value) if option.bit != 0 => {
-                bits_attr = option.attr;
-                saved |= option.bit;
-                if value == 1 {
-                    bits |= option.bit;
-                }
+    // Found out once for all of them.
+    let (inet, udp) = (sock.inet(), sock.udp());
+    let number = |option: &SocketOption| option.plain_number(sock, || inet, || udp);
+
+    for options in nest.options(Form::Number).chunks(SOME) {
+        let mut attrs = [U32Attr::new(0, 0); SOME];
+
+        for (attr, option) in attrs.iter_mut().zip(options) {
+            let value = number(option).ok_or(EINVAL)?;
+
+            if value == SK_FORCE_REUSE && option.attr == attr::SOCKOPT_REUSEADDR {
+                return Err(force_reuse());
             }
-            Some(value) => option.put_number(value, net, msg)?,
-            None => option.put_other(sock, net, msg)?,
+            *attr = U32Attr::new(option.attr, value);
+        }
+        msg.put_u32s(attrs.get(..options.len()).unwrap_or_default())?;
+    }
+
+    for option in nest.options(Form::Other) {
+        option.put_other(sock, net, msg)?;
+    }
+
+    let (mut bits, mut saved) = (0, 0);
+
+    for option in nest.options(Form::Bit) {
+        saved |= option.bit;
+        if number(option) == Some(1) {
+            bits |= option.bit;
         }
     }
-    if saved != 0 {
-        msg.put_u32(bits_attr, bits)?;
-        msg.put_u32(saved_attr(bits_attr), saved)?;
-    }
-    Ok(())
+    let bits_attr = nest.bits();
+
+    Ok(msg.put_u32s(&[
+        U32Attr::new(bits_attr, bits),
+        U32Attr::new(saved_attr(bits_attr), saved),
+    ])?)
 }
 
 static_assert!(
@@ -284,21 +307,36 @@ impl SocketOption {
     /// Reads the option of a socket, if it is a number: most of them are.
     #[inline]
     fn number(&self, sock: &Sock) -> Option<u32> {
+        match self.shape {
+            Shape::Device => Some(sock.bound_dev_if()),
+            Shape::UnicastDevice => Some(device::unicast(sock)),
+            _ => self.plain_number(sock, || sock.inet(), || sock.udp()),
+        }
+    }
+
+    /// Reads the option of a socket, if it is a number that a message has as it is.
+    #[inline(always)]
+    fn plain_number<'a>(
+        &self,
+        sock: &Sock,
+        inet: impl FnOnce() -> Option<&'a InetSock>,
+        udp: impl FnOnce() -> Option<&'a UdpSock>,
+    ) -> Option<u32> {
         Some(match self.shape {
             Shape::Bool(get) => get(sock).into(),
             Shape::Flag(flag) => sock.flag(flag).into(),
-            Shape::InetFlag(flag) => sock.inet().is_some_and(|inet| inet.inet_flag(flag)).into(),
-            Shape::UdpFlag(flag) => sock.udp().is_some_and(|udp| udp.udp_flag(flag)).into(),
+            Shape::InetFlag(flag) => inet().is_some_and(|inet| inet.inet_flag(flag)).into(),
+            Shape::UdpFlag(flag) => udp().is_some_and(|udp| udp.udp_flag(flag)).into(),
             Shape::Int(get, _, _) | Shape::OneOf(get, _) | Shape::Field(get, _, _) => get(sock),
             // CAST: The same bits.
             Shape::Signed(get, _, _) => get(sock) as u32,
-            Shape::Device => sock.bound_dev_if(),
-            Shape::UnicastDevice => device::unicast(sock),
             Shape::Timestamp => timestamp_mode(sock),
             Shape::Size(which) => buffer::size(sock, which).unsigned_abs(),
             Shape::SizeLock(which) => buffer::is_locked(sock, which).into(),
             Shape::Shutdown => sock.shutdown().into(),
-            Shape::Long(_)
+            Shape::Device
+            | Shape::UnicastDevice
+            | Shape::Long(_)
             | Shape::LongField(..)
             | Shape::Time(_)
             | Shape::Linger
@@ -356,7 +394,7 @@ impl SocketOption {
 
     /// Tells whether a socket has this value, which is no number.
     ///
-    /// It is kept out of the loops over all options, as [`Self::put_other`].
+    /// It is kept out of the loops over all options, most of which are numbers.
     #[inline(never)]
     fn is_other(&self, value: Value<'_>, sock: &Sock) -> Result<bool> {
         match value {
@@ -365,31 +403,18 @@ impl SocketOption {
         }
     }
 
-    /// Writes a number into a message.
-    #[inline]
-    fn put_number(&self, value: u32, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
-        match self.shape {
-            Shape::Device => Ok(device::put_bound(value, net, msg)?),
-            Shape::UnicastDevice => {
-                device::put(self.attr, value, net, msg).map_err(|refusal| refusal.about(self.name))
-            }
-            _ if self.attr == attr::SOCKOPT_REUSEADDR && value == SK_FORCE_REUSE => {
-                Err(force_reuse())
-            }
-            // A signed one by its bits.
-            _ => Ok(msg.put_u32(self.attr, value)?),
-        }
-    }
-
-    /// Writes what is no number into a message.
-    ///
-    /// It is kept out of the loop over all options, most of which are numbers.
-    #[inline(never)]
+    /// Writes the option of a socket, which is no plain number, into a message.
     fn put_other(&self, sock: &Sock, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
         let too_long = || Refusal::new(EOVERFLOW, "is too long for a message").about(self.name);
 
-        if let Shape::IpOptions = self.shape {
-            return Ok(put_ip_options(self.attr, sock, msg)?);
+        match self.shape {
+            Shape::IpOptions => return Ok(put_ip_options(self.attr, sock, msg)?),
+            Shape::Device => return Ok(device::put_bound(sock.bound_dev_if(), net, msg)?),
+            Shape::UnicastDevice => {
+                return device::put(self.attr, device::unicast(sock), net, msg)
+                    .map_err(|refusal| refusal.about(self.name));
+            }
+            _ => {}
         }
         match self.other(sock) {
             // CAST: All bits set is no limit, however many there are.

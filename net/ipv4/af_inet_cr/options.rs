@@ -208,6 +208,17 @@ impl Shape {
     }
 }
 
+/// How a message has an option.
+#[derive(Clone, Copy)]
+pub(crate) enum Form {
+    /// As a bit of the attribute that those of a level share.
+    Bit,
+    /// As a number, in an attribute of its own.
+    Number,
+    /// As something else, or not always.
+    Other,
+}
+
 /// Where a message has the options of a level.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Nest {
@@ -232,55 +243,68 @@ impl Nest {
         }
     }
 
-    /// The options of the level, in the order of the table.
-    pub(crate) fn options(self) -> &'static [&'static SocketOption] {
-        static SOCKET: [&SocketOption; Nest::None.count()] = Nest::None.rows();
-        static IP: [&SocketOption; Nest::Ip.count()] = Nest::Ip.rows();
-        static UDP: [&SocketOption; Nest::Udp.count()] = Nest::Udp.rows();
+    /// The options of the level that a message has in a form, in the order of the table.
+    pub(crate) fn options(self, form: Form) -> &'static [&'static SocketOption] {
+        macro_rules! rows {
+            ($nest:expr, $form:expr) => {{
+                static ROWS: [&SocketOption; $nest.count($form)] = $nest.rows($form);
+                &ROWS
+            }};
+        }
 
-        match self {
-            Nest::None => &SOCKET,
-            Nest::Ip => &IP,
-            Nest::Udp => &UDP,
+        match (self, form) {
+            (Nest::None, Form::Bit) => rows!(Nest::None, Form::Bit),
+            (Nest::None, Form::Number) => rows!(Nest::None, Form::Number),
+            (Nest::None, Form::Other) => rows!(Nest::None, Form::Other),
+            (Nest::Ip, Form::Bit) => rows!(Nest::Ip, Form::Bit),
+            (Nest::Ip, Form::Number) => rows!(Nest::Ip, Form::Number),
+            (Nest::Ip, Form::Other) => rows!(Nest::Ip, Form::Other),
+            (Nest::Udp, Form::Bit) => rows!(Nest::Udp, Form::Bit),
+            (Nest::Udp, Form::Number) => rows!(Nest::Udp, Form::Number),
+            (Nest::Udp, Form::Other) => rows!(Nest::Udp, Form::Other),
         }
     }
 
     /// How much room in a message the options of the level take at the most.
     pub(crate) const fn room(self) -> usize {
-        let (mut i, mut room, mut has_bits) = (0, 0, false);
+        let (mut i, mut room) = (0, 0);
 
         while i < COUNT {
-            if OPTIONS[i].nest as u8 == self as u8 {
-                has_bits |= OPTIONS[i].bit != 0;
-                room += match OPTIONS[i].bit {
-                    0 => OPTIONS[i].shape.room(),
-                    _ => 0,
-                };
+            // CAST: The numbers of the levels.
+            if OPTIONS[i].nest as u8 == self as u8 && OPTIONS[i].bit == 0 {
+                room += OPTIONS[i].shape.room();
             }
             i += 1;
         }
         // The header of the nest, and the bits with which of them were saved.
-        room + NLA_HDRLEN + 2 * Shape::NUMBER * has_bits as usize
+        room + NLA_HDRLEN + 2 * Shape::NUMBER
     }
 
-    /// How many options the level has.
-    const fn count(self) -> usize {
+    /// Whether an option is one of the level, and in a message in that form.
+    const fn has(self, form: Form, option: &SocketOption) -> bool {
+        // CAST: The numbers of the variants.
+        option.nest as u8 == self as u8 && option.form() as u8 == form as u8
+    }
+
+    /// How many such options there are.
+    const fn count(self, form: Form) -> usize {
         let (mut i, mut count) = (0, 0);
 
         while i < COUNT {
-            count += (OPTIONS[i].nest as u8 == self as u8) as usize;
+            // CAST: 0 or 1.
+            count += self.has(form, &OPTIONS[i]) as usize;
             i += 1;
         }
         count
     }
 
-    /// The rows of the level.
-    const fn rows<const N: usize>(self) -> [&'static SocketOption; N] {
+    /// The rows of such options.
+    const fn rows<const N: usize>(self, form: Form) -> [&'static SocketOption; N] {
         let mut rows = [&OPTIONS[0]; N];
         let (mut i, mut count) = (0, 0);
 
         while i < COUNT {
-            if OPTIONS[i].nest as u8 == self as u8 {
+            if self.has(form, &OPTIONS[i]) {
                 rows[count] = &OPTIONS[i];
                 count += 1;
             }
@@ -636,6 +660,16 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
 pub(crate) const COUNT: usize = OPTIONS.len();
 
 impl SocketOption {
+    /// How a message has it.
+    const fn form(&self) -> Form {
+        match self.bit {
+            // There is nothing else that takes as little.
+            0 if self.shape.room() == Shape::NUMBER => Form::Number,
+            0 => Form::Other,
+            _ => Form::Bit,
+        }
+    }
+
     /// The policy of the attribute, unless the option shares it.
     ///
     /// It is the one that the YNL specification says. What it cannot say, or what depends on the

@@ -315,7 +315,10 @@ impl<'a> Image<'a> {
         let mut options = KVec::with_capacity(COUNT, GFP_KERNEL)?;
         for option in OPTIONS {
             if let Some(value) = option.parse(&levels)? {
-                options.push((option, value), GFP_KERNEL)?;
+                // There is room for all.
+                options
+                    .push_within_capacity((option, value))
+                    .map_err(|_| ENOMEM)?;
             }
         }
 

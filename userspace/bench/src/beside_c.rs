@@ -91,7 +91,7 @@ fn told(mut family: Family, socket: &OwnedFd) -> Result<Vec<RawAttr>> {
     family.attrs(&message)
 }
 
-/// Sees that both tell the same of a socket, in the same order.
+/// Sees that both tell the same of a socket, in whatever order.
 fn same_dump(socket: &OwnedFd) -> Result<()> {
     let rust = told(Family::new()?, socket)?;
     let c = told(Family::in_c()?, socket).context("in C")?;
@@ -99,12 +99,28 @@ fn same_dump(socket: &OwnedFd) -> Result<()> {
 }
 
 fn same(rust: &[RawAttr], c: &[RawAttr]) -> Result<()> {
-    for (rust, c) in rust.iter().zip(c) {
+    let (rust, c) = (sorted(rust)?, sorted(c)?);
+    for (rust, c) in rust.iter().zip(&c) {
         ensure!(rust == c, "in Rust {rust:?}, in C {c:?}");
     }
     let (all, told) = (rust.len(), c.len());
     ensure!(all == told, "{all} attributes in Rust, {told} in C");
     Ok(())
+}
+
+/// By their numbers, in nests too. Those of a list keep their order.
+fn sorted(attrs: &[RawAttr]) -> Result<Vec<RawAttr>> {
+    let mut attrs = attrs
+        .iter()
+        .map(|attr| {
+            if !attr.is_nested() {
+                return Ok(attr.clone());
+            }
+            Ok(RawAttr::nested(attr.kind, &sorted(&attr.children()?)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    attrs.sort_by_key(RawAttr::number);
+    Ok(attrs)
 }
 
 /// Sees that a socket that is restored in C is as one that is restored in Rust.

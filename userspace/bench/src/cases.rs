@@ -12,7 +12,7 @@ use crate::count;
 use crate::lookup::{Among, by_inode, by_pidfd};
 use crate::many::{FEW, MOST, namespace, sock_diag, waiting};
 use crate::netlink::{Family, Message, all_attrs};
-use crate::options::Which;
+use crate::options::{self, Which};
 use crate::sys;
 
 /// Something that is counted.
@@ -41,8 +41,10 @@ cases! {
     "dump by system calls: full state" => dump_by_calls(Which::All);
     "socket and close" => socket_and_close(Which::None, false);
     "restore and close: new socket" => restore(Family::new()?, Which::None, false);
+    "restore and close: five options, bound" => restore(Family::new()?, Which::Five, true);
     "restore and close: the options of the RFC, bound" => restore(Family::new()?, Which::Rfc, true);
     "restore and close: full state, bound" => restore(Family::new()?, Which::All, true);
+    "as CRIU and close: five options, bound" => as_criu_and_close();
     "by system calls and close: the options of the RFC, bound" => socket_and_close(Which::Rfc, true);
     "by system calls and close: full state, bound" => socket_and_close(Which::All, true);
     // Before others: a file table that was large is never small again.
@@ -150,7 +152,7 @@ fn dump_by_calls(which: Which) -> Result<u64> {
 }
 
 /// What a dump says of a socket, as a request that makes another one. Of the options of the RFC
-/// alone, no others are in it.
+/// alone, and of none, no others are in it.
 pub fn image(family: &mut Family, which: Which, bound: bool) -> Result<Vec<RawAttr>> {
     let socket = with(which)?;
     if bound {
@@ -158,7 +160,7 @@ pub fn image(family: &mut Family, which: Which, bound: bool) -> Result<Vec<RawAt
     }
     let message = family.request(number::DUMP, &[of(&socket)])?;
     let mut attrs = family.attrs(&message)?;
-    if which != Which::All {
+    if matches!(which, Which::None | Which::Rfc) {
         // Family, type, protocol, state, addresses and which of them were chosen.
         let needed = |number| matches!(number, 2 | 3 | 25..=32);
         let rfc = |number| which == Which::Rfc && number <= 22;
@@ -193,6 +195,13 @@ fn socket_and_close(which: Which, bound: bool) -> Result<u64> {
         if bound {
             sys::bind(&socket, PORT)?;
         }
+        Ok(())
+    })
+}
+
+fn as_criu_and_close() -> Result<u64> {
+    count(50, || {
+        options::as_criu(PORT)?;
         Ok(())
     })
 }

@@ -100,19 +100,55 @@ const OTHERS: &[Option] = &[
     Option(UDP, 104, 4, ON),                                 // UDP_GRO
 ];
 
+/// Five that are often set, of those that CRIU knows.
+const FIVE: &[Option] = &[
+    Option(SOCKET, 6, 4, ON),                   // SO_BROADCAST
+    Option(SOCKET, 12, 4, Some(&[5, 0, 0, 0])), // SO_PRIORITY
+    Option(SOCKET, 18, 4, Some(&[7, 0, 0, 0])), // SO_RCVLOWAT
+    Option(SOCKET, 66, 16, TIME),               // SO_RCVTIMEO
+    Option(IP, 2, 4, Some(&[9, 0, 0, 0])),      // IP_TTL
+];
+
+/// What CRIU 4.2 sets of a socket with these: before it is bound, ...
+const CRIU_BEFORE_BIND: &[Option] = &[
+    Option(SOCKET, 2, 4, ON),  // SO_REUSEADDR
+    Option(SOCKET, 15, 4, ON), // SO_REUSEPORT
+];
+
+/// ... and then, whatever it has already.
+const CRIU_THEN: &[Option] = &[
+    Option(IP, 2, 4, Some(&[9, 0, 0, 0])),       // IP_TTL
+    Option(SOCKET, 32, 4, Some(&[0, 64, 3, 0])), // SO_SNDBUFFORCE
+    Option(SOCKET, 33, 4, Some(&[0, 64, 3, 0])), // SO_RCVBUFFORCE
+    Option(SOCKET, 72, 4, OFF),                  // SO_BUF_LOCK
+    Option(SOCKET, 12, 4, Some(&[5, 0, 0, 0])),  // SO_PRIORITY
+    Option(SOCKET, 18, 4, Some(&[7, 0, 0, 0])),  // SO_RCVLOWAT
+    Option(SOCKET, 67, 16, TIME),                // SO_SNDTIMEO
+    Option(SOCKET, 66, 16, TIME),                // SO_RCVTIMEO
+    Option(SOCKET, 2, 4, OFF),                   // SO_REUSEADDR
+    Option(SOCKET, 15, 4, OFF),                  // SO_REUSEPORT
+    Option(SOCKET, 6, 4, ON),                    // SO_BROADCAST
+    Option(SOCKET, 9, 4, OFF),                   // SO_KEEPALIVE
+];
+
 /// Which options.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Which {
     None,
+    Five,
     Rfc,
     All,
 }
 
 impl Which {
     fn options(self) -> impl Iterator<Item = &'static Option> {
-        let rfc = if self == Self::None { &[] } else { RFC };
-        let others = if self == Self::All { OTHERS } else { &[] };
-        rfc.iter().chain(others)
+        let (some, others) = match self {
+            Self::None => (&[][..], &[][..]),
+            Self::Five => (FIVE, &[][..]),
+            Self::Rfc => (RFC, &[][..]),
+            Self::All => (RFC, OTHERS),
+        };
+        some.iter().chain(others)
     }
 
     /// Reads them by `getsockopt(2)`.
@@ -125,13 +161,27 @@ impl Which {
 
     /// Sets those that can be set by `setsockopt(2)`.
     pub fn set(self, fd: &OwnedFd) -> std::io::Result<()> {
-        for Option(level, option, _, value) in self.options() {
-            if let Some(value) = value {
-                sys::set(fd, *level, *option, value).map_err(|error| {
-                    std::io::Error::new(error.kind(), format!("option {level} {option}: {error}"))
-                })?;
-            }
-        }
-        Ok(())
+        set(self.options(), fd)
     }
+}
+
+/// Makes a bound socket with [`Which::Five`] by the calls that CRIU makes.
+pub fn as_criu(port: u16) -> std::io::Result<OwnedFd> {
+    let socket = sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
+    set(CRIU_BEFORE_BIND, &socket)?;
+    sys::bind(&socket, port)?;
+    sys::file_as_criu(&socket)?;
+    set(CRIU_THEN, &socket)?;
+    Ok(socket)
+}
+
+fn set<'a>(options: impl IntoIterator<Item = &'a Option>, fd: &OwnedFd) -> std::io::Result<()> {
+    for Option(level, option, _, value) in options {
+        if let Some(value) = value {
+            sys::set(fd, *level, *option, value).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("option {level} {option}: {error}"))
+            })?;
+        }
+    }
+    Ok(())
 }

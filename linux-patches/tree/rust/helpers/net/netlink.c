@@ -40,26 +40,31 @@ int rust_helper_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)
 }
 
 /*
- * nla_put() of what needs no padding, as most attributes: the functions that it
- * calls take more than twice as long.
+ * nla_put() for a linear skb, in one piece: the functions that nla_put() calls
+ * take more than twice as long. Returns whether there is room.
  */
 __rust_helper
-int rust_helper_nla_put_unpadded(struct sk_buff *skb, int attrtype, int attrlen,
-				 const void *data)
+bool rust_helper_nla_put_linear(struct sk_buff *skb, int attrtype, int attrlen,
+				const void *data)
 {
 	struct nlattr *nla;
 
-	if (unlikely(skb_tailroom(skb) < nla_attr_size(attrlen)))
-		return -EMSGSIZE;
+	if (unlikely(skb_tailroom(skb) < nla_total_size(attrlen)))
+		return false;
 
-	nla = __skb_put(skb, nla_attr_size(attrlen));
+	nla = __skb_put(skb, nla_total_size(attrlen));
 	nla->nla_type = attrtype;
 	nla->nla_len = nla_attr_size(attrlen);
-	if (attrlen == sizeof(u32))
+	if (attrlen == sizeof(u32)) {
 		memcpy(nla_data(nla), data, sizeof(u32));
-	else
-		memcpy(nla_data(nla), data, attrlen);
-	return 0;
+		return true;
+	}
+	/* The padding is in the last word. */
+	if (nla_padlen(attrlen))
+		memset(nla_data(nla) + NLA_ALIGN(attrlen) - NLA_ALIGNTO, 0,
+		       NLA_ALIGNTO);
+	memcpy(nla_data(nla), data, attrlen);
+	return true;
 }
 
 __rust_helper

@@ -479,6 +479,38 @@ mod tests {
     }
 
     #[test]
+    fn several_at_once() -> Result {
+        let (one, other) = (message(CMD_ECHO)?, message(CMD_ECHO)?);
+        one.put_u32(A_U32, 0x8000_0001)?;
+        one.put_u32(A_UINT, 7)?;
+        other.put_u32s(&[])?;
+        other.put_u32s(&[U32Attr::new(A_U32, 0x8000_0001), U32Attr::new(A_UINT, 7)])?;
+        assert_eq!(one.bytes(), other.bytes());
+        Ok(())
+    }
+
+    #[test]
+    fn padding_is_zero() -> Result {
+        let msg = message(CMD_ECHO)?;
+        // What was there before is taken back, but stays in the memory.
+        let result: Result = msg.nest(A_NEST, |nest| {
+            nest.put_bytes(A_BYTES, &[0xff; 32])?;
+            Err(ENOENT)
+        });
+        assert_eq!(result, Err(ENOENT));
+
+        for bytes in [&b"\x01"[..], b"\x01\x02", b"\x01\x02\x03"] {
+            msg.put_bytes(A_BYTES, bytes)?;
+            let mut padded = [0; 4];
+            for (to, from) in padded.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            assert!(msg.bytes().ends_with(&padded));
+        }
+        Ok(())
+    }
+
+    #[test]
     fn no_room() -> Result {
         let msg = NetlinkSkBuff::new(0, GFP_KERNEL)?.genlmsg_put(0, 0, &FAMILY, CMD_ECHO)?;
         // An allocation may be larger than what was asked for.
@@ -486,6 +518,7 @@ mod tests {
 
         let len = msg.bytes().len();
         assert_eq!(msg.put_u32(A_U32, 1), Err(EMSGSIZE));
+        assert_eq!(msg.put_u32s(&[U32Attr::new(A_U32, 1)]), Err(EMSGSIZE));
         assert_eq!(msg.put_bytes(A_BYTES, &[]), Err(EMSGSIZE));
         assert_eq!(msg.nest(A_NEST, |_| Ok(())), Err(EMSGSIZE));
         assert_eq!(msg.bytes().len(), len);
