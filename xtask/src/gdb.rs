@@ -43,6 +43,10 @@ use std::{
     },
 };
 
+/// How deep gdb goes into a structure that it prints. What we have to print points to tables, and
+/// gdb 13 dies of the pointers to functions in them (an `Option` of one that is something).
+const DEPTH: u32 = 4;
+
 /// The flavour with what a debugger needs.
 const FLAVOUR: &str = "gdb";
 
@@ -203,6 +207,7 @@ fn start_file(kernel: &Kernel, folder: &Folder, mut line: Line, stub: Stub<'_>) 
     let text = format!(
         "set confirm off\n\
          set print pretty on\n\
+         set print max-depth {DEPTH}\n\
          add-auto-load-safe-path {}\n\
          file {image}\n\
          target remote {target}\n\
