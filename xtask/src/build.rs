@@ -133,6 +133,8 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     targets.extend(scripts.then_some(GDB_SCRIPTS));
     targets.extend(loaded.then_some(BZIMAGE));
     targets.extend(modules.then_some(MODULES));
+    let for_rust = flavour.for_rust();
+    targets.extend(for_rust.as_deref());
     make(ctx, &tools, &tree.dir, &build_dir, flavour.name(), &targets)?;
 
     let built = place(ctx, flavour);

@@ -79,6 +79,7 @@ const STEPS: &[Step] = &[
     always("cargo xtask lint kernel"),
     full("cargo xtask vm-test --repeat 5"),
     full("cargo xtask vm-test --flavour distro"),
+    full("cargo xtask vm-test --flavour race"),
     full("cargo xtask cover"),
     full("cargo xtask gdb --check"),
     full("cargo xtask rust-analyzer --check"),

@@ -5,6 +5,8 @@
 //! A complaint anywhere on the console makes a run red, whatever the tests say. The patterns are
 //! those that syzkaller, libbpf's CI and the kernel's own test robots look for.
 
+mod races;
+
 use ktap::strip_printk;
 
 /// How many lines of the console are taken for one complaint, if its end is not marked.
@@ -178,6 +180,16 @@ pub fn scan(console: &str, file: &'static str) -> (Vec<Complaint>, Vec<String>) 
         }
         let report = &lines[next..];
         let excerpt = &report[..length(report, kind)];
+        if let Some(reason) = races::excuse(excerpt) {
+            passed.push(format!(
+                "line {}: {}: {reason}",
+                next + 1,
+                strip_printk(line)
+            ));
+            // What another processor says in the middle of it counts.
+            next += 1;
+            continue;
+        }
         // The line that says so comes a little before the trace.
         let around = &lines[next.saturating_sub(6)..next];
         match ALLOWED

@@ -74,6 +74,9 @@ struct Head {
     /// How much slower its guest is than one of the default flavour; deadlines are times that.
     #[serde(default = "Head::slowness")]
     slowness: u32,
+    /// What rustc is told for it beside what the kernel's Makefile says.
+    #[serde(default)]
+    rust: Vec<String>,
 }
 
 impl Head {
@@ -171,6 +174,12 @@ impl Flavour {
     /// How much slower its guest is than one of the default flavour.
     pub fn slowness(&self) -> u32 {
         self.head.slowness
+    }
+
+    /// A word for make that has it tell rustc what the head says, if that is something.
+    pub fn for_rust(&self) -> Option<String> {
+        let flags = &self.head.rust;
+        (!flags.is_empty()).then(|| format!("KRUSTFLAGS={}", flags.join(" ")))
     }
 }
 
@@ -289,15 +298,18 @@ mod tests {
             ("default", "# Words.\n#! help = \"Lean.\"\n"),
             (
                 "slow",
-                "#! help = \"Slow.\"\n#! on = \"default\"\n#! memory = 1024\n#! slowness = 3\n",
+                "#! help = \"Slow.\"\n#! on = \"default\"\n#! memory = 1024\n#! slowness = 3\n\
+                 #! rust = [\n#!     \"-Ca\",\n#!     \"-Cb\",\n#! ]\n",
             ),
         ]);
         assert_eq!(names(dir.path()), ["default", "slow"]);
         let slow = Flavour::load(dir.path(), "slow").unwrap();
         assert_eq!(slow.fragments(), ["base", "default", "slow"]);
         assert_eq!((slow.memory(), slow.slowness()), (1024, 3));
+        assert_eq!(slow.for_rust().unwrap(), "KRUSTFLAGS=-Ca -Cb");
         let lean = Flavour::load(dir.path(), "default").unwrap();
         assert_eq!((lean.memory(), lean.slowness()), (512, 1));
+        assert_eq!(lean.for_rust(), None);
         assert!(lean.boots());
     }
 

@@ -190,6 +190,12 @@ pub fn summary(verdict: &Verdict, record: &Record, times: &Times, folder: &Path)
     for line in &verdict.passed_over {
         say(&format!("passed over: {line}"));
     }
+    if !verdict.passed_over.is_empty() {
+        say(&format!(
+            "passed over: {} in all",
+            verdict.passed_over.len()
+        ));
+    }
     for note in &record.facts.notes {
         say(&format!("guest: {note}"));
     }

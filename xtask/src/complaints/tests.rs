@@ -50,6 +50,33 @@ fn a_report_of_kasan_is_one_complaint_and_whole() {
 }
 
 #[test]
+fn a_race_of_ours_is_a_complaint_and_one_of_the_kernel_is_told() {
+    let (complaints, passed) = scan(include_str!("fixtures/races.log"), "console.log");
+    let [report] = complaints.as_slice() else {
+        panic!("{complaints:?}")
+    };
+    assert_eq!(report.kind, "KCSAN");
+    assert!(report.excerpt[0].ends_with("4Sock8priority / sk_setsockopt"));
+    assert!(report.excerpt.last().unwrap().ends_with("===="));
+    let [others, known] = passed.as_slice() else {
+        panic!("{passed:?}")
+    };
+    assert!(others.contains("calibrate_APIC_clock / lapic_cal_handler: no function of ours"));
+    assert!(known.contains("ns_capable / rcu_core: a task notes in its own flags"));
+}
+
+#[test]
+fn what_else_is_said_in_a_race_of_the_kernel_counts() {
+    let log = include_str!("fixtures/races.log");
+    let marker = "Reported by Kernel";
+    let (before, after) = log.split_once(marker).unwrap();
+    let oops = "[    0.211270] Oops: general protection fault\n";
+    let (first, stamp) = before.rsplit_once('\n').unwrap();
+    let log = format!("{first}\n{oops}{stamp}{marker}{after}");
+    assert_eq!(kinds(&log).first(), Some(&"oops"));
+}
+
+#[test]
 fn a_report_of_lockdep_is_one_complaint() {
     let (complaints, _) = scan(include_str!("fixtures/lockdep.log"), "console.log");
     let [report] = complaints.as_slice() else {

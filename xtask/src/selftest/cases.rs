@@ -29,6 +29,21 @@ use Guest::{
     Starts, //
 };
 
+/// Has the kernel's log say what KCSAN says of a race in a function.
+macro_rules! race {
+    ($function:literal) => {
+        concat!(
+            "for line in ===== 'BUG: KCSAN: data-race in f / ",
+            $function,
+            "' 'write to 0xff11000000000000 of 4 bytes by task 1 on cpu 0:' ' f+0x1/0x2' '' \
+             'read to 0xff11000000000000 of 4 bytes by task 2 on cpu 1:' ' ",
+            $function,
+            "+0x1/0x2' '' 'Reported by Kernel Concurrency Sanitizer on:' =====; \
+             do echo \"<3>$line\" > /dev/kmsg; done; "
+        )
+    };
+}
+
 /// The slow ones first, so that they do not end up alone.
 pub const CASES: &[Case] = &[
     Case {
@@ -153,6 +168,26 @@ pub const CASES: &[Case] = &[
         ),
         outcome: Outcome::Kernel,
         says: "stack trace",
+    },
+    Case {
+        name: "passes while the kernel finds a data race of ours",
+        guest: Runs(concat!(
+            "echo KTAP version 1; echo 1..1; ",
+            race!("_RNvNtCs8_10af_inet_cr4dump4dump"),
+            "echo ok 1 a"
+        )),
+        outcome: Outcome::Kernel,
+        says: "KCSAN",
+    },
+    Case {
+        name: "passes while the kernel finds a data race of its own",
+        guest: Runs(concat!(
+            "echo KTAP version 1; echo 1..1; ",
+            race!("tick_sched_do_timer"),
+            "echo ok 1 a"
+        )),
+        outcome: Outcome::Passed,
+        says: "",
     },
     Case {
         name: "panics",
