@@ -13,6 +13,7 @@ mod profile;
 mod readme;
 
 use crate::{
+    arch::Arch,
     build::{
         self,
         Kernel, //
@@ -121,7 +122,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     setup::require(ctx, &[Group::Build, Group::Vm])?;
     let kernel = build::kernel(ctx, &Flavour::plain()?)?;
     let step = Step::new("build bench");
-    let programs = userspace::build_static(&ctx.repo, &["bench"])?;
+    let programs = userspace::build_static(&ctx.repo, &["bench"], Arch::OWN)?;
     step.done("");
     let folder = Folder::new(ctx, "bench", None, false)?;
     let known = known(ctx)?;

@@ -3,11 +3,12 @@
 //! `build`: the kernel.
 
 use crate::{
+    arch::Arch,
     config,
     ctx::Ctx,
     exec, fetch, files,
     flavour::{
-        self,
+        Choice,
         Flavour, //
     },
     needs::Group,
@@ -34,9 +35,8 @@ use std::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which configuration of the kernel.
-    #[arg(long, default_value = flavour::DEFAULT)]
-    flavour: Flavour,
+    #[command(flatten)]
+    kernel: Choice,
 }
 
 /// A kernel that was built.
@@ -46,6 +46,7 @@ pub struct Kernel {
     pub image: PathBuf,
     /// The configuration it was made with.
     pub config: PathBuf,
+    pub arch: Arch,
 }
 
 impl Kernel {
@@ -75,8 +76,7 @@ impl Kernel {
     }
 }
 
-/// What is booted: QEMU loads it as it is (`CONFIG_PVH`), so that nothing is compressed here and
-/// unpacked there.
+/// The kernel as the linker makes it, of every architecture.
 pub const IMAGE: &str = "vmlinux";
 
 /// What boot loaders take: compressed, and started by BIOS or UEFI.
@@ -99,7 +99,7 @@ const EARLY: &str = "
 # As the Makefile knows the last of the makes that it starts for itself.
 ifneq ($(filter --no-print-directory,$(MAKEFLAGS)),)
 .PHONY: early
-early: prepare0 tools/objtool
+early: prepare0 $(if $(ARCH),,tools/objtool)
 	$(Q)$(MAKE) $(build)=kernel need-builtin=1 need-modorder=1
 	$(Q)$(MAKE) $(build)=mm need-builtin=1 need-modorder=1
 	$(Q)$(MAKE) $(build)=fs need-builtin=1 need-modorder=1
@@ -107,7 +107,7 @@ endif
 ";
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
-    let built = kernel(ctx, &args.flavour)?;
+    let built = kernel(ctx, &args.kernel.flavour()?)?;
     println!("{}", built.image.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -122,14 +122,19 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     let build_dir = config::build_dir(ctx, &tree, flavour.name());
     config::make(ctx, &tools, &tree, &build_dir, flavour)?;
 
+    let arch = flavour.arch();
+    let image = arch.build();
     let made = Kernel {
-        image: build_dir.join(IMAGE),
+        image: build_dir.join(image.image_dir).join(image.image),
         config: build_dir.join(".config"),
+        arch,
     };
     let scripts = made.has("GDB_SCRIPTS")?;
     let modules = made.has("MODULES")?;
     let loaded = made.has("EFI_STUB")?;
-    let mut targets = vec![IMAGE];
+    let word = arch.make_word();
+    let mut targets = vec![image.image];
+    targets.extend(word.as_deref());
     targets.extend(scripts.then_some(GDB_SCRIPTS));
     targets.extend(loaded.then_some(BZIMAGE));
     targets.extend(modules.then_some(MODULES));
@@ -190,10 +195,12 @@ pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
 
 /// Where a kernel is put.
 fn place(ctx: &Ctx, flavour: &Flavour) -> Kernel {
+    let arch = flavour.arch();
     let out = ctx.target.join("kernel").join(flavour.name());
     Kernel {
-        image: out.join(IMAGE),
+        image: out.join(arch.build().image),
         config: out.join("config"),
+        arch,
     }
 }
 

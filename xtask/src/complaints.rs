@@ -15,6 +15,9 @@ const EXCERPT: usize = 40;
 /// The same for the sanitisers, which end their long reports by a line of `=`.
 const EXCERPT_RULED: usize = 150;
 
+/// What a stack trace of arm64 begins with.
+const TRACE_ARM64: &str = "Call trace:";
+
 /// How a pattern is found in a message (the line without its time).
 enum Find {
     /// The message begins with this.
@@ -108,6 +111,9 @@ const PATTERNS: &[(Find, &str)] = &[
     (Start("Oops"), "oops"),
     (Part("Oops: "), "oops"),
     (Start("general protection fault"), "oops"),
+    // Of arm64, which says `Internal error: ` next, with the words above or others.
+    (Start("Unable to handle kernel"), "oops"),
+    (Start("Internal error: "), "oops"),
     (Start("double fault"), "oops"),
     (Start("divide error:"), "oops"),
     (Start("invalid opcode:"), "oops"),
@@ -116,6 +122,7 @@ const PATTERNS: &[(Find, &str)] = &[
     (Start("Out of memory: "), "out of memory"),
     (Part("page allocation failure"), "page allocation failure"),
     (Start("Call Trace:"), "stack trace"),
+    (Start(TRACE_ARM64), "stack trace"),
 ];
 
 /// A message that looks like a complaint and is none, with the reason why it may be passed over.
@@ -252,6 +259,12 @@ fn length(lines: &[&str], kind: &str) -> usize {
         }
     }
     let most = lines.len().min(EXCERPT);
+    // Nothing marks the end of one of arm64, but each of its calls is set in.
+    if strip_printk(lines[0]).starts_with(TRACE_ARM64) {
+        let calls = lines[1..most].iter();
+        let set_in = calls.take_while(|line| strip_printk(line).starts_with(' '));
+        return 1 + set_in.count();
+    }
     for (index, line) in lines[..most].iter().enumerate() {
         let message = strip_printk(line);
         if message.contains("---[ end trace") || message.contains("---[ end Kernel panic") {

@@ -8,6 +8,7 @@ use crate::{
     exec, fetch, files,
     flavour::{
         self,
+        Choice,
         Flavour, //
     },
     tools::Toolchain,
@@ -39,19 +40,19 @@ use std::{
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which configuration of the kernel.
-    #[arg(long, default_value = flavour::DEFAULT)]
-    flavour: Flavour,
+    #[command(flatten)]
+    kernel: Choice,
 }
 
 /// Options by name (without `CONFIG_`), each with its value; `n` for off.
 type Options = BTreeMap<String, String>;
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
+    let flavour = args.kernel.flavour()?;
     let _lock = fetch::lock(ctx)?;
     let tree = tree::prepare(ctx, false)?;
-    let build = build_dir(ctx, &tree, args.flavour.name());
-    make(ctx, &Toolchain::find(ctx)?, &tree, &build, &args.flavour)?;
+    let build = build_dir(ctx, &tree, flavour.name());
+    make(ctx, &Toolchain::find(ctx)?, &tree, &build, &flavour)?;
     println!("{}", build.join(".config").display());
     Ok(ExitCode::SUCCESS)
 }
@@ -86,13 +87,14 @@ pub fn make(
     if fs::read_to_string(&stamp).is_ok_and(|old| inputs().is_ok_and(|new| old == new)) {
         return Ok(());
     }
-    let below = flavour.fragments().iter().rev().skip(1);
-    let below: Vec<_> = below.map(|name| build_dir(ctx, tree, name)).collect();
+    let below = flavour.below();
+    let below: Vec<_> = below.map(|name| build_dir(ctx, tree, &name)).collect();
     begin(build, &below)?;
     let step = Step::new(&format!("configure ({flavour})"));
     let request = build.join(".config-requested");
     files::write_atomic(&request, text.as_bytes())?;
     let mut make = tools.make(ctx, &tree.dir, build);
+    make.args(flavour.arch().make_word());
     make.arg("allnoconfig").env("KCONFIG_ALLCONFIG", &request);
     exec::logged(
         &mut make,
@@ -143,11 +145,11 @@ fn begin(build: &Path, below: &[PathBuf]) -> Result<()> {
 }
 
 /// The fragments of a flavour, the last one counting most.
-fn fragments<'a>(tree: &Path, flavour: &'a Flavour) -> Result<Vec<&'a str>> {
-    let mut names: Vec<_> = flavour.fragments().iter().map(String::as_str).collect();
+fn fragments(tree: &Path, flavour: &Flavour) -> Result<Vec<String>> {
+    let mut names = flavour.fragments();
     // A tree that has only the first commits of the series does not know the option yet.
     if fs::read_to_string(tree.join("net/ipv4/Kconfig"))?.contains("af_inet_cr/Kconfig") {
-        names.push("af_inet_cr");
+        names.push("af_inet_cr".to_owned());
     }
     Ok(names)
 }
@@ -156,7 +158,7 @@ fn fragments<'a>(tree: &Path, flavour: &'a Flavour) -> Result<Vec<&'a str>> {
 fn requested(tree: &Path, flavour: &Flavour) -> Result<Options> {
     let mut all = Options::new();
     for name in fragments(tree, flavour)? {
-        let path = flavour::fragment(&flavour::dir()?, name);
+        let path = flavour::fragment(&flavour::dir()?, &name);
         let options = read(&fs::read_to_string(&path)?)
             .with_context(|| format!("{} is not a config fragment", path.display()))?;
         all.extend(options);

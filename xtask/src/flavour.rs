@@ -4,9 +4,13 @@
 //!
 //! `images/NAME.config` is a config fragment. What makes it a flavour is a head that says what it
 //! is for: its lines that start with `#!`, which are TOML ([`Head`] lists the keys). A fragment
-//! without a head is a part of others.
+//! without a head is a part of others. What a machine of an architecture has is in
+//! `images/arch/ARCH.config`, which all have that boot.
 
-use crate::ctx;
+use crate::{
+    arch::Arch,
+    ctx, //
+};
 use anyhow::{
     Context,
     Result,
@@ -50,11 +54,30 @@ const BASE: &str = "base";
 /// What a head says of a flavour that adds to nothing.
 const NOTHING: &str = "nothing";
 
+/// Which kernel, for the commands that build one for any architecture.
+#[derive(clap::Args)]
+pub struct Choice {
+    /// Which configuration of the kernel.
+    #[arg(long, default_value = DEFAULT)]
+    flavour: Flavour,
+    /// Which architecture.
+    #[arg(long, value_enum, default_value_t = Arch::OWN)]
+    arch: Arch,
+}
+
+impl Choice {
+    pub fn flavour(&self) -> Result<Flavour> {
+        self.flavour.clone().of(self.arch)
+    }
+}
+
 /// Which kernel configuration: fragments in `images/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flavour {
+    /// What it is called, as is what is built of it.
     name: String,
     head: Head,
+    arch: Arch,
     /// The fragments that it builds on, the one that counts least first; it is the last itself.
     fragments: Vec<String>,
 }
@@ -77,6 +100,8 @@ struct Head {
     /// What rustc is told for it beside what the kernel's Makefile says.
     #[serde(default)]
     rust: Vec<String>,
+    /// The only architecture that it is for, if its options are of one.
+    arch: Option<Arch>,
 }
 
 impl Head {
@@ -138,8 +163,26 @@ impl Flavour {
         Ok(Self {
             name: name.to_owned(),
             head,
+            arch: Arch::OWN,
             fragments,
         })
+    }
+
+    /// The same for another architecture.
+    pub fn of(mut self, arch: Arch) -> Result<Self> {
+        if let Some(only) = self.head.arch {
+            ensure!(
+                only == arch,
+                "the flavour {self} has options of {only}: there is none for {arch}"
+            );
+        }
+        self.arch = arch;
+        self.name = of_arch(&self.name, arch);
+        Ok(self)
+    }
+
+    pub fn arch(&self) -> Arch {
+        self.arch
     }
 
     pub fn name(&self) -> &str {
@@ -147,8 +190,18 @@ impl Flavour {
     }
 
     /// The fragments before that of the subject, the last one counting most.
-    pub fn fragments(&self) -> &[String] {
-        &self.fragments
+    pub fn fragments(&self) -> Vec<String> {
+        let mut all = self.fragments.clone();
+        if self.boots() {
+            all.insert(1, format!("arch/{}", self.arch));
+        }
+        all
+    }
+
+    /// The names of the flavours that it adds to, the next one first.
+    pub fn below(&self) -> impl Iterator<Item = String> {
+        let below = self.fragments.iter().rev().skip(1);
+        below.map(|name| of_arch(name, self.arch))
     }
 
     /// Whether it has what a machine needs.
@@ -186,6 +239,15 @@ impl Flavour {
 impl fmt::Display for Flavour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
+    }
+}
+
+/// What a flavour is called for an architecture.
+fn of_arch(name: &str, arch: Arch) -> String {
+    if arch == Arch::OWN {
+        name.to_owned()
+    } else {
+        format!("{name}-{arch}")
     }
 }
 
@@ -304,7 +366,8 @@ mod tests {
         ]);
         assert_eq!(names(dir.path()), ["default", "slow"]);
         let slow = Flavour::load(dir.path(), "slow").unwrap();
-        assert_eq!(slow.fragments(), ["base", "default", "slow"]);
+        assert_eq!(slow.fragments(), ["base", "arch/x86_64", "default", "slow"]);
+        assert_eq!(slow.below().collect::<Vec<_>>(), ["default", "base"]);
         assert_eq!((slow.memory(), slow.slowness()), (1024, 3));
         assert_eq!(slow.for_rust().unwrap(), "KRUSTFLAGS=-Ca -Cb");
         let lean = Flavour::load(dir.path(), "default").unwrap();
@@ -322,6 +385,24 @@ mod tests {
         let bare = Flavour::load(dir.path(), "bare").unwrap();
         assert_eq!(bare.fragments(), ["bare"]);
         assert!(!bare.boots());
+    }
+
+    #[test]
+    fn another_architecture_has_a_name_and_a_machine_of_its_own() {
+        let dir = with(&[
+            ("base", "CONFIG_A=y\n"),
+            ("default", "#! help = \"Lean.\"\n"),
+            ("full", "#! help = \"Full.\"\n#! on = \"default\"\n"),
+            ("disk", "#! help = \"Disk.\"\n#! arch = \"x86_64\"\n"),
+        ]);
+        let load = |name, arch| Flavour::load(dir.path(), name)?.of(arch);
+        let full = load("full", Arch::Arm64).unwrap();
+        assert_eq!(full.name(), "full-arm64");
+        assert_eq!(full.fragments(), ["base", "arch/arm64", "default", "full"]);
+        assert_eq!(full.below().next().as_deref(), Some("default-arm64"));
+        assert_eq!(load("disk", Arch::X86_64).unwrap().name(), "disk");
+        let error = load("disk", Arch::Arm64).unwrap_err().to_string();
+        assert!(error.contains("disk has options of x86_64"), "{error}");
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         "the flavour {} has no debug information: see images/gdb.config",
         args.flavour
     );
-    let accel = accel::choose(ctx, &kernel.image, false)?;
+    let accel = accel::choose(ctx, &kernel, false)?;
     let mut machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
     // Symbols are where they were linked to.
     machine.parameters.push("nokaslr".to_owned());

@@ -12,6 +12,7 @@ pub mod disk;
 mod recipe;
 
 use crate::{
+    arch::Arch,
     build,
     ctx::Ctx,
     exec, files,
@@ -93,9 +94,8 @@ enum What {
 
 #[derive(clap::Args)]
 struct Initramfs {
-    /// Which configuration of the kernel.
-    #[arg(long, default_value = flavour::DEFAULT)]
-    flavour: Flavour,
+    #[command(flatten)]
+    kernel: flavour::Choice,
     /// Take the kernel as the last build left it, but not the programs.
     #[arg(long)]
     no_build: bool,
@@ -109,8 +109,14 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         What::Initramfs(args) => args,
         What::Disk(args) => return disk::run(ctx, args),
     };
-    let image = make(ctx, &args.flavour, args.no_build)?;
-    let boot = vm::boot_line(&image.kernel.image, &image.initramfs, args.flavour.memory());
+    let flavour = args.kernel.flavour()?;
+    let image = make(ctx, &flavour, args.no_build)?;
+    let boot = vm::boot_line(
+        flavour.arch(),
+        &image.kernel.image,
+        &image.initramfs,
+        flavour.memory(),
+    );
     println!("{boot}");
     if args.check {
         return check::run(&boot);
@@ -130,7 +136,8 @@ pub struct Image {
 /// Builds what is in it and makes the image, or takes the kernel of the last build.
 pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
     flavour.must_boot()?;
-    setup::require(ctx, &[Group::Build, Group::Vm])?;
+    let arch = flavour.arch();
+    setup::require(ctx, &arch.groups(&[Group::Build, Group::Vm]))?;
     let kernel = if old_kernel {
         build::latest(ctx, flavour)?
     } else {
@@ -138,7 +145,7 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
     };
     let recipe = Recipe::read(&ctx.repo(RECIPE))?;
     let step = Step::new("build the programs for the image");
-    let built = userspace::build_static(&ctx.repo, &recipe.programs)?;
+    let built = userspace::build_static(&ctx.repo, &recipe.programs, arch)?;
     step.done("");
 
     let readelf = format!("llvm-readelf{}", Toolchain::find(ctx)?.llvm);
@@ -146,14 +153,18 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
         let headers = exec::output(&readelf, &["-l", &path.to_string_lossy()]);
         headers.is_some_and(|headers| !headers.contains("INTERP"))
     };
-    let items = recipe.items(&built, &is_static)?;
+    let root = match arch.guest().cross {
+        None => PathBuf::from("/"),
+        Some(cross) => (cross.busybox.place)(ctx),
+    };
+    let items = recipe.items(&built, &root, &is_static)?;
     let entries = items
         .iter()
         .map(|(path, item)| (path.as_str(), &item.entry));
     let content = archive::write(Vec::new(), entries)?;
 
     let dir = ctx.target.join("images").join(flavour.name());
-    let image = place(&dir, &recipe);
+    let image = place(&dir, arch, &recipe);
     files::write_if_changed(&image.kernel.image, &fs::read(&kernel.image)?)?;
     files::write_if_changed(&image.kernel.config, &fs::read(&kernel.config)?)?;
     files::write_if_changed(&image.initramfs, &content)?;
@@ -172,7 +183,7 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
 pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Image> {
     flavour.must_boot()?;
     let dir = ctx.target.join("images").join(flavour.name());
-    let image = place(&dir, &Recipe::read(&ctx.repo(RECIPE))?);
+    let image = place(&dir, flavour.arch(), &Recipe::read(&ctx.repo(RECIPE))?);
     ensure!(
         image.initramfs.exists(),
         "no image at {}: run without --no-build",
@@ -181,10 +192,11 @@ pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Image> {
     Ok(image)
 }
 
-fn place(dir: &Path, recipe: &Recipe) -> Image {
+fn place(dir: &Path, arch: Arch, recipe: &Recipe) -> Image {
     let kernel = Kernel {
-        image: dir.join(build::IMAGE),
+        image: dir.join(arch.build().image),
         config: dir.join("config"),
+        arch,
     };
     Image {
         programs: Programs::in_dir(Path::new(BIN), &recipe.programs),
@@ -225,7 +237,8 @@ fn manifest(
         })
         .collect();
     let boot = vm::boot_line(
-        Path::new(build::IMAGE),
+        flavour.arch(),
+        Path::new(flavour.arch().build().image),
         Path::new(vm::INITRAMFS),
         flavour.memory(),
     );
@@ -246,6 +259,7 @@ fn manifest(
 fn kernel_facts(flavour: &Flavour, image: &Path, config: &Path) -> Result<Value> {
     Ok(json!({
         "flavour": flavour.name(),
+        "arch": flavour.arch().name(),
         "sha256": files::sha256_file(image)?,
         "config_sha256": files::sha256_file(config)?,
     }))

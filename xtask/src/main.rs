@@ -5,6 +5,7 @@
 //! `cargo xtask <command>` and `cargo make <command>` are the same. Each command is a module of
 //! its own; this file only reads the command line.
 
+mod arch;
 mod bench;
 mod build;
 mod checks;

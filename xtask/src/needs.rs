@@ -3,6 +3,7 @@
 //! The prerequisites: one table, which `doctor` shows and `setup` works off.
 
 use crate::{
+    arch::Arch,
     ctx::Ctx,
     exec,
     image::disk,
@@ -32,6 +33,8 @@ pub enum Group {
     Criu,
     /// To make disk images. Only the command that does so brings it.
     Disk,
+    /// To have programs of arm64, and a machine. Only `--arch arm64` brings it.
+    Arm64,
     /// Only `setup` by name brings these.
     Comfort,
 }
@@ -46,13 +49,17 @@ impl Group {
             Self::Lint => "lint",
             Self::Criu => "criu",
             Self::Disk => "disk",
+            Self::Arm64 => "arm64",
             Self::Comfort => "comfort",
         }
     }
 
     /// Whether everything else works without it.
     pub fn is_extra(self) -> bool {
-        matches!(self, Self::Editor | Self::Criu | Self::Disk | Self::Comfort)
+        matches!(
+            self,
+            Self::Editor | Self::Criu | Self::Disk | Self::Arm64 | Self::Comfort
+        )
     }
 }
 
@@ -65,6 +72,8 @@ pub enum Fix {
     Bindgen,
     /// A component of the toolchain, by rustup.
     Component(&'static str),
+    /// The library for a target of the toolchain, by rustup.
+    Target(&'static str),
     /// Python programs, by pip, in their own virtual environment in the cache.
     Venv(&'static Venv),
     /// cargo-make, by cargo, where cargo puts programs.
@@ -84,6 +93,7 @@ impl Fix {
                 tools::bindgen_root(ctx).display()
             ),
             Self::Component(name) => format!("rustup component add {name}"),
+            Self::Target(name) => format!("rustup target add {name}"),
             Self::Venv(_) | Self::Newer(_) => "cargo xtask setup".to_owned(),
             Self::CargoMake => format!("cargo install --locked {}", tools::CARGO_MAKE.join(" ")),
         }
@@ -152,6 +162,7 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
         fix: Fix::Newer(&CRIU),
     });
     all.extend(disk());
+    all.extend(arm64(ctx));
     all.push(Need {
         name: "cargo make",
         group: Group::Comfort,
@@ -402,6 +413,49 @@ fn disk() -> Vec<Need> {
     ]
 }
 
+fn arm64(ctx: &Ctx) -> Vec<Need> {
+    let target = Arch::Arm64.guest().target;
+    vec![
+        program(
+            Group::Arm64,
+            "qemu-system-aarch64",
+            &["--version"],
+            V(6, 0, 0),
+            &[&["qemu-system-arm"]],
+        ),
+        program(
+            Group::Arm64,
+            "aarch64-linux-gnu-gcc",
+            &["--version"],
+            V(9, 0, 0),
+            &[&["gcc-aarch64-linux-gnu"]],
+        ),
+        file(
+            Group::Arm64,
+            "libc of arm64",
+            "/usr/aarch64-linux-gnu/lib/libc.a",
+            &[&["libc6-dev-arm64-cross"]],
+        ),
+        Need {
+            name: "Rust for arm64",
+            group: Group::Arm64,
+            found: there(tools::rust_std(target), target),
+            minimum: None,
+            fix: Fix::Target(target),
+        },
+        Need {
+            name: BUSYBOX_ARM64.name,
+            group: Group::Arm64,
+            found: there(
+                Some(BUSYBOX_ARM64.program_in(&tools::arm64(ctx))).filter(|path| path.exists()),
+                "yes",
+            ),
+            minimum: None,
+            fix: Fix::Newer(&BUSYBOX_ARM64),
+        },
+    ]
+}
+
 /// What there is of sparse. The version does not tell: Debian's snapshots call themselves by that
 /// of the release before them.
 fn sparse(all: &[PathBuf]) -> Found {
@@ -417,10 +471,12 @@ fn sparse(all: &[PathBuf]) -> Found {
 }
 
 /// A program of a newer Debian than the machine's, with all that it depends on: also the C library,
-/// as it needs one that is as new.
+/// as it needs one that is as new. Or one of another architecture, which is static.
 pub struct Newer {
-    /// Of the program, and of its package.
     pub name: &'static str,
+    pub package: &'static str,
+    /// As Debian calls it.
+    pub arch: &'static str,
     pub place: fn(&Ctx) -> PathBuf,
     /// Where it is in the package.
     pub program: &'static str,
@@ -432,6 +488,8 @@ pub struct Newer {
 /// headers are full of.
 pub static SPARSE: Newer = Newer {
     name: "sparse",
+    package: "sparse",
+    arch: Newer::OWN,
     place: tools::sparse_root,
     program: "usr/bin/sparse",
     otherwise: "put a sparse on PATH that knows `__typeof_unqual__`, which is later than 0.6.4 \
@@ -441,13 +499,28 @@ pub static SPARSE: Newer = Newer {
 /// What checkpoints processes. Older ones than 4.2.1 do not dump sockets on a kernel of today.
 pub static CRIU: Newer = Newer {
     name: "criu",
+    package: "criu",
+    arch: Newer::OWN,
     place: tools::criu,
     program: "usr/sbin/criu",
     otherwise: "run this on a machine of Debian (the tests of `inetcr criu-hook` that `vm-test` has \
                 take no CRIU)",
 };
 
+/// The shell of an image of arm64.
+pub static BUSYBOX_ARM64: Newer = Newer {
+    name: "busybox",
+    package: "busybox-static",
+    arch: "arm64",
+    place: tools::arm64,
+    program: "usr/bin/busybox",
+    otherwise: "run this on a machine of Debian",
+};
+
 impl Newer {
+    /// The architecture of this machine.
+    pub const OWN: &'static str = "amd64";
+
     /// What starts it. It is alone in its directory, which can be put on PATH.
     pub fn program_in(&self, place: &Path) -> PathBuf {
         place.join("bin").join(self.name)

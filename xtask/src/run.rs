@@ -50,10 +50,7 @@ use std::{
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    kernel: vm::Choice,
-    /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
-    #[arg(long)]
-    image: bool,
+    kernel: vm::AnyChoice,
     /// How long the command may take [default: without an end].
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -64,13 +61,13 @@ pub struct Args {
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let (program, arguments) = args.command.split_first().context("no command")?;
-    let (kernel, programs, root) =
-        vm::parts_or_image(ctx, &args.kernel.flavour, args.kernel.no_build, args.image)?;
-    let accel = accel::choose(ctx, &kernel.image, false)?;
-    let machine = Machine::new(&kernel, &programs, &args.kernel.flavour, accel)?
+    let flavour = args.kernel.flavour()?;
+    let (kernel, programs, root) = args.kernel.parts(ctx, &flavour)?;
+    let accel = accel::choose(ctx, &kernel, false)?;
+    let machine = Machine::new(&kernel, &programs, &flavour, accel)?
         .without_kunit()
         .on(root);
-    let mut deadlines = Deadlines::new(accel, &args.kernel.flavour);
+    let mut deadlines = Deadlines::new(accel, &flavour);
     deadlines.idle = Duration::MAX;
     deadlines.run = Duration::MAX;
     deadlines.job = args.timeout.map_or(Duration::MAX, Duration::from_secs);

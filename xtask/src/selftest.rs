@@ -78,7 +78,7 @@ struct Ready {
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let flavour = Flavour::plain()?;
     let (kernel, programs) = vm::parts(ctx, &flavour, args.no_build)?;
-    let accel = accel::choose(ctx, &kernel.image, false)?;
+    let accel = accel::choose(ctx, &kernel, false)?;
     let mut machine = Machine::new(&kernel, &programs, &flavour, accel)?.without_kunit();
     machine.cpus = 1;
     let mut deadlines = Deadlines::new(accel, &flavour);

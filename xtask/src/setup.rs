@@ -107,7 +107,8 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
                 need.name
             ),
             Fix::Bindgen => bindgen(ctx)?,
-            Fix::Component(name) => component(ctx, name)?,
+            Fix::Component(name) => rustup(ctx, "component", name)?,
+            Fix::Target(name) => rustup(ctx, "target", name)?,
             Fix::Venv(venv) => install(ctx, venv)?,
             Fix::CargoMake => cargo_make(ctx)?,
             Fix::Newer(newer) => newer::bring(ctx, newer)?,
@@ -218,10 +219,10 @@ fn bindgen(ctx: &Ctx) -> Result<()> {
     )
 }
 
-fn component(ctx: &Ctx, name: &str) -> Result<()> {
+fn rustup(ctx: &Ctx, kind: &str, name: &str) -> Result<()> {
     let step = Step::new(&format!("install {name}"));
     let mut add = Command::new("rustup");
-    add.args(["component", "add", name]);
+    add.args([kind, "add", name]);
     exec::logged(
         &mut add,
         &exec::log_path(ctx, &format!("setup-{name}")),

@@ -37,18 +37,15 @@ use std::{
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    kernel: vm::Choice,
-    /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
-    #[arg(long)]
-    image: bool,
+    kernel: vm::AnyChoice,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     need_terminal()?;
-    let (kernel, programs, root) =
-        vm::parts_or_image(ctx, &args.kernel.flavour, args.kernel.no_build, args.image)?;
-    let accel = accel::choose(ctx, &kernel.image, false)?;
-    let machine = Machine::new(&kernel, &programs, &args.kernel.flavour, accel)?
+    let flavour = args.kernel.flavour()?;
+    let (kernel, programs, root) = args.kernel.parts(ctx, &flavour)?;
+    let accel = accel::choose(ctx, &kernel, false)?;
+    let machine = Machine::new(&kernel, &programs, &flavour, accel)?
         .without_kunit()
         .on(root);
     let folder = Folder::new(ctx, "shell", None, false)?;

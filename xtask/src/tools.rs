@@ -256,6 +256,21 @@ pub fn criu(ctx: &Ctx) -> PathBuf {
     ctx.cache("tools/criu")
 }
 
+/// Programs of arm64.
+pub fn arm64(ctx: &Ctx) -> PathBuf {
+    ctx.cache("tools/arm64")
+}
+
+/// Where cargo's rustc has its library for a target.
+pub fn rust_std(target: &str) -> Option<PathBuf> {
+    let words = ["--print", "target-libdir", "--target", target];
+    let dir = exec::output(
+        env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()),
+        &words,
+    )?;
+    Some(PathBuf::from(dir)).filter(|dir| dir.exists())
+}
+
 /// Where PATH has a program.
 pub fn which(name: &str) -> Option<PathBuf> {
     if name.contains('/') {

@@ -3,6 +3,7 @@
 //! The programs that run in the guest.
 
 use crate::{
+    arch::Arch,
     ctx::Ctx,
     ui::Step, //
 };
@@ -76,15 +77,22 @@ pub fn build(repo: &Path) -> Result<Programs> {
 }
 
 /// Builds programs that need nothing around them.
-pub fn build_static(repo: &Path, packages: &[impl AsRef<str>]) -> Result<Programs> {
+pub fn build_static(repo: &Path, packages: &[impl AsRef<str>], arch: Arch) -> Result<Programs> {
+    let guest = arch.guest();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
         .current_dir(repo)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         // With it, the flags are not for what runs on the host while this is built.
-        .args(["build", "--release", "--quiet", "--target", STATIC_TARGET])
+        .args(["build", "--release", "--quiet", "--target", guest.target])
         .arg("--message-format=json-render-diagnostics");
+    if let Some(cross) = guest.cross {
+        let target = guest.target.replace('-', "_");
+        let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase());
+        command.env(linker, cross.linker);
+        command.env(format!("CC_{target}"), cross.linker);
+    }
     for package in packages {
         command.args(["--package", package.as_ref()]);
     }
@@ -103,9 +111,6 @@ pub fn build_library(ctx: &Ctx, package: &str) -> Result<PathBuf> {
     step.done("");
     Ok(ctx.target.join(format!("release/lib{package}.so")))
 }
-
-/// What static programs are built for.
-const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// What cargo builds, by the names of the targets.
 fn executables(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {

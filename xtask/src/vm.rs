@@ -19,6 +19,7 @@ pub mod run;
 pub use crate::build::Kernel;
 
 use crate::{
+    arch::Arch,
     build,
     ctx::Ctx,
     flavour::{
@@ -51,7 +52,7 @@ use anyhow::{
 };
 use fs_err as fs;
 use std::{
-    env,
+    env, iter,
     path::{
         Path,
         PathBuf, //
@@ -71,6 +72,40 @@ pub struct Choice {
     /// Take the kernel and the programs as the last build left them.
     #[arg(long)]
     pub no_build: bool,
+}
+
+/// [`Choice`], for commands whose guest can be of any architecture.
+#[derive(clap::Args)]
+pub struct AnyChoice {
+    #[command(flatten)]
+    kernel: flavour::Choice,
+    /// Take the kernel and the programs as the last build left them.
+    #[arg(long)]
+    pub no_build: bool,
+    /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine;
+    /// of another architecture it is always so.
+    #[arg(long)]
+    image: bool,
+}
+
+impl AnyChoice {
+    pub fn flavour(&self) -> Result<Flavour> {
+        self.kernel.flavour()
+    }
+
+    /// [`parts`], from the image if that is asked for.
+    pub fn parts(&self, ctx: &Ctx, flavour: &Flavour) -> Result<(Kernel, Programs, Root)> {
+        if !self.image && flavour.arch() == Arch::OWN {
+            let (kernel, programs) = parts(ctx, flavour, self.no_build)?;
+            return Ok((kernel, programs, Root::Host));
+        }
+        let image = if self.no_build {
+            image::latest(ctx, flavour)?
+        } else {
+            image::make(ctx, flavour, false)?
+        };
+        Ok((image.kernel, image.programs, Root::Image(image.initramfs)))
+    }
 }
 
 /// Builds what a VM needs, or takes what the last build left.
@@ -114,25 +149,6 @@ pub enum Root {
     Image(PathBuf),
 }
 
-/// [`parts`], from the image if that is asked for.
-pub fn parts_or_image(
-    ctx: &Ctx,
-    flavour: &Flavour,
-    no_build: bool,
-    image: bool,
-) -> Result<(Kernel, Programs, Root)> {
-    if !image {
-        let (kernel, programs) = parts(ctx, flavour, no_build)?;
-        return Ok((kernel, programs, Root::Host));
-    }
-    let image = if no_build {
-        image::latest(ctx, flavour)?
-    } else {
-        image::make(ctx, flavour, false)?
-    };
-    Ok((image.kernel, image.programs, Root::Image(image.initramfs)))
-}
-
 /// Processors of a guest. Two, so that races have a chance to show.
 const CPUS: u32 = 2;
 
@@ -142,6 +158,7 @@ pub const INITRAMFS: &str = "initramfs.cpio";
 /// What kind of machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
+    pub arch: Arch,
     /// The kernel image.
     pub kernel: PathBuf,
     /// The name of its configuration.
@@ -171,6 +188,7 @@ impl Machine {
         accel: Accel,
     ) -> Result<Self> {
         Ok(Self {
+            arch: kernel.arch,
             kernel: kernel.image.clone(),
             flavour: flavour.name().to_owned(),
             accel,
@@ -213,7 +231,8 @@ impl Machine {
             Root::Image(image) => {
                 let initramfs = folder.file(INITRAMFS);
                 image::with_job(image, job, &initramfs)?;
-                let mut line = base_line(&self.kernel, &initramfs, self.memory, self.cpus);
+                let mut line =
+                    base_line(self.arch, &self.kernel, &initramfs, self.memory, self.cpus);
                 line.add("-display", Some("none"));
                 if self.accel == Accel::Kvm {
                     line.add("-accel", Some("kvm"));
@@ -265,7 +284,7 @@ impl Machine {
 
     fn kernel_parameters(&self, job: &str) -> Result<Vec<String>> {
         let mut parameters = vec![format!("loglevel={}", self.loglevel)];
-        parameters.extend(PARAMETERS.map(str::to_owned));
+        parameters.extend(self::parameters(self.arch));
         parameters.push(format!("vminit.job={job}"));
         parameters.extend(self.parameters.iter().cloned());
         if self.root == Root::Host {
@@ -283,31 +302,29 @@ impl Machine {
 }
 
 /// What the kernel of every guest is told.
-const PARAMETERS: [&str; 4] = [
-    "console=ttyS0",
+fn parameters(arch: Arch) -> impl Iterator<Item = String> {
+    let guest = arch.guest();
     // A kernel that died ends its VM at once.
-    "panic=-1",
-    "oops=panic",
-    // While the boot processor is identified, its features are cleared for a moment. An interrupt
-    // then makes KASAN, which asks for LA57 each time, take good addresses for wild ones.
-    "no5lvl",
-];
+    let all = ["panic=-1", "oops=panic"].iter().chain(guest.parameters);
+    iter::once(format!("console={}", guest.console)).chain(all.map(|&word| word.to_owned()))
+}
 
 /// The command line of QEMU that boots an image, for a person: the console is the terminal.
-pub fn boot_line(kernel: &Path, initramfs: &Path, memory: u32) -> Line {
-    let mut line = base_line(kernel, initramfs, memory, CPUS);
+pub fn boot_line(arch: Arch, kernel: &Path, initramfs: &Path, memory: u32) -> Line {
+    let mut line = base_line(arch, kernel, initramfs, memory, CPUS);
     line.add("-nographic", None);
     line.add("-no-reboot", None);
-    let mut parameters = PARAMETERS.join(" ");
-    parameters.push_str(" loglevel=5 kunit.enable=0");
-    line.add("-append", Some(&parameters));
+    let mut parameters: Vec<_> = parameters(arch).collect();
+    parameters.extend(["loglevel=5", "kunit.enable=0"].map(str::to_owned));
+    line.add("-append", Some(&parameters.join(" ")));
     line
 }
 
-fn base_line(kernel: &Path, initramfs: &Path, memory: u32, cpus: u32) -> Line {
-    let mut line = Line::new("qemu-system-x86_64");
-    line.add("-machine", Some("q35"));
-    line.add("-cpu", Some("max"));
+fn base_line(arch: Arch, kernel: &Path, initramfs: &Path, memory: u32, cpus: u32) -> Line {
+    let guest = arch.guest();
+    let mut line = Line::new(guest.qemu);
+    line.add("-machine", Some(guest.machine));
+    line.add("-cpu", Some(guest.cpu));
     line.add("-smp", Some(&cpus.to_string()));
     line.add("-m", Some(&format!("{memory}M")));
     line.add("-nic", Some("none"));
@@ -396,8 +413,12 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let ctx = Ctx::in_dir(empty.path()).unwrap();
         let series = Flavour::named(flavour::SERIES).unwrap();
-        for image in [false, true] {
-            let error = parts_or_image(&ctx, &series, true, image).err().unwrap();
+        let errors = [
+            parts(&ctx, &series, true).err(),
+            image::latest(&ctx, &series).err(),
+        ];
+        for error in errors {
+            let error = error.unwrap();
             assert!(error.to_string().contains("cannot boot"), "{error:#}");
         }
     }

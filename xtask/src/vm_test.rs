@@ -60,7 +60,7 @@ use std::{
 #[expect(clippy::struct_excessive_bools)]
 pub struct Args {
     #[command(flatten)]
-    kernel: vm::Choice,
+    kernel: vm::AnyChoice,
     /// Only tests whose name matches this pattern (with * and ?); those in the kernel are named
     /// `kunit::SUITE::CASE`.
     #[arg(long, short = 't', value_name = "GLOB")]
@@ -78,9 +78,6 @@ pub struct Args {
     /// Run again and again until one fails (or --repeat is reached, if given).
     #[arg(long)]
     until_fail: bool,
-    /// With the files of the small image (`cargo xtask image initramfs`) and none of this machine.
-    #[arg(long)]
-    image: bool,
     /// Fail where KVM cannot be used, instead of emulating.
     #[arg(long)]
     require_kvm: bool,
@@ -103,11 +100,11 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if args.list {
         return list(&vm::programs(ctx, args.kernel.no_build)?, args);
     }
-    let (kernel, programs, root) =
-        vm::parts_or_image(ctx, &args.kernel.flavour, args.kernel.no_build, args.image)?;
+    let flavour = args.kernel.flavour()?;
+    let (kernel, programs, root) = args.kernel.parts(ctx, &flavour)?;
     let mut build = Some(from.elapsed());
 
-    let accel = accel::choose(ctx, &kernel.image, args.require_kvm)?;
+    let accel = accel::choose(ctx, &kernel, args.require_kvm)?;
     let most = if args.until_fail && args.repeat == 1 {
         usize::MAX
     } else {
@@ -148,10 +145,11 @@ fn once(
     accel: Accel,
     build: Option<Duration>,
 ) -> Result<Outcome> {
-    let what = format!("vm-test-{}", args.kernel.flavour);
+    let flavour = args.kernel.flavour()?;
+    let what = format!("vm-test-{flavour}");
     let folder = Folder::new(ctx, &what, args.results.as_deref(), args.keep)?;
-    let deadlines = Deadlines::new(accel, &args.kernel.flavour);
-    let mut machine = Machine::new(kernel, programs, &args.kernel.flavour, accel)?.on(root.clone());
+    let deadlines = Deadlines::new(accel, &flavour);
+    let mut machine = Machine::new(kernel, programs, &flavour, accel)?.on(root.clone());
     machine
         .parameters
         .extend(kunit::PARAMETERS.map(str::to_owned));
@@ -171,7 +169,7 @@ fn once(
         run.times.add("build", build);
     }
 
-    let mut screen = Screen::new(&run.folder, &args.kernel.flavour, accel)?;
+    let mut screen = Screen::new(&run.folder, &flavour, accel)?;
     let record = run.go("tests", &mut |way, line| screen.take(way, line))?;
     screen.end();
     let ran_tests = !only_in_kernel(args);

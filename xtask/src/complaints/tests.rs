@@ -203,3 +203,27 @@ fn what_follows_from_an_injected_failure_hides_nothing() {
 ";
     assert_eq!(kinds(console), ["reference tracker", "stack trace"]);
 }
+
+#[test]
+fn what_arm64_says_in_other_words_is_found() {
+    let console = "\
+[    1.000000] Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008
+[    1.100000] Internal error: Oops: 0000000096000004 [#1]  SMP
+[    1.200000] Call trace:
+[    1.300000]  af_inet_cr_dump+0x10/0x20 (P)
+[    1.400000] ---[ end trace 0000000000000000 ]---
+[    2.000000] FAULT_INJECTION: forcing a failure.
+[    2.100000] Call trace:
+[    2.200000]  should_fail_ex+0x10/0x20 (C)
+[    2.300000] a
+[    2.400000] b
+[    2.500000] c
+[    2.600000] d
+[    2.700000] e
+[    2.800000] f
+[    2.900000] g
+[    3.000000] Call trace:
+[    3.100000]  dump_stack+0x10/0x20 (C)
+";
+    assert_eq!(kinds(console), ["oops", "stack trace"]);
+}

@@ -17,7 +17,10 @@ use super::{
     sources, //
 };
 use crate::{
-    build,
+    build::{
+        self,
+        Kernel, //
+    },
     ctx::Ctx,
     exec, files,
     flavour::Flavour,
@@ -103,7 +106,7 @@ struct Image {
     disk: PathBuf,
     key: PathBuf,
     /// The kernel in it.
-    kernel: PathBuf,
+    kernel: Kernel,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
@@ -130,7 +133,7 @@ fn make(ctx: &Ctx, flavour: &Flavour, args: &Args) -> Result<Image> {
         build::kernel(ctx, flavour)?
     };
     let step = Step::new("build the programs for the image");
-    let built = userspace::build_static(&ctx.repo, &recipe.programs)?;
+    let built = userspace::build_static(&ctx.repo, &recipe.programs, flavour.arch())?;
     step.done("");
 
     let dir = ctx.target.join("images").join(FLAVOUR);
@@ -138,7 +141,7 @@ fn make(ctx: &Ctx, flavour: &Flavour, args: &Args) -> Result<Image> {
     let image = Image {
         disk: dir.join(DISK),
         key: key(&dir)?,
-        kernel: kernel.image.clone(),
+        kernel,
     };
     let mut ours = recipe.files(&built)?;
     let mut add = |path: &str, file: &Path, from| -> Result<()> {
@@ -151,8 +154,12 @@ fn make(ctx: &Ctx, flavour: &Flavour, args: &Args) -> Result<Image> {
         ours.insert(path.to_owned(), file);
         Ok(())
     };
-    add("/boot/bzImage", &kernel.loaded(), "the kernel")?;
-    add("/boot/config", &kernel.config, "the kernel's configuration")?;
+    add("/boot/bzImage", &image.kernel.loaded(), "the kernel")?;
+    add(
+        "/boot/config",
+        &image.kernel.config,
+        "the kernel's configuration",
+    )?;
     let public = image.key.with_extension("pub");
     add(&format!("{HOME}/.ssh/authorized_keys"), &public, KEY)?;
 
@@ -162,8 +169,8 @@ fn make(ctx: &Ctx, flavour: &Flavour, args: &Args) -> Result<Image> {
     let grub = Grub::make(ctx, &layout, work.path())?;
     put_together(ctx, &layout, &grub, &root, work.path(), &image.disk)?;
 
-    files::write_if_changed(&dir.join("config"), &fs::read(&kernel.config)?)?;
-    let manifest = manifest(ctx, flavour, &image, &kernel, &base, &ours)?;
+    files::write_if_changed(&dir.join("config"), &fs::read(&image.kernel.config)?)?;
+    let manifest = manifest(ctx, flavour, &image, &base, &ours)?;
     files::write_if_changed(&dir.join("manifest.json"), manifest.as_bytes())?;
     ui::note(&format!(
         "{} MiB: {}",
@@ -271,7 +278,6 @@ fn manifest(
     ctx: &Ctx,
     flavour: &Flavour,
     image: &Image,
-    kernel: &build::Kernel,
     base: &Base,
     ours: &BTreeMap<String, File>,
 ) -> Result<String> {
@@ -289,7 +295,7 @@ fn manifest(
     let manifest = json!({
         "disk": { "sha256": files::sha256_file(&image.disk)?, "files": files },
         "debian": { "suite": base.suite, "packages": base.packages()? },
-        "kernel": kernel_facts(flavour, &kernel.loaded(), &kernel.config)?,
+        "kernel": kernel_facts(flavour, &image.kernel.loaded(), &image.kernel.config)?,
         "sources": sources(ctx)?,
         // In the folder of the image, wherever that is.
         "boot": lines(Path::new(DISK), Path::new(KEY), flavour),

@@ -52,10 +52,12 @@ impl Recipe {
     }
 
     /// All entries by their paths, and so each directory before what is in it. `built` are
-    /// the programs of ours; `is_static` says whether one needs nothing.
+    /// the programs of ours; `root` is where other files are taken from; `is_static` says whether a
+    /// program needs nothing.
     pub fn items(
         &self,
         built: &Programs,
+        root: &Path,
         is_static: &dyn Fn(&Path) -> bool,
     ) -> Result<BTreeMap<String, Item>> {
         let mut items = BTreeMap::new();
@@ -88,7 +90,8 @@ impl Recipe {
             add(format!("{BIN}/{name}"), entry, "this repository")?;
         }
         for (path, from) in &self.files {
-            add(path.clone(), program(from)?, &from.display().to_string())?;
+            let file = root.join(from.strip_prefix("/").unwrap_or(from));
+            add(path.clone(), program(&file)?, &from.display().to_string())?;
         }
         for path in &self.directories {
             add(path.clone(), Entry::Directory, "the recipe")?;
@@ -146,7 +149,7 @@ mod tests {
     #[test]
     fn ours_can_be_made() {
         let (_dir, recipe, programs) = ours();
-        let items = recipe.items(&programs, &|_| true).unwrap();
+        let items = recipe.items(&programs, Path::new("/"), &|_| true).unwrap();
         let place = |path: &str| items.keys().position(|key| key == path).unwrap();
         assert!(place("/bin") < place("/bin/inetcr"));
         assert!(place("/var") < place("/var/tmp"));
@@ -158,7 +161,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         let (_dir, mut recipe, programs) = ours();
         let error = |recipe: &Recipe, is_static: bool| {
-            let items = recipe.items(&programs, &|_| is_static);
+            let items = recipe.items(&programs, Path::new("/"), &|_| is_static);
             items.map(drop).unwrap_err().to_string()
         };
         assert!(error(&recipe, false).contains("crfuzz is not a static program"));

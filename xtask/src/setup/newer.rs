@@ -35,7 +35,7 @@ pub fn bring(ctx: &Ctx, newer: &Newer) -> Result<()> {
     }
     files::make_dir_atomic(&place, |dir| {
         let apt = dir.join("apt");
-        download(ctx, &apt, newer.name, &step).with_context(|| {
+        download(ctx, &apt, newer, &step).with_context(|| {
             format!(
                 "cannot get {} of Debian {SUITES}; {}",
                 newer.name, newer.otherwise
@@ -52,7 +52,11 @@ pub fn bring(ctx: &Ctx, newer: &Newer) -> Result<()> {
         fs::remove_dir_all(apt)?;
         let start = newer.program_in(dir);
         fs::create_dir_all(start.with_file_name(""))?;
-        fs::write(&start, script(newer.program))?;
+        if newer.arch == Newer::OWN {
+            fs::write(&start, script(newer.program))?;
+        } else {
+            fs::copy(dir.join(newer.program), &start)?;
+        }
         Ok(fs::set_permissions(start, Permissions::from_mode(0o755))?)
     })?;
     step.done("");
@@ -72,7 +76,8 @@ exec \"$root/usr/lib64/ld-linux-x86-64.so.2\" --library-path \"$root/usr/lib/x86
 
 /// Has apt download a package and all that it depends on, as to a machine that has nothing, by lists
 /// and into a cache of its own in `apt`.
-fn download(ctx: &Ctx, apt: &Path, package: &str, step: &Step) -> Result<()> {
+fn download(ctx: &Ctx, apt: &Path, newer: &Newer, step: &Step) -> Result<()> {
+    let arch = newer.arch;
     let mirror = fetch::mirror()?;
     for dir in [
         "sources",
@@ -90,12 +95,12 @@ fn download(ctx: &Ctx, apt: &Path, package: &str, step: &Step) -> Result<()> {
         apt.join("sources/newer.sources"),
         format!(
             "Types: deb\nURIs: {mirror}\nSuites: {SUITES}\nComponents: main\n\
-             Architectures: amd64\nTargets: Packages\n{}",
+             Architectures: {arch}\nTargets: Packages\n{}",
             keys.unwrap_or_default()
         ),
     )?;
     let config = apt.join("apt.conf");
-    fs::write(&config, configuration(apt))?;
+    fs::write(&config, configuration(apt, arch))?;
     let config = config
         .to_str()
         .context("the cache has a name that is not text")?;
@@ -107,7 +112,7 @@ fn download(ctx: &Ctx, apt: &Path, package: &str, step: &Step) -> Result<()> {
         "--yes",
         "--download-only",
         "--no-install-recommends",
-        package,
+        newer.package,
     ];
     run_apt(ctx, &install, step)
 }
@@ -115,11 +120,13 @@ fn download(ctx: &Ctx, apt: &Path, package: &str, step: &Step) -> Result<()> {
 /// What apt is told. Of the machine's configuration, which it reads before, the ways to a mirror
 /// (proxies, certificates) are to count, and not what it would rather have installed there, where it
 /// keeps its files, or what it runs after an update.
-fn configuration(apt: &Path) -> String {
+fn configuration(apt: &Path, arch: &str) -> String {
     let apt = apt.display();
     format!(
         "#clear APT::Update;
 #clear APT::Default-Release;
+#clear APT::Architectures;
+APT::Architecture \"{arch}\";
 APT::Install-Suggests \"false\";
 // The user that apt would become may not have a way to the cache.
 APT::Sandbox::User \"root\";
@@ -168,7 +175,7 @@ Dir::Etc::Parts \"/dev/null\";
 Dir::State::Lists \"/srv/lists\";
 ",
         );
-        let ours = file("ours", &configuration(Path::new("/apt")));
+        let ours = file("ours", &configuration(Path::new("/apt"), "arm64"));
         let mut dump = Command::new("apt-config");
         dump.arg("-c").arg(ours).arg("dump");
         let output = dump.env("APT_CONFIG", machine).output().unwrap();
@@ -179,6 +186,7 @@ Dir::State::Lists \"/srv/lists\";
             line.map(|rest| rest.trim_end_matches("\";"))
         };
         assert_eq!(said("Acquire::http::Proxy"), Some("http://proxy.example"));
+        assert_eq!(said("APT::Architecture"), Some("arm64"));
         assert_eq!(said("APT::Install-Suggests"), Some("false"));
         assert_eq!(said("Dir::Cache::archives"), Some("archives"));
         assert_eq!(said("Dir::Etc::preferences"), Some("/dev/null"));

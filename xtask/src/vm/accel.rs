@@ -4,9 +4,11 @@
 //! guests that die in their first second. So a guest is started once, and seen alive or not.
 
 use crate::{
+    arch::Arch,
     ctx::Ctx,
     files, ui,
     vm::{
+        Kernel,
         line::Line,
         qemu, //
     },
@@ -74,9 +76,24 @@ struct Answer {
     reason: String,
 }
 
+impl Answer {
+    /// For a guest whose processor is not of this machine's architecture.
+    fn another(arch: Arch) -> Self {
+        Self {
+            key: String::new(),
+            accel: Accel::Tcg,
+            reason: format!("this machine has no processor of {arch}"),
+        }
+    }
+}
+
 /// Finds out, or remembers; a guest without KVM is said aloud.
-pub fn choose(ctx: &Ctx, kernel: &Path, require_kvm: bool) -> Result<Accel> {
-    let answer = remembered_or_probed(ctx, kernel)?;
+pub fn choose(ctx: &Ctx, kernel: &Kernel, require_kvm: bool) -> Result<Accel> {
+    let answer = if kernel.arch == Arch::OWN {
+        remembered_or_probed(ctx, &kernel.image)?
+    } else {
+        Answer::another(kernel.arch)
+    };
     if answer.accel == Accel::Tcg {
         if require_kvm {
             bail!(

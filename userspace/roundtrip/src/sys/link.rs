@@ -2,7 +2,7 @@
 
 //! Network devices, by the old ioctls and as little rtnetlink as is needed.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_char};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
@@ -16,9 +16,23 @@ fn request(name: &str) -> io::Result<libc::ifreq> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from.cast_signed();
+        *to = char_of(from);
     }
     Ok(request)
+}
+
+/// A byte as C has it: with a sign on some architectures, and without one on others.
+fn char_of(byte: u8) -> c_char {
+    c_char::from_ne_bytes([byte])
+}
+
+/// An address for the old ioctls.
+fn address_of(address: Ipv4Addr) -> libc::sockaddr {
+    let [a, b, c, d] = address.octets();
+    libc::sockaddr {
+        sa_family: libc::sa_family_t::try_from(libc::AF_INET).expect("small constant"),
+        sa_data: [0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0].map(char_of),
+    }
 }
 
 fn ioctl(number: libc::c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
@@ -80,12 +94,7 @@ pub fn address(name: &str, address: Ipv4Addr) -> io::Result<()> {
         (libc::SIOCSIFNETMASK, Ipv4Addr::new(255, 255, 255, 0)),
     ] {
         let mut request = request(name)?;
-        let [a, b, c, d] = value.octets();
-        let bytes = [0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0];
-        request.ifr_ifru.ifru_addr = libc::sockaddr {
-            sa_family: libc::sa_family_t::try_from(libc::AF_INET).expect("small constant"),
-            sa_data: bytes.map(u8::cast_signed),
-        };
+        request.ifr_ifru.ifru_addr = address_of(value);
         ioctl(number, &mut request)?;
     }
     up(name)
@@ -226,18 +235,11 @@ pub fn default_route(gateway: Ipv4Addr) -> io::Result<()> {
     const RTF_UP: u16 = 1;
     const RTF_GATEWAY: u16 = 2;
     let socket = socket::udp()?;
-    let any = |octets: [u8; 4]| {
-        let [a, b, c, d] = octets.map(u8::cast_signed);
-        libc::sockaddr {
-            sa_family: libc::sa_family_t::try_from(libc::AF_INET).expect("small constant"),
-            sa_data: [0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0],
-        }
-    };
     // SAFETY: all zeroes is a valid rtentry.
     let mut route: libc::rtentry = unsafe { std::mem::zeroed() };
-    route.rt_dst = any([0; 4]);
-    route.rt_genmask = any([0; 4]);
-    route.rt_gateway = any(gateway.octets());
+    route.rt_dst = address_of(Ipv4Addr::UNSPECIFIED);
+    route.rt_genmask = address_of(Ipv4Addr::UNSPECIFIED);
+    route.rt_gateway = address_of(gateway);
     route.rt_flags = RTF_UP | RTF_GATEWAY;
     // SAFETY: the kernel reads one rtentry.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCADDRT, &raw const route) })?;

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Architectures: how a kernel for one is built, and the machine that it runs on.
+//!
+//! Without `--arch` all is for x86-64, as the machine that this runs on is. For another one clang and
+//! rustc are cross compilers by themselves, the guest is emulated, and its files are those of the
+//! small image, as a root of that architecture is not at hand. What it takes is here, and a fragment
+//! for its machine is `images/arch/NAME.config`.
+
+use crate::needs::{
+    BUSYBOX_ARM64,
+    Group,
+    Newer, //
+};
+use serde::Deserialize;
+use std::fmt;
+
+/// An architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// That of this machine.
+    #[value(name = "x86_64")]
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// Emulated, with the files of the small image.
+    Arm64,
+}
+
+/// What the kernel's Makefile has to know.
+pub struct Build {
+    /// What it calls the architecture (`ARCH=`), if it does not find out by itself.
+    arch: Option<&'static str>,
+    /// The image that is started: the goal of make, and its name; and where make puts it.
+    pub image: &'static str,
+    pub image_dir: &'static str,
+}
+
+/// The machine that QEMU is.
+pub struct Guest {
+    pub qemu: &'static str,
+    pub machine: &'static str,
+    pub cpu: &'static str,
+    /// The serial port, as the kernel calls it.
+    pub console: &'static str,
+    /// More that the kernel is told.
+    pub parameters: &'static [&'static str],
+    /// What Rust calls what its programs are built for.
+    pub target: &'static str,
+    /// What is needed for it if it is not the machine's own.
+    pub cross: Option<&'static Cross>,
+}
+
+/// What it takes to have programs of another architecture, and to run them.
+pub struct Cross {
+    /// What of the prerequisites.
+    pub group: Group,
+    /// The C compiler that links them.
+    pub linker: &'static str,
+    /// What is in the image and not ours.
+    pub busybox: &'static Newer,
+}
+
+static X86_64: Guest = Guest {
+    qemu: "qemu-system-x86_64",
+    machine: "q35",
+    cpu: "max",
+    console: "ttyS0",
+    // While the boot processor is identified, its features are cleared for a moment. An interrupt
+    // then makes KASAN, which asks for LA57 each time, take good addresses for wild ones.
+    parameters: &["no5lvl"],
+    target: "x86_64-unknown-linux-gnu",
+    cross: None,
+};
+
+static ARM64: Guest = Guest {
+    qemu: "qemu-system-aarch64",
+    machine: "virt",
+    // Not `max`: its pointer authentication is slow to emulate.
+    cpu: "neoverse-n1",
+    console: "ttyAMA0",
+    parameters: &[],
+    target: "aarch64-unknown-linux-gnu",
+    cross: Some(&Cross {
+        group: Group::Arm64,
+        linker: "aarch64-linux-gnu-gcc",
+        busybox: &BUSYBOX_ARM64,
+    }),
+};
+
+impl Arch {
+    /// That of this machine: of a command that is told nothing.
+    pub const OWN: Self = Self::X86_64;
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    pub const fn build(self) -> Build {
+        match self {
+            // QEMU loads it as it is (`CONFIG_PVH`): nothing is compressed here and unpacked there.
+            Self::X86_64 => Build {
+                arch: None,
+                image: "vmlinux",
+                image_dir: "",
+            },
+            Self::Arm64 => Build {
+                arch: Some("arm64"),
+                image: "Image",
+                image_dir: "arch/arm64/boot",
+            },
+        }
+    }
+
+    /// What make is told.
+    pub fn make_word(self) -> Option<String> {
+        self.build().arch.map(|arch| format!("ARCH={arch}"))
+    }
+
+    pub const fn guest(self) -> &'static Guest {
+        match self {
+            Self::X86_64 => &X86_64,
+            Self::Arm64 => &ARM64,
+        }
+    }
+
+    /// These prerequisites, and those that only this architecture has.
+    pub fn groups(self, groups: &[Group]) -> Vec<Group> {
+        let cross = self.guest().cross.map(|cross| cross.group);
+        groups.iter().copied().chain(cross).collect()
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
