@@ -12,6 +12,10 @@ use crate::needs::{
     Group,
     Newer, //
 };
+use anyhow::{
+    Result,
+    bail, //
+};
 use serde::Deserialize;
 use std::fmt;
 
@@ -25,6 +29,9 @@ pub enum Arch {
     X86_64,
     /// Emulated, with the files of the small image.
     Arm64,
+    /// A program of this machine: only for `kunit`, by its flavour.
+    #[value(skip)]
+    Um,
 }
 
 /// What the kernel's Makefile has to know.
@@ -96,6 +103,7 @@ impl Arch {
         match self {
             Self::X86_64 => "x86_64",
             Self::Arm64 => "arm64",
+            Self::Um => "um",
         }
     }
 
@@ -112,6 +120,11 @@ impl Arch {
                 image: "Image",
                 image_dir: "arch/arm64/boot",
             },
+            Self::Um => Build {
+                arch: Some("um"),
+                image: "linux",
+                image_dir: "",
+            },
         }
     }
 
@@ -120,16 +133,23 @@ impl Arch {
         self.build().arch.map(|arch| format!("ARCH={arch}"))
     }
 
-    pub const fn guest(self) -> &'static Guest {
+    /// The machine that a kernel for it runs on, if it needs one.
+    pub fn guest(self) -> Result<&'static Guest> {
         match self {
-            Self::X86_64 => &X86_64,
-            Self::Arm64 => &ARM64,
+            Self::X86_64 => Ok(&X86_64),
+            Self::Arm64 => Ok(&ARM64),
+            Self::Um => bail!("a kernel for {self} needs no machine: `cargo xtask kunit` runs it"),
         }
+    }
+
+    /// What is needed if that is not this one.
+    pub fn cross(self) -> Option<&'static Cross> {
+        self.guest().ok()?.cross
     }
 
     /// These prerequisites, and those that only this architecture has.
     pub fn groups(self, groups: &[Group]) -> Vec<Group> {
-        let cross = self.guest().cross.map(|cross| cross.group);
+        let cross = self.cross().map(|cross| cross.group);
         groups.iter().copied().chain(cross).collect()
     }
 }

@@ -60,14 +60,18 @@ pub struct Choice {
     /// Which configuration of the kernel.
     #[arg(long, default_value = DEFAULT)]
     flavour: Flavour,
-    /// Which architecture.
-    #[arg(long, value_enum, default_value_t = Arch::OWN)]
-    arch: Arch,
+    /// Which architecture [default: that of the flavour, or of this machine].
+    #[arg(long, value_enum)]
+    arch: Option<Arch>,
 }
 
 impl Choice {
     pub fn flavour(&self) -> Result<Flavour> {
-        self.flavour.clone().of(self.arch)
+        let flavour = self.flavour.clone();
+        match self.arch {
+            Some(arch) => flavour.of(arch),
+            None => Ok(flavour),
+        }
     }
 }
 
@@ -162,8 +166,8 @@ impl Flavour {
         }
         Ok(Self {
             name: name.to_owned(),
+            arch: head.arch.unwrap_or(Arch::OWN),
             head,
-            arch: Arch::OWN,
             fragments,
         })
     }
@@ -175,9 +179,10 @@ impl Flavour {
                 only == arch,
                 "the flavour {self} has options of {only}: there is none for {arch}"
             );
+        } else {
+            self.arch = arch;
+            self.name = of_arch(&self.name, arch);
         }
-        self.arch = arch;
-        self.name = of_arch(&self.name, arch);
         Ok(self)
     }
 
@@ -394,6 +399,10 @@ mod tests {
             ("default", "#! help = \"Lean.\"\n"),
             ("full", "#! help = \"Full.\"\n#! on = \"default\"\n"),
             ("disk", "#! help = \"Disk.\"\n#! arch = \"x86_64\"\n"),
+            (
+                "uml",
+                "#! help = \"1\"\n#! on = \"nothing\"\n#! arch = \"um\"\n",
+            ),
         ]);
         let load = |name, arch| Flavour::load(dir.path(), name)?.of(arch);
         let full = load("full", Arch::Arm64).unwrap();
@@ -401,6 +410,8 @@ mod tests {
         assert_eq!(full.fragments(), ["base", "arch/arm64", "default", "full"]);
         assert_eq!(full.below().next().as_deref(), Some("default-arm64"));
         assert_eq!(load("disk", Arch::X86_64).unwrap().name(), "disk");
+        let uml = Flavour::load(dir.path(), "uml").unwrap();
+        assert_eq!((uml.name(), uml.arch()), ("uml", Arch::Um));
         let error = load("disk", Arch::Arm64).unwrap_err().to_string();
         assert!(error.contains("disk has options of x86_64"), "{error}");
     }

@@ -116,7 +116,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         &image.kernel.image,
         &image.initramfs,
         flavour.memory(),
-    );
+    )?;
     println!("{boot}");
     if args.check {
         return check::run(&boot);
@@ -153,7 +153,7 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
         let headers = exec::output(&readelf, &["-l", &path.to_string_lossy()]);
         headers.is_some_and(|headers| !headers.contains("INTERP"))
     };
-    let root = match arch.guest().cross {
+    let root = match arch.cross() {
         None => PathBuf::from("/"),
         Some(cross) => (cross.busybox.place)(ctx),
     };
@@ -241,7 +241,7 @@ fn manifest(
         Path::new(flavour.arch().build().image),
         Path::new(vm::INITRAMFS),
         flavour.memory(),
-    );
+    )?;
     let manifest = json!({
         "initramfs": {
             "sha256": files::sha256_file(&image.initramfs)?,

@@ -46,6 +46,7 @@ mod spec;
 mod tools;
 mod tree;
 mod ui;
+mod uml;
 mod userspace;
 mod verdict;
 mod version;
@@ -97,6 +98,8 @@ enum Command {
     Demo(demo::Args),
     /// Build the kernel, boot it in a VM and run the tests in it.
     VmTest(vm_test::Args),
+    /// Build the kernel as a program of the host (User Mode Linux) and run the tests in it.
+    Kunit(uml::Args),
     /// Build the kernel, boot it in a VM and send it hostile messages.
     Fuzz(fuzz::Args),
     /// Build the kernel, boot it in a VM and run the selftest of the series as the kernel's own are.
@@ -150,6 +153,7 @@ fn main() -> ExitCode {
             Command::Build(args) => build::run(&ctx, &args),
             Command::Demo(args) => demo::run(&ctx, &args),
             Command::VmTest(args) => vm_test::run(&ctx, &args),
+            Command::Kunit(args) => uml::run(&ctx, &args),
             Command::Fuzz(args) => fuzz::run(&ctx, &args),
             Command::Kselftest(args) => kselftest::run(&ctx, &args),
             Command::Criu(args) => criu::run(&ctx, &args),

@@ -3,7 +3,6 @@
 //! The prerequisites: one table, which `doctor` shows and `setup` works off.
 
 use crate::{
-    arch::Arch,
     ctx::Ctx,
     exec,
     image::disk,
@@ -414,7 +413,7 @@ fn disk() -> Vec<Need> {
 }
 
 fn arm64(ctx: &Ctx) -> Vec<Need> {
-    let target = Arch::Arm64.guest().target;
+    let target = "aarch64-unknown-linux-gnu";
     vec![
         program(
             Group::Arm64,

@@ -78,7 +78,7 @@ pub fn build(repo: &Path) -> Result<Programs> {
 
 /// Builds programs that need nothing around them.
 pub fn build_static(repo: &Path, packages: &[impl AsRef<str>], arch: Arch) -> Result<Programs> {
-    let guest = arch.guest();
+    let guest = arch.guest()?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command

@@ -232,7 +232,7 @@ impl Machine {
                 let initramfs = folder.file(INITRAMFS);
                 image::with_job(image, job, &initramfs)?;
                 let mut line =
-                    base_line(self.arch, &self.kernel, &initramfs, self.memory, self.cpus);
+                    base_line(self.arch, &self.kernel, &initramfs, self.memory, self.cpus)?;
                 line.add("-display", Some("none"));
                 if self.accel == Accel::Kvm {
                     line.add("-accel", Some("kvm"));
@@ -284,7 +284,7 @@ impl Machine {
 
     fn kernel_parameters(&self, job: &str) -> Result<Vec<String>> {
         let mut parameters = vec![format!("loglevel={}", self.loglevel)];
-        parameters.extend(self::parameters(self.arch));
+        parameters.extend(self::parameters(self.arch)?);
         parameters.push(format!("vminit.job={job}"));
         parameters.extend(self.parameters.iter().cloned());
         if self.root == Root::Host {
@@ -302,26 +302,29 @@ impl Machine {
 }
 
 /// What the kernel of every guest is told.
-fn parameters(arch: Arch) -> impl Iterator<Item = String> {
-    let guest = arch.guest();
+fn parameters(arch: Arch) -> Result<Vec<String>> {
+    let guest = arch.guest()?;
     // A kernel that died ends its VM at once.
     let all = ["panic=-1", "oops=panic"].iter().chain(guest.parameters);
-    iter::once(format!("console={}", guest.console)).chain(all.map(|&word| word.to_owned()))
+    let all = all.map(|&word| word.to_owned());
+    Ok(iter::once(format!("console={}", guest.console))
+        .chain(all)
+        .collect())
 }
 
 /// The command line of QEMU that boots an image, for a person: the console is the terminal.
-pub fn boot_line(arch: Arch, kernel: &Path, initramfs: &Path, memory: u32) -> Line {
-    let mut line = base_line(arch, kernel, initramfs, memory, CPUS);
+pub fn boot_line(arch: Arch, kernel: &Path, initramfs: &Path, memory: u32) -> Result<Line> {
+    let mut line = base_line(arch, kernel, initramfs, memory, CPUS)?;
     line.add("-nographic", None);
     line.add("-no-reboot", None);
-    let mut parameters: Vec<_> = parameters(arch).collect();
+    let mut parameters = parameters(arch)?;
     parameters.extend(["loglevel=5", "kunit.enable=0"].map(str::to_owned));
     line.add("-append", Some(&parameters.join(" ")));
-    line
+    Ok(line)
 }
 
-fn base_line(arch: Arch, kernel: &Path, initramfs: &Path, memory: u32, cpus: u32) -> Line {
-    let guest = arch.guest();
+fn base_line(arch: Arch, kernel: &Path, initramfs: &Path, memory: u32, cpus: u32) -> Result<Line> {
+    let guest = arch.guest()?;
     let mut line = Line::new(guest.qemu);
     line.add("-machine", Some(guest.machine));
     line.add("-cpu", Some(guest.cpu));
@@ -330,7 +333,7 @@ fn base_line(arch: Arch, kernel: &Path, initramfs: &Path, memory: u32, cpus: u32
     line.add("-nic", Some("none"));
     line.add("-kernel", Some(&kernel.to_string_lossy()));
     line.add("-initrd", Some(&initramfs.to_string_lossy()));
-    line
+    Ok(line)
 }
 
 /// A path as the kernel's command line can hold it.

@@ -183,7 +183,7 @@ fn once(
 }
 
 /// The results, last of all the line that counts.
-fn say(verdict: &Verdict, summary: &str) {
+pub fn say(verdict: &Verdict, summary: &str) {
     let in_kernel = verdict
         .tests
         .iter()
