@@ -296,7 +296,8 @@ pub fn names(fd: &OwnedFd) {
     }
 }
 
-/// What CRIU calls for the file of a socket that it makes: four times `fcntl(2)`, and `getpid(2)`.
+/// As many calls as CRIU makes for the file of a socket that it makes: four times `fcntl(2)`, of which
+/// these stand for its own, and `getpid(2)`.
 pub fn file_as_criu(fd: &OwnedFd) -> io::Result<()> {
     let raw = fd.as_raw_fd();
     // SAFETY: these take integers.
