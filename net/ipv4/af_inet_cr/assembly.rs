@@ -28,10 +28,10 @@ use kernel::{
         socket::{
             ErrorInfo,
             ErrorOrigin,
+            LockedNewSocket,
             LockedSocket,
             NewDatagram,
-            NewError,
-            Socket, //
+            NewError, //
         },
         Net, //
     },
@@ -89,13 +89,13 @@ impl Waiting {
     }
 
     /// Puts it into its queue of a new socket, of which `errors` have been put into that of errors.
-    pub(crate) fn enqueue(self, socket: &mut Socket, errors: &mut usize) -> Result {
+    pub(crate) fn enqueue(self, sock: &LockedNewSocket<'_>, errors: &mut usize) -> Result {
         let place = *errors;
 
         match self {
-            Waiting::Datagram(datagram) => return internals::enqueue(&socket.lock(), datagram),
-            Waiting::Error(error) => internals::enqueue_error_at(socket, error, place)?,
-            Waiting::Zerocopy(error) => internals::enqueue_zerocopy_at(socket, &error, place)?,
+            Waiting::Datagram(datagram) => return internals::enqueue(sock, datagram),
+            Waiting::Error(error) => internals::enqueue_error_at(sock, error, place)?,
+            Waiting::Zerocopy(error) => internals::enqueue_zerocopy_at(sock, &error, place)?,
         }
         *errors = place.saturating_add(1);
         Ok(())

@@ -22,6 +22,7 @@ use kernel::{
     net::socket::{
         ErrorInfo,
         ErrorOrigin,
+        LockedNewSocket,
         LockedSocket,
         NewDatagram,
         NewError,
@@ -312,7 +313,7 @@ pub(crate) fn enqueue(sock: &LockedSocket<'_>, datagram: NewDatagram) -> Result 
         0 => 1,
         count => count,
     };
-    let skb = datagram.into_raw();
+    let skb = datagram.into_raw()?;
     // SAFETY: `sk` is an ordinary UDP socket, valid as long as `sock`. The skb is ours, with the
     // headers, the checksum state and the control block that readers look at; it has no device and
     // no route, which UDP drops before this. The function wants bottom halves to be off. It takes
@@ -418,9 +419,12 @@ pub(crate) fn enqueue_error(sock: &LockedSocket<'_>, error: NewError) -> Result 
 
 /// Puts an error into the error queue of a new socket, behind the `place` errors that were put
 /// there before, as [`enqueue_error`].
-pub(crate) fn enqueue_error_at(socket: &mut Socket, error: NewError, place: usize) -> Result {
-    let sock = socket.lock();
-    let skb = add_error(&sock, error)?;
+pub(crate) fn enqueue_error_at(
+    sock: &LockedNewSocket<'_>,
+    error: NewError,
+    place: usize,
+) -> Result {
+    let skb = add_error(sock, error)?;
 
     // SAFETY: The skb is in the queue of errors: nobody but this code knows the socket who could
     // take it out.
@@ -433,7 +437,7 @@ fn add_error(sock: &LockedSocket<'_>, error: NewError) -> Result<*mut bindings::
     if !sock.udp().is_some_and(UdpSock::is_plain) {
         return Err(EOPNOTSUPP);
     }
-    let skb = error.into_raw();
+    let skb = error.into_raw()?;
     // SAFETY: The socket is an ordinary UDP socket, valid as long as `sock`. The skb is ours, with
     // all that `ip_recv_error()` looks at.
     match to_result(unsafe { bindings::sock_queue_err_skb(sock.as_ptr(), skb) }) {
@@ -462,9 +466,12 @@ pub(crate) fn enqueue_zerocopy(sock: &LockedSocket<'_>, error: &ErrorInfo) -> Re
 
 /// Tells of completed `MSG_ZEROCOPY` sends in the error queue of a new socket, behind the `place`
 /// errors that were put there before, as [`enqueue_zerocopy`].
-pub(crate) fn enqueue_zerocopy_at(socket: &mut Socket, error: &ErrorInfo, place: usize) -> Result {
-    let sock = socket.lock();
-    let skb = add_zerocopy(&sock, error)?;
+pub(crate) fn enqueue_zerocopy_at(
+    sock: &LockedNewSocket<'_>,
+    error: &ErrorInfo,
+    place: usize,
+) -> Result {
+    let skb = add_zerocopy(sock, error)?;
 
     // SAFETY: As in `enqueue_error_at`.
     unsafe { set_place(&raw mut (*sock.as_ptr()).sk_error_queue, skb, place) };

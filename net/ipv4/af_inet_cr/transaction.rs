@@ -33,13 +33,16 @@ use crate::{
 };
 
 use kernel::{
-    net::netlink::{
-        Attribute,
-        Capability,
-        DoRequest,
-        Policy,
-        Request,
-        SockPriv, //
+    net::{
+        netlink::{
+            Attribute,
+            Capability,
+            DoRequest,
+            Policy,
+            Request,
+            SockPriv, //
+        },
+        socket::LockedNewSocket, //
     },
     new_mutex,
     prelude::*,
@@ -131,6 +134,12 @@ struct HalfBuilt {
     restored: Restored,
     /// The maps of the first part, which hold for all.
     maps: Maps,
+    /// What comes into it.
+    incoming: Incoming,
+}
+
+/// How far the datagrams and errors of a new socket have come.
+struct Incoming {
     /// The datagram that is not complete.
     assembly: Assembly,
     /// How many errors the socket has been given.
@@ -201,10 +210,12 @@ fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
     Ok(HalfBuilt {
         restored,
         maps,
-        assembly: Assembly::new(),
-        errors: 0,
-        cork: None,
-        cork_len,
+        incoming: Incoming {
+            assembly: Assembly::new(),
+            errors: 0,
+            cork: None,
+            cork_len,
+        },
     })
 }
 
@@ -216,26 +227,61 @@ impl HalfBuilt {
             &[attr::TRANSACTION, attr::DATAGRAM, attr::PAYLOAD, attr::CORK],
         )?;
 
-        assembly::for_each(request, |attr| self.take(attr, request))?;
+        let there = Destination::new(request, &self.maps);
+        let incoming = &mut self.incoming;
+        // Nobody waits for it: no process has the socket.
+        let sock = self.restored.socket().lock_new();
+        assembly::for_each(request, |attr| incoming.take(attr, &there, &sock))?;
+        drop(sock);
         Ok(self)
     }
 
-    /// Takes the beginning of a datagram, or a piece of its payload.
-    fn take(&mut self, attr: &Attribute<'_>, request: &Request<'_>) -> Result<(), Refusal> {
-        if attr.type_() == attr::CORK || self.cork.is_some() {
-            return self.take_cork(attr, request);
+    /// Hands out the socket.
+    fn commit(mut self, request: &Request<'_>) -> Result<(), Refusal> {
+        only(request, &[attr::TRANSACTION])?;
+
+        let Incoming {
+            assembly,
+            errors,
+            cork,
+            cork_len,
+        } = self.incoming;
+        if !assembly.is_complete() {
+            return Err(incomplete("the last datagram is not complete"));
         }
-        let there = Destination::new(request, &self.maps);
-        match self.assembly.take(attr, &there, GFP_KERNEL)? {
+        match cork {
+            Some(cork) if cork.is_complete() => cork.restore(self.restored.socket(), errors)?,
+            Some(_) => return Err(incomplete("the corked datagram is not complete")),
+            None if cork_len.is_some() => {
+                return Err(incomplete("the corked datagram has not come"));
+            }
+            None => {}
+        }
+        self.restored.hand_out(request)
+    }
+}
+
+impl Incoming {
+    /// Takes the beginning of a datagram, or a piece of its payload.
+    fn take(
+        &mut self,
+        attr: &Attribute<'_>,
+        there: &Destination<'_>,
+        sock: &LockedNewSocket<'_>,
+    ) -> Result<(), Refusal> {
+        if attr.type_() == attr::CORK || self.cork.is_some() {
+            return self.take_cork(attr, there);
+        }
+        match self.assembly.take(attr, there, GFP_KERNEL)? {
             Some(item) => item
-                .enqueue(self.restored.socket(), &mut self.errors)
+                .enqueue(sock, &mut self.errors)
                 .map_err(|errno| assembly::not_queued(errno).at(attr.type_())),
             None => Ok(()),
         }
     }
 
     /// Takes the corked datagram, or a piece of its payload.
-    fn take_cork(&mut self, attr: &Attribute<'_>, request: &Request<'_>) -> Result<(), Refusal> {
+    fn take_cork(&mut self, attr: &Attribute<'_>, there: &Destination<'_>) -> Result<(), Refusal> {
         let wrong = |reason| Err(Refusal::new(EINVAL, reason).at(attr.type_()));
 
         match (attr.type_(), &mut self.cork) {
@@ -244,8 +290,7 @@ impl HalfBuilt {
                 wrong("the one before is not complete")
             }
             (attr::CORK, None) => {
-                let there = Destination::new(request, &self.maps);
-                let cork = NewCork::parse(attr, &there)?;
+                let cork = NewCork::parse(attr, there)?;
                 if self.cork_len.is_some_and(|len| len != cork.len()) {
                     return Err(
                         Refusal::new(EINVAL, "not as long as the first part says").inside(
@@ -264,26 +309,6 @@ impl HalfBuilt {
             },
             _ => wrong("nothing comes behind the corked datagram"),
         }
-    }
-
-    /// Hands out the socket.
-    fn commit(mut self, request: &Request<'_>) -> Result<(), Refusal> {
-        only(request, &[attr::TRANSACTION])?;
-
-        if !self.assembly.is_complete() {
-            return Err(incomplete("the last datagram is not complete"));
-        }
-        match &self.cork {
-            Some(cork) if cork.is_complete() => {
-                cork.restore(self.restored.socket(), self.errors)?
-            }
-            Some(_) => return Err(incomplete("the corked datagram is not complete")),
-            None if self.cork_len.is_some() => {
-                return Err(incomplete("the corked datagram has not come"));
-            }
-            None => {}
-        }
-        self.restored.hand_out(request)
     }
 }
 

@@ -97,7 +97,10 @@ pub use self::{
         Membership,
         Memberships, //
     },
-    owned::Socket,
+    owned::{
+        LockedNewSocket,
+        Socket, //
+    },
     owner::{
         NewOwner,
         Owner,

@@ -371,7 +371,8 @@ fn has_label(mut options: &[u8]) -> bool {
 /// # Invariants
 ///
 /// `skb` is valid and ours. It is as one that UDP is about to put into the queue of a socket, with
-/// the two headers and room for the whole payload, of which the first `filled` bytes are there.
+/// the two headers and room for the whole payload, of which the first `filled` bytes are there; the
+/// others are not initialized.
 pub struct NewDatagram {
     skb: NonNull<bindings::sk_buff>,
     len: u32,
@@ -448,14 +449,15 @@ impl NewDatagram {
         };
         let skb = skb.as_ptr();
 
-        // SAFETY: The skb is new and has room for `linear` bytes, which get zeroed, and pages for
-        // `paged` more. The control block is large enough and aligned for what UDP has there.
+        // SAFETY: The skb is new and has room for `linear` bytes, of which the headers get zeroed,
+        // and pages for `paged` more. The control block is large enough and aligned for what UDP has
+        // there.
         unsafe {
             // CAST: Both are less than twice `MAX_LEN`.
             ptr::write_bytes(
                 bindings::skb_put(skb, linear as u32).cast::<u8>(),
                 0,
-                linear,
+                headers,
             );
             (*skb).data_len = paged as u32;
             (*skb).len += paged as u32;
@@ -592,8 +594,15 @@ impl NewDatagram {
     }
 
     /// Returns the skb, which belongs to the caller from here on.
-    pub fn into_raw(self) -> *mut bindings::sk_buff {
-        ManuallyDrop::new(self).skb.as_ptr()
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if not all of the payload is there: nobody must get to read the rest.
+    pub fn into_raw(self) -> Result<*mut bindings::sk_buff> {
+        match self.is_complete() {
+            true => Ok(ManuallyDrop::new(self).skb.as_ptr()),
+            false => Err(EINVAL),
+        }
     }
 }
 

@@ -597,7 +597,11 @@ impl NewError {
     }
 
     /// Returns the skb, which belongs to the caller from here on.
-    pub fn into_raw(self) -> *mut bindings::sk_buff {
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if not all of the payload is there.
+    pub fn into_raw(self) -> Result<*mut bindings::sk_buff> {
         self.0.into_raw()
     }
 }

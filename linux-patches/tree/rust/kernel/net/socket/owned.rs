@@ -148,6 +148,12 @@ impl Socket {
         unsafe { LockedSocket::lock(self.socket, self.sk) }
     }
 
+    /// As [`Self::lock`], for what may be done to a new socket only.
+    pub fn lock_new(&mut self) -> LockedNewSocket<'_> {
+        // INVARIANT: By the type invariants, no process has the socket.
+        LockedNewSocket(self.lock())
+    }
+
     /// Makes the socket an open file.
     ///
     /// Of the flags, `O_NONBLOCK` counts. `O_CLOEXEC` is not one of the file but of the descriptor:
@@ -197,5 +203,22 @@ impl Deref for Socket {
     #[inline]
     fn deref(&self) -> &Sock {
         self.sock()
+    }
+}
+
+/// A new socket whose lock is held.
+///
+/// # Invariants
+///
+/// No process has the socket: what is put into one of its queues stays there.
+#[must_use = "the lock is released at once if this is not used"]
+pub struct LockedNewSocket<'a>(LockedSocket<'a>);
+
+impl<'a> Deref for LockedNewSocket<'a> {
+    type Target = LockedSocket<'a>;
+
+    #[inline]
+    fn deref(&self) -> &LockedSocket<'a> {
+        &self.0
     }
 }

@@ -438,6 +438,26 @@ mod cases {
     }
 
     #[test]
+    fn test_new_datagram_is_whole() -> Result {
+        let info = DatagramInfo {
+            len: 3,
+            ..DatagramInfo::NOTHING
+        };
+        let mut datagram = NewDatagram::new(Net::init_net(), &info, GFP_KERNEL)?;
+
+        datagram.fill(b"ab")?;
+        assert_eq!(datagram.fill(b"cd"), Err(EMSGSIZE));
+        assert!(!datagram.is_complete());
+        // Nobody gets what was there before.
+        assert_eq!(datagram.into_raw().err(), Some(EINVAL));
+
+        let mut datagram = NewDatagram::new(Net::init_net(), &info, GFP_KERNEL)?;
+        datagram.fill(b"abc")?;
+        assert!(datagram.is_complete());
+        Ok(())
+    }
+
+    #[test]
     fn test_sendmsg_keeps_nothing() -> Result {
         let socket = udp_socket()?;
 
