@@ -7,6 +7,7 @@
 //! and nothing from the host.
 
 mod beside_c;
+mod goals;
 mod page;
 mod plot;
 mod profile;
@@ -168,6 +169,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         fs::write(ctx.repo(FIGURES), &text)?;
         ui::note(&format!("{FIGURES}: written"));
         readme::update(ctx, &figures)?;
+        goals::update(ctx, &figures)?;
         plot::update(ctx, &figures)?;
     }
     if !args.check {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use inetcr::RawAttr;
 
 use crate::ROUNDS;
+use crate::another;
 use crate::count;
 use crate::lookup::{Among, by_inode, by_pidfd};
 use crate::many::{FEW, MOST, namespace, sock_diag, waiting};
@@ -39,6 +40,8 @@ cases! {
     "dump: full state" => dump(Family::new()?, Which::All);
     "dump by system calls: the options of the RFC" => dump_by_calls(Which::Rfc);
     "dump by system calls: full state" => dump_by_calls(Which::All);
+    "dump from another process: full state, bound" => another::dump();
+    "dump by system calls from another process: full state, bound" => another::dump_by_calls();
     "socket and close" => socket_and_close(Which::None, false);
     "restore and close: new socket" => restore(Family::new()?, Which::None, false);
     "restore and close: five options, bound" => restore(Family::new()?, Which::Five, true);

@@ -9,6 +9,7 @@
 //! is `BENCH_LARGE`, and of those of the family in C if there is `BENCH_C` (what a kernel does not
 //! know of its command line, init gets).
 
+mod another;
 mod beside_c;
 mod cases;
 mod lookup;

@@ -151,6 +151,13 @@ pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     Ok(adopt(u32::try_from(fd).unwrap_or_default()))
 }
 
+/// A descriptor of another process, here (`pidfd_getfd(2)`).
+pub fn fetch(pidfd: &OwnedFd, fd: u32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })?;
+    Ok(adopt(u32::try_from(fd).unwrap_or_default()))
+}
+
 /// The number by which `/proc/PID/fd` knows a socket.
 pub fn inode(fd: &OwnedFd) -> io::Result<u64> {
     // SAFETY: it consists of integers.

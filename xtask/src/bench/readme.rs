@@ -20,9 +20,9 @@ const NAME: &str = "bench";
 /// What is shown: in words, the case, and the case of plain calls.
 const ROWS: [(&str, &str, &str); 16] = [
     (
-        "a socket is dumped, in its full state",
-        "dump: full state",
-        "dump by system calls: full state",
+        "a socket of another process is dumped, in its full state",
+        "dump from another process: full state, bound",
+        "dump by system calls from another process: full state, bound",
     ),
     (
         "of 10,000 in a namespace, each",

@@ -393,13 +393,15 @@ impl<'a> LockedSocket<'a> {
     pub fn errors(&self) -> Result<QueuedErrors<'a>> {
         self.udp().filter(|udp| udp.is_plain()).ok_or(EOPNOTSUPP)?;
         let options = self.options_memory();
-        // SAFETY: The queue is locked.
-        let len = self.with_error_queue(|queue| unsafe { (*queue).qlen });
+        // SAFETY: By the type invariants of `Sock`, the pointer is valid. The length is read as
+        // `skb_queue_len_lockless()` does.
+        let len = unsafe { (&raw const (*self.as_ptr()).sk_error_queue.qlen).read_volatile() };
         // What comes after this was counted has not come yet.
         let mut errors = Vec::with_capacity(u32_as_usize(len), GFP_KERNEL_ACCOUNT)?;
 
+        let charged = || usize::try_from(self.sk_omem_alloc()).unwrap_or(0);
         // No interrupts meanwhile: what the errors are is read later.
-        let charged = self.with_error_queue(|queue| {
+        let add_all = |queue| {
             // SAFETY: The queue is the error queue, and locked. The control block of an skb in it
             // is a `struct sock_exterr_skb`, to which it is large enough and aligned.
             unsafe {
@@ -419,8 +421,12 @@ impl<'a> LockedSocket<'a> {
                     }
                 });
             }
-            usize::try_from(self.sk_omem_alloc()).unwrap_or(0)
-        });
+            charged()
+        };
+        let charged = match len {
+            0 => charged(),
+            _ => self.with_error_queue(add_all),
+        };
 
         // Each send that is not complete has memory for what will be told of it, from its begin
         // (`msg_zerocopy_alloc`) to its place in the queue.
