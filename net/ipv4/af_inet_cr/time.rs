@@ -19,8 +19,8 @@ const USEC_PER_SEC: c_long = 1_000_000;
 
 /// Returns a time in nanoseconds, as a message has it; -1 is without limit.
 ///
-/// Returns [`None`] for what is longer than a message can say (292 years), and for what is negative:
-/// both would come back as something else.
+/// Returns [`None`] for what is longer than a message can say (292 years), and for what is
+/// negative: both would come back as something else.
 pub(crate) fn to_nanos(time: Timeout) -> Option<i64> {
     let nanos = time.as_nanos();
 

@@ -371,7 +371,7 @@ fn has_label(mut options: &[u8]) -> bool {
 /// # Invariants
 ///
 /// `skb` is valid and ours. It is as one that UDP is about to put into the queue of a socket, with
-/// the two headers and room for the whole payload, of which the first `filled` bytes are there; the
+/// the two headers and room for the whole payload, of which the first `filled` bytes are there. The
 /// others are not initialized.
 pub struct NewDatagram {
     skb: NonNull<bindings::sk_buff>,
@@ -450,8 +450,8 @@ impl NewDatagram {
         let skb = skb.as_ptr();
 
         // SAFETY: The skb is new and has room for `linear` bytes, of which the headers get zeroed,
-        // and pages for `paged` more. The control block is large enough and aligned for what UDP has
-        // there.
+        // and pages for `paged` more. The control block is large enough and aligned for what UDP
+        // has there.
         unsafe {
             // CAST: Both are less than twice `MAX_LEN`.
             ptr::write_bytes(
