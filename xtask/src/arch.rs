@@ -32,12 +32,15 @@ pub enum Arch {
     /// A program of this machine: only for `kunit`, by its flavour.
     #[value(skip)]
     Um,
+    /// Only compiled, by a row of `builds`.
+    #[value(skip)]
+    I386,
 }
 
 /// What the kernel's Makefile has to know.
 pub struct Build {
-    /// What it calls the architecture (`ARCH=`), if it does not find out by itself.
-    arch: Option<&'static str>,
+    /// What it calls the architecture, if it does not find out by itself.
+    word: Option<&'static str>,
     /// The image that is started: the goal of make, and its name; and where make puts it.
     pub image: &'static str,
     pub image_dir: &'static str,
@@ -104,6 +107,7 @@ impl Arch {
             Self::X86_64 => "x86_64",
             Self::Arm64 => "arm64",
             Self::Um => "um",
+            Self::I386 => "i386",
         }
     }
 
@@ -111,26 +115,31 @@ impl Arch {
         match self {
             // QEMU loads it as it is (`CONFIG_PVH`): nothing is compressed here and unpacked there.
             Self::X86_64 => Build {
-                arch: None,
+                word: None,
                 image: "vmlinux",
                 image_dir: "",
             },
             Self::Arm64 => Build {
-                arch: Some("arm64"),
+                word: Some("ARCH=arm64"),
                 image: "Image",
                 image_dir: "arch/arm64/boot",
             },
             Self::Um => Build {
-                arch: Some("um"),
+                word: Some("ARCH=um"),
                 image: "linux",
+                image_dir: "",
+            },
+            Self::I386 => Build {
+                word: Some("ARCH=i386"),
+                image: "vmlinux",
                 image_dir: "",
             },
         }
     }
 
     /// What make is told.
-    pub fn make_word(self) -> Option<String> {
-        self.build().arch.map(|arch| format!("ARCH={arch}"))
+    pub const fn make_word(self) -> Option<&'static str> {
+        self.build().word
     }
 
     /// The machine that a kernel for it runs on, if it needs one.
@@ -139,6 +148,7 @@ impl Arch {
             Self::X86_64 => Ok(&X86_64),
             Self::Arm64 => Ok(&ARM64),
             Self::Um => bail!("a kernel for {self} needs no machine: `cargo xtask kunit` runs it"),
+            Self::I386 => bail!("a kernel for {self} is only compiled: `cargo xtask builds`"),
         }
     }
 

@@ -117,12 +117,12 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     setup::require(ctx, &[Group::Build])?;
     let _lock = fetch::lock(ctx)?;
-    let tools = Toolchain::find(ctx)?;
+    let arch = flavour.arch();
+    let tools = Toolchain::find_for(ctx, arch)?;
     let tree = tree::prepare(ctx, false)?;
     let build_dir = config::build_dir(ctx, &tree, flavour.name());
     config::make(ctx, &tools, &tree, &build_dir, flavour)?;
 
-    let arch = flavour.arch();
     let image = arch.build();
     let made = Kernel {
         image: build_dir.join(image.image_dir).join(image.image),
@@ -132,9 +132,7 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     let scripts = made.has("GDB_SCRIPTS")?;
     let modules = made.has("MODULES")?;
     let loaded = made.has("EFI_STUB")?;
-    let word = arch.make_word();
     let mut targets = vec![image.image];
-    targets.extend(word.as_deref());
     targets.extend(scripts.then_some(GDB_SCRIPTS));
     targets.extend(loaded.then_some(BZIMAGE));
     targets.extend(modules.then_some(MODULES));
@@ -228,7 +226,11 @@ pub fn make(
         let removed = remove_unfinished(build)?;
         step.done(&format!("{removed} files removed"));
     }
-    let full = !build.join(IMAGE).exists();
+    let full = targets.contains(&tools.arch.build().image) && !build.join(IMAGE).exists();
+    // What was said before is not what this one says.
+    for log in logs(ctx, name) {
+        let _ = fs::remove_file(log);
+    }
     fs::write(&marker, "")?;
     let prepared = if full {
         early(ctx, tools, tree, build, name, targets)
@@ -236,7 +238,7 @@ pub fn make(
         Ok(())
     };
     let what = format!("build the kernel ({name})");
-    let log = exec::log_path(ctx, &format!("build-{name}"));
+    let [_, log] = logs(ctx, name);
     let result = prepared.and_then(|()| {
         let (step, expected) = if full {
             let count = fs::read_to_string(&counted)
@@ -277,10 +279,23 @@ fn early(
     make.args(words.iter().filter(|word| word.contains('=')));
     make.args(["early", "prepare"]);
     let step = Step::new(&format!("build the kernel's part in Rust ({name})"));
-    let log = exec::log_path(ctx, &format!("build-{name}-early"));
+    let [log, _] = logs(ctx, name);
     exec::logged(&mut make, &log, &step, 0)?;
     step.done(&format!("log {}", ui::short(&ctx.repo, &log)));
     Ok(())
+}
+
+/// Where the output of [`make`] is: of what comes early, if something does, and of all else.
+fn logs(ctx: &Ctx, name: &str) -> [PathBuf; 2] {
+    [format!("build-{name}-early"), format!("build-{name}")].map(|log| exec::log_path(ctx, &log))
+}
+
+/// All that the last [`make`] of this name has said.
+pub fn said(ctx: &Ctx, name: &str) -> String {
+    logs(ctx, name)
+        .iter()
+        .filter_map(|log| fs::read_to_string(log).ok())
+        .collect()
 }
 
 /// Removes what a killed make may have left half-written. kbuild writes `.X.cmd` after `X` is

@@ -82,6 +82,7 @@ const STEPS: &[Step] = &[
     full("cargo xtask vm-test --flavour race"),
     full("cargo xtask vm-test --arch arm64"),
     full("cargo xtask kunit"),
+    full("cargo xtask builds"),
     full("cargo xtask cover"),
     full("cargo xtask gdb --check"),
     full("cargo xtask rust-analyzer --check"),

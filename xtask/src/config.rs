@@ -45,14 +45,15 @@ pub struct Args {
 }
 
 /// Options by name (without `CONFIG_`), each with its value; `n` for off.
-type Options = BTreeMap<String, String>;
+pub type Options = BTreeMap<String, String>;
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let flavour = args.kernel.flavour()?;
     let _lock = fetch::lock(ctx)?;
     let tree = tree::prepare(ctx, false)?;
     let build = build_dir(ctx, &tree, flavour.name());
-    make(ctx, &Toolchain::find(ctx)?, &tree, &build, &flavour)?;
+    let tools = Toolchain::find_for(ctx, flavour.arch())?;
+    make(ctx, &tools, &tree, &build, &flavour)?;
     println!("{}", build.join(".config").display());
     Ok(ExitCode::SUCCESS)
 }
@@ -63,8 +64,33 @@ pub fn build_dir(ctx: &Ctx, tree: &Tree, name: &str) -> PathBuf {
         .join(format!("{}-{name}", tree.source.key))
 }
 
-/// Configures `build`. Does nothing if nothing has changed that the result depends on; leaves
-/// the time of `.config` alone if the result is the same.
+/// What a configuration is made from.
+pub struct Request {
+    /// What it is called: to the reader, and in the name of the log.
+    pub name: String,
+    /// The goal of make that says what becomes of options that no fragment names.
+    pub rest: &'static str,
+    /// The fragments, the last one counting most.
+    pub fragments: Vec<PathBuf>,
+    /// The build directories to begin with a copy of, the first one that is whole.
+    pub below: Vec<PathBuf>,
+}
+
+impl Request {
+    /// Whether it wants an option (named without `CONFIG_`) to be on.
+    pub fn wants(&self, option: &str) -> Result<bool> {
+        Ok(is_on(&requested(&self.fragments)?, option))
+    }
+
+    /// The names of its fragments.
+    fn shown(&self) -> String {
+        let names = self.fragments.iter().filter_map(|path| path.file_stem());
+        let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+        names.join(", ")
+    }
+}
+
+/// Configures `build` for a flavour.
 pub fn make(
     ctx: &Ctx,
     tools: &Toolchain,
@@ -72,7 +98,30 @@ pub fn make(
     build: &Path,
     flavour: &Flavour,
 ) -> Result<()> {
-    let requested = requested(&tree.dir, flavour)?;
+    let dir = flavour::dir()?;
+    let fragments = fragments(&tree.dir, flavour)?;
+    let fragments = fragments.iter().map(|name| flavour::fragment(&dir, name));
+    let below = flavour.below();
+    let request = Request {
+        name: flavour.name().to_owned(),
+        rest: "allnoconfig",
+        fragments: fragments.collect(),
+        below: below.map(|name| build_dir(ctx, tree, &name)).collect(),
+    };
+    make_from(ctx, tools, tree, build, &request)
+}
+
+/// Configures `build`. Does nothing if nothing has changed that the result depends on; leaves
+/// the time of `.config` alone if the result is the same.
+pub fn make_from(
+    ctx: &Ctx,
+    tools: &Toolchain,
+    tree: &Tree,
+    build: &Path,
+    request: &Request,
+) -> Result<()> {
+    let Request { name, rest, .. } = request;
+    let requested = requested(&request.fragments)?;
     let text = write(&requested);
     let config = build.join(".config");
     let stamp = build.join(".config-made-from");
@@ -80,35 +129,32 @@ pub fn make(
         let config = files::sha256(&fs::read(&config).unwrap_or_default());
         let kconfig = files::sha256(tree.kconfig.as_bytes());
         Ok(format!(
-            "{config}\n{kconfig}\n{}\n{text}",
+            "{config}\n{kconfig}\n{}\n{rest}\n{text}",
             tools.fingerprint()
         ))
     };
     if fs::read_to_string(&stamp).is_ok_and(|old| inputs().is_ok_and(|new| old == new)) {
         return Ok(());
     }
-    let below = flavour.below();
-    let below: Vec<_> = below.map(|name| build_dir(ctx, tree, &name)).collect();
-    begin(build, &below)?;
-    let step = Step::new(&format!("configure ({flavour})"));
-    let request = build.join(".config-requested");
-    files::write_atomic(&request, text.as_bytes())?;
+    begin(build, &request.below)?;
+    let step = Step::new(&format!("configure ({name})"));
+    let all = build.join(".config-requested");
+    files::write_atomic(&all, text.as_bytes())?;
     let mut make = tools.make(ctx, &tree.dir, build);
-    make.args(flavour.arch().make_word());
-    make.arg("allnoconfig").env("KCONFIG_ALLCONFIG", &request);
+    make.arg(rest).env("KCONFIG_ALLCONFIG", &all);
     exec::logged(
         &mut make,
-        &exec::log_path(ctx, &format!("config-{flavour}")),
+        &exec::log_path(ctx, &format!("config-{name}")),
         &step,
         0,
     )?;
     let lost = lost(&requested, &read(&fs::read_to_string(&config)?)?);
     if !lost.is_empty() {
         bail!(
-            "the kernel does not take over what the fragments of the flavour {flavour} ({}) ask \
-             for:\n  {}\n  An option needs others (see `depends on` in its Kconfig), or is \
-             selected by others, or does not exist.",
-            fragments(&tree.dir, flavour)?.join(", "),
+            "the kernel does not take over what the fragments of {name} ({}) ask for:\n  {}\n  An \
+             option needs others (see `depends on` in its Kconfig), or is selected by others, or \
+             does not exist.",
+            request.shown(),
             lost.join("\n  ")
         );
     }
@@ -126,6 +172,11 @@ fn begin(build: &Path, below: &[PathBuf]) -> Result<()> {
     let Some(below) = below.iter().find(|dir| build::is_whole(dir)) else {
         return Ok(fs::create_dir_all(build)?);
     };
+    copy(below, build)
+}
+
+/// Makes a build directory as a copy of another one.
+pub fn copy(below: &Path, build: &Path) -> Result<()> {
     let name = |dir: &Path| dir.file_name().unwrap_or_default().display().to_string();
     let step = Step::new(&format!("begin with what is built of {}", name(below)));
     // What is half copied has another name.
@@ -135,7 +186,7 @@ fn begin(build: &Path, below: &[PathBuf]) -> Result<()> {
     }
     let copied = Command::new("cp")
         .args(["--archive", "--reflink=auto", "--"])
-        .args([below, &half])
+        .args([below, half.as_path()])
         .status()
         .context("cannot run cp")?;
     ensure!(copied.success(), "cp: {copied}");
@@ -154,12 +205,21 @@ fn fragments(tree: &Path, flavour: &Flavour) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// The configuration that was made in `build`.
+pub fn made(build: &Path) -> Result<Options> {
+    read(&fs::read_to_string(build.join(".config"))?)
+}
+
+/// Whether an option is built in.
+pub fn is_on(options: &Options, name: &str) -> bool {
+    options.get(name).is_some_and(|value| value == "y")
+}
+
 /// What the fragments ask for.
-fn requested(tree: &Path, flavour: &Flavour) -> Result<Options> {
+fn requested(fragments: &[PathBuf]) -> Result<Options> {
     let mut all = Options::new();
-    for name in fragments(tree, flavour)? {
-        let path = flavour::fragment(&flavour::dir()?, &name);
-        let options = read(&fs::read_to_string(&path)?)
+    for path in fragments {
+        let options = read(&fs::read_to_string(path)?)
             .with_context(|| format!("{} is not a config fragment", path.display()))?;
         all.extend(options);
     }

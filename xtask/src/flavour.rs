@@ -123,14 +123,11 @@ impl Head {
 
     /// Reads the head of a fragment, if it has one.
     fn read(text: &str) -> Result<Option<Self>> {
-        let lines: Vec<_> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("#!"))
-            .collect();
+        let lines = head_of(text);
         if lines.is_empty() {
             return Ok(None);
         }
-        let head: Self = toml::from_str(&lines.join("\n"))?;
+        let head: Self = toml::from_str(&lines)?;
         ensure!(!head.help.is_empty(), "`help` says nothing");
         ensure!(head.memory >= 64, "`memory` is in MiB, at least 64");
         ensure!(head.slowness >= 1, "`slowness` is 1 or more");
@@ -254,6 +251,12 @@ fn of_arch(name: &str, arch: Arch) -> String {
     } else {
         format!("{name}-{arch}")
     }
+}
+
+/// What the head of a fragment says, as TOML.
+pub fn head_of(text: &str) -> String {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("#!"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The file of a fragment.

@@ -10,6 +10,7 @@ use crate::{
     flavour::Flavour,
     manifest::{
         self,
+        Manifest,
         Present, //
     },
     needs::Group,
@@ -91,8 +92,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let _lock = fetch::lock(ctx)?;
     let (manifest, present) = manifest::load(ctx)?;
     let tree = tree::prepare(ctx, false)?;
-    let mut ours = tree::touched(ctx, &manifest.commits)?;
-    ours.extend(present.files.keys().cloned());
+    let ours = paths(ctx, &manifest, &present)?;
     if checks.contains(&Check::Format) {
         good &= format(ctx, &tree, &ours)?;
     }
@@ -109,6 +109,13 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         eprintln!("lint: something is to be corrected (see above)");
     }
     Ok(ExitCode::from(u8::from(!good)))
+}
+
+/// The files of the kernel that are new or edited.
+pub fn paths(ctx: &Ctx, manifest: &Manifest, present: &Present) -> Result<BTreeSet<String>> {
+    let mut paths = tree::touched(ctx, &manifest.commits)?;
+    paths.extend(present.files.keys().cloned());
+    Ok(paths)
 }
 
 /// Runs one program as a check; what it said is shown if it found something.
@@ -204,11 +211,7 @@ fn kernel(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>, present: &Present) ->
     make.args(["CLIPPY=1", "W=1", "C=1"]).args(targets);
     let result = exec::logged(&mut make, &log, &step, 0);
     let text = fs::read_to_string(&log)?;
-    let files = ours.iter().map(|path| {
-        let read = |dir: &Path| fs::read(dir.join(path)).ok();
-        (path.clone(), read(&tree.source.dir), read(&tree.dir))
-    });
-    let mut found = warnings(&text, &Ours::of(files));
+    let mut found = warnings(&text, &Ours::in_tree(tree, ours));
     if result.is_ok() {
         found.extend(unchecked(&text, ours));
     }
@@ -222,6 +225,10 @@ fn kernel(ctx: &Ctx, tree: &Tree, ours: &BTreeSet<String>, present: &Present) ->
     }
     Ok(good)
 }
+
+/// What make is told for all warnings. W=1 would also run kernel-doc on each C file of Linux, which
+/// takes longer than to compile it; of those that the series edits, `series check` looks at that.
+pub const STRICT: [&str; 3] = ["CLIPPY=1", "W=1", "cmd_checkdoc="];
 
 /// What all of Rust's helpers in C are compiled into.
 pub const HELPERS: &str = "rust/helpers/helpers.o";
@@ -295,6 +302,14 @@ impl Ours {
             }
         };
         Self(files.map(of).collect())
+    }
+
+    /// Of these files of a tree.
+    pub fn in_tree(tree: &Tree, paths: &BTreeSet<String>) -> Self {
+        Self::of(paths.iter().map(|path| {
+            let read = |dir: &Path| fs::read(dir.join(path)).ok();
+            (path.clone(), read(&tree.source.dir), read(&tree.dir))
+        }))
     }
 
     /// Whether a message about `file:line:column` counts.

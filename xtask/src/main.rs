@@ -8,6 +8,7 @@
 mod arch;
 mod bench;
 mod build;
+mod builds;
 mod checks;
 mod ci;
 mod clean;
@@ -94,6 +95,7 @@ enum Command {
     Config(config::Args),
     /// Build the kernel and print the path of its image.
     Build(build::Args),
+    Builds(builds::Args),
     /// Build the kernel, boot it in a VM and restore a socket in front of you.
     Demo(demo::Args),
     /// Build the kernel, boot it in a VM and run the tests in it.
@@ -151,6 +153,7 @@ fn main() -> ExitCode {
             Command::Tree(args) => tree::run(&ctx, &args),
             Command::Config(args) => config::run(&ctx, &args),
             Command::Build(args) => build::run(&ctx, &args),
+            Command::Builds(args) => builds::run(&ctx, &args),
             Command::Demo(args) => demo::run(&ctx, &args),
             Command::VmTest(args) => vm_test::run(&ctx, &args),
             Command::Kunit(args) => uml::run(&ctx, &args),

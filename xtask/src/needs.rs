@@ -34,6 +34,9 @@ pub enum Group {
     Disk,
     /// To have programs of arm64, and a machine. Only `--arch arm64` brings it.
     Arm64,
+    /// To build with the oldest programs that the kernel takes. Only the command that does so brings
+    /// it.
+    Oldest,
     /// Only `setup` by name brings these.
     Comfort,
 }
@@ -49,6 +52,7 @@ impl Group {
             Self::Criu => "criu",
             Self::Disk => "disk",
             Self::Arm64 => "arm64",
+            Self::Oldest => "oldest",
             Self::Comfort => "comfort",
         }
     }
@@ -57,7 +61,7 @@ impl Group {
     pub fn is_extra(self) -> bool {
         matches!(
             self,
-            Self::Editor | Self::Criu | Self::Disk | Self::Arm64 | Self::Comfort
+            Self::Editor | Self::Criu | Self::Disk | Self::Arm64 | Self::Oldest | Self::Comfort
         )
     }
 }
@@ -67,8 +71,8 @@ impl Group {
 pub enum Fix {
     /// Debian packages; the first of these sets that the machine's suites have.
     Apt(&'static [&'static [&'static str]]),
-    /// bindgen, by cargo, into the cache.
-    Bindgen,
+    /// A version of bindgen, by cargo, into the cache.
+    Bindgen(Version),
     /// A component of the toolchain, by rustup.
     Component(&'static str),
     /// The library for a target of the toolchain, by rustup.
@@ -86,10 +90,9 @@ impl Fix {
     pub fn command(self, ctx: &Ctx) -> String {
         match self {
             Self::Apt(sets) => format!("apt-get install {}", sets[0].join(" ")),
-            Self::Bindgen => format!(
-                "cargo install --locked --version {} --root {} bindgen-cli",
-                tools::BINDGEN,
-                tools::bindgen_root(ctx).display()
+            Self::Bindgen(version) => format!(
+                "cargo install --locked --version {version} --root {} bindgen-cli",
+                tools::bindgen_root(ctx, version).display()
             ),
             Self::Component(name) => format!("rustup component add {name}"),
             Self::Target(name) => format!("rustup target add {name}"),
@@ -162,6 +165,7 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
     });
     all.extend(disk());
     all.extend(arm64(ctx));
+    all.push(old_bindgen(ctx));
     all.push(Need {
         name: "cargo make",
         group: Group::Comfort,
@@ -246,22 +250,22 @@ fn compilers(ctx: &Ctx) -> Vec<Need> {
             name: "clang, lld, llvm",
             group: Group::Build,
             found: tools::llvm().map_or(Found::Nothing, |(_, version)| Found::Version(version)),
-            minimum: minimum(ctx, "llvm", V(17, 0, 1)),
+            minimum: Some(minimum(ctx, "llvm", V(17, 0, 1))),
             fix: Fix::Apt(&[&["clang-19", "lld-19", "llvm-19"]]),
         },
         Need {
             name: "rustc with rust-src",
             group: Group::Build,
             found: tools::rust().map_or(Found::Nothing, |rust| Found::Version(rust.version)),
-            minimum: minimum(ctx, "rustc", V(1, 85, 0)),
+            minimum: Some(oldest_rustc(ctx)),
             fix: Fix::Apt(&[&["rustc-web", "rust-web-src"], &["rustc", "rust-src"]]),
         },
         Need {
             name: "bindgen",
             group: Group::Build,
             found: tools::bindgen(ctx).map_or(Found::Nothing, |(_, v)| Found::Version(v)),
-            minimum: minimum(ctx, "bindgen", V(0, 71, 1)),
-            fix: Fix::Bindgen,
+            minimum: Some(oldest_bindgen(ctx)),
+            fix: Fix::Bindgen(tools::BINDGEN),
         },
     ]
 }
@@ -455,6 +459,18 @@ fn arm64(ctx: &Ctx) -> Vec<Need> {
     ]
 }
 
+/// The oldest bindgen that the kernel takes, beside the one that it is built with here.
+fn old_bindgen(ctx: &Ctx) -> Need {
+    let oldest = oldest_bindgen(ctx);
+    Need {
+        name: "bindgen, oldest",
+        group: Group::Oldest,
+        found: version_of(tools::bindgen_of(ctx, oldest), &["--version"]),
+        minimum: Some(oldest),
+        fix: Fix::Bindgen(oldest),
+    }
+}
+
 /// What there is of sparse. The version does not tell: Debian's snapshots call themselves by that
 /// of the release before them.
 fn sparse(all: &[PathBuf]) -> Found {
@@ -621,13 +637,21 @@ fn file(
 }
 
 /// What the kernel itself says it needs; before there is a tree, what 7.3.4 says.
-fn minimum(ctx: &Ctx, tool: &str, pinned: Version) -> Option<Version> {
+fn minimum(ctx: &Ctx, tool: &str, pinned: Version) -> Version {
     let trees = fs::read_dir(ctx.cache("src")).into_iter().flatten();
     let script = trees
         .filter_map(|entry| Some(entry.ok()?.path().join("scripts/min-tool-version.sh")))
         .find(|path| path.exists());
     let said = script.and_then(|path| exec::output("sh", &[path.to_str()?, tool]));
-    said.and_then(|text| Version::find(&text)).or(Some(pinned))
+    said.and_then(|text| Version::find(&text)).unwrap_or(pinned)
+}
+
+pub fn oldest_rustc(ctx: &Ctx) -> Version {
+    minimum(ctx, "rustc", V(1, 85, 0))
+}
+
+pub fn oldest_bindgen(ctx: &Ctx) -> Version {
+    minimum(ctx, "bindgen", V(0, 71, 1))
 }
 
 #[cfg(test)]
@@ -641,7 +665,7 @@ mod tests {
             group: Group::Build,
             found,
             minimum: Some(V(1, 85, 0)),
-            fix: Fix::Bindgen,
+            fix: Fix::Bindgen(tools::BINDGEN),
         };
         assert_eq!(need(Found::Nothing).state(), State::Missing);
         assert_eq!(need(Found::Version(V(1, 63, 0))).state(), State::TooOld);

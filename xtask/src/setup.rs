@@ -21,6 +21,7 @@ use crate::{
         self,
         Step, //
     },
+    version::Version, //
 };
 use anyhow::{
     Context,
@@ -106,7 +107,7 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
                  see `cargo xtask doctor`",
                 need.name
             ),
-            Fix::Bindgen => bindgen(ctx)?,
+            Fix::Bindgen(version) => bindgen(ctx, version)?,
             Fix::Component(name) => rustup(ctx, "component", name)?,
             Fix::Target(name) => rustup(ctx, "target", name)?,
             Fix::Venv(venv) => install(ctx, venv)?,
@@ -203,15 +204,15 @@ fn apt_get(words: &[&str]) -> Command {
     apt
 }
 
-fn bindgen(ctx: &Ctx) -> Result<()> {
-    let root = tools::bindgen_root(ctx);
+fn bindgen(ctx: &Ctx, version: Version) -> Result<()> {
+    let root = tools::bindgen_root(ctx, version);
     let root = root
         .to_str()
         .context("the cache has a name that is not text")?;
     cargo_install(
         ctx,
         &[
-            &["--version", tools::BINDGEN, "--root", root][..],
+            &["--version", &version.to_string(), "--root", root][..],
             &tools::BINDGEN_BUILD,
             &["bindgen-cli"],
         ]

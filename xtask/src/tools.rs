@@ -3,6 +3,7 @@
 //! The programs that build the kernel, and how make is called with them.
 
 use crate::{
+    arch::Arch,
     ctx::Ctx,
     exec,
     needs::SPARSE,
@@ -26,7 +27,7 @@ use std::{
 };
 
 /// What `setup` installs, each in a directory of its own in the cache.
-pub const BINDGEN: &str = "0.73.2";
+pub const BINDGEN: Version = Version::new(0, 73, 2);
 pub const VIRTME_NG: &str = "1.42";
 pub const B4: &str = "0.16.0";
 
@@ -63,10 +64,19 @@ pub struct Toolchain {
     pub bindgen: PathBuf,
     /// What `LLVM=` takes: a suffix such as `-19`.
     pub llvm: String,
+    /// What it builds for.
+    pub arch: Arch,
+    /// What make is told beside, which counts more than all that it is told here.
+    pub words: Vec<&'static str>,
 }
 
 impl Toolchain {
+    /// For a kernel of this machine's architecture, or for none.
     pub fn find(ctx: &Ctx) -> Result<Self> {
+        Self::find_for(ctx, Arch::OWN)
+    }
+
+    pub fn find_for(ctx: &Ctx, arch: Arch) -> Result<Self> {
         let hint = "`cargo xtask doctor` says how to get it";
         Ok(Self {
             rust: rust().with_context(|| format!("no rustc with its library source; {hint}"))?,
@@ -76,20 +86,35 @@ impl Toolchain {
             llvm: llvm()
                 .with_context(|| format!("no clang with lld; {hint}"))?
                 .0,
+            arch,
+            words: Vec::new(),
         })
     }
 
     /// One line that names the versions: part of what a build depends on.
     pub fn fingerprint(&self) -> String {
-        let clang = exec::output(format!("clang{}", self.llvm), &["--version"]);
+        let clang = exec::output(self.clang(), &["--version"]);
         let bindgen = exec::output(&self.bindgen, &["--version"]);
-        format!(
+        let mut text = format!(
             "{} {} {} {}",
             self.rust.rustc.display(),
             self.rust.version,
             clang.unwrap_or_default().lines().next().unwrap_or_default(),
             bindgen.unwrap_or_default()
-        )
+        );
+        for word in self.arch.make_word().iter().chain(&self.words) {
+            text.push(' ');
+            text.push_str(word);
+        }
+        text
+    }
+
+    /// The C compiler of this LLVM.
+    pub fn clang(&self) -> String {
+        match self.llvm.strip_prefix('-') {
+            Some(major) => format!("clang-{major}"),
+            None => "clang".to_owned(),
+        }
     }
 
     /// `make` for a tree with its objects in `build`, in an environment that holds nothing by
@@ -143,6 +168,7 @@ impl Toolchain {
         if let Some(sparse) = fit_sparse(&sparses(ctx)) {
             make.arg(format!("CHECK={}", sparse.display()));
         }
+        make.args(self.arch.make_word()).args(&self.words);
         make
     }
 }
@@ -164,7 +190,7 @@ pub fn rust() -> Option<Rust> {
 
 /// bindgen: ours, then the one on PATH.
 pub fn bindgen(ctx: &Ctx) -> Option<(PathBuf, Version)> {
-    let ours = bindgen_root(ctx).join("bin/bindgen");
+    let ours = bindgen_of(ctx, BINDGEN);
     [Some(ours), which("bindgen")]
         .into_iter()
         .flatten()
@@ -174,8 +200,14 @@ pub fn bindgen(ctx: &Ctx) -> Option<(PathBuf, Version)> {
         })
 }
 
-pub fn bindgen_root(ctx: &Ctx) -> PathBuf {
-    ctx.cache("tools").join(format!("bindgen-{BINDGEN}"))
+/// Where `setup` puts a version of it.
+pub fn bindgen_root(ctx: &Ctx, version: Version) -> PathBuf {
+    ctx.cache("tools").join(format!("bindgen-{version}"))
+}
+
+/// The program of a version that `setup` has brought, or will.
+pub fn bindgen_of(ctx: &Ctx, version: Version) -> PathBuf {
+    bindgen_root(ctx, version).join("bin/bindgen")
 }
 
 /// The suffix of an LLVM that is there with all its parts, and its version.

@@ -66,6 +66,8 @@ pub struct Tree {
     pub source: Source,
     /// The Kconfig files that are ours or edited, together: the others never change.
     pub kconfig: String,
+    /// Tells one state of all files that are ours or edited from another.
+    pub digest: String,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
@@ -158,13 +160,19 @@ fn bring(
         ));
     }
     let mut kconfig = String::new();
-    for path in wanted.keys().filter(|path| path.contains("Kconfig")) {
-        kconfig += &fs::read_to_string(dir.join(path))?;
+    let mut all = Vec::new();
+    for path in wanted.keys() {
+        let content = fs::read(dir.join(path))?;
+        all.push(format!("{path} {}", files::sha256(&content)));
+        if path.contains("Kconfig") {
+            kconfig += &String::from_utf8_lossy(&content);
+        }
     }
     Ok(Tree {
         dir,
         source,
         kconfig,
+        digest: files::sha256(all.join("\n").as_bytes()),
     })
 }
 

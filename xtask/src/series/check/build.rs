@@ -42,10 +42,6 @@ use std::{
     process::Command, //
 };
 
-/// What make is told beside the target. W=1 would also run kernel-doc on each C file of Linux, which
-/// takes longer than to compile it; what is ours of them has a column for that.
-const STRICT: [&str; 3] = ["CLIPPY=1", "W=1", "cmd_checkdoc="];
-
 /// Has sparse look at what is compiled already. Of all C files it would take as long as the compiler.
 const SPARSE: &str = "C=2";
 
@@ -90,10 +86,9 @@ fn commits(ctx: &Ctx, patches: &[Patch], from: usize) -> Result<Vec<Finding>> {
         }
         let mut text = String::new();
         let mut make = |name: &str, words: &[&str]| -> Result<()> {
-            let words = [&STRICT[..], words].concat();
+            let words = [&lint::STRICT[..], words].concat();
             let result = build::make(ctx, &tools, &tree.dir, &build, name, &words);
-            let log = exec::log_path(ctx, &format!("build-{name}"));
-            text.push_str(&fs::read_to_string(log)?);
+            text.push_str(&build::said(ctx, name));
             result.map(drop)
         };
         let mut result = make(BUILD, &[build::IMAGE]);
