@@ -5,6 +5,7 @@
 #include <linux/fdtable.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/security.h>
@@ -36,6 +37,13 @@ __rust_helper bool rust_helper_ns_capable(struct user_namespace *ns, int cap)
 __rust_helper kuid_t rust_helper_make_kuid(struct user_namespace *from, uid_t uid)
 {
 	return make_kuid(from, uid);
+}
+#endif
+
+#ifdef CONFIG_TINY_RCU
+__rust_helper void rust_helper_synchronize_rcu_expedited(void)
+{
+	synchronize_rcu_expedited();
 }
 #endif
 
