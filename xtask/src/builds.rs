@@ -73,6 +73,9 @@ pub struct Args {
 /// Where the subsystem is.
 const SUBSYSTEM: &str = "net/ipv4/af_inet_cr";
 
+/// The goal of make that all others need.
+const PREPARE: &str = "prepare";
+
 /// What is in a build directory if all in it is clean: what it was made from.
 const STAMP: &str = ".clean";
 
@@ -163,7 +166,7 @@ fn outcome(ctx: &Ctx, row: &Row, rows: &[Row]) -> Result<Outcome> {
     let stamp = build.join(STAMP);
     let last = fs::read_to_string(&stamp).ok();
     if last.is_some() && last == inputs {
-        return Ok(Outcome::Unchanged);
+        return Ok(Outcome::Unchanged(shown(&targets)));
     }
     // A compiler only speaks when it runs. What is there was clean if the row was.
     match last {
@@ -173,7 +176,7 @@ fn outcome(ctx: &Ctx, row: &Row, rows: &[Row]) -> Result<Outcome> {
         }),
     }
     let outcome = built(ctx, row, &tools, &tree, &build, &ours, &targets);
-    if let (Outcome::Clean, Some(inputs)) = (&outcome, inputs) {
+    if let (Outcome::Clean(_), Some(inputs)) = (&outcome, inputs) {
         files::write_atomic(&stamp, inputs.as_bytes())?;
     }
     Ok(outcome)
@@ -181,7 +184,7 @@ fn outcome(ctx: &Ctx, row: &Row, rows: &[Row]) -> Result<Outcome> {
 
 /// What make is asked for to compile what is ours, as far as the options let it be compiled.
 fn parts(ours: &BTreeSet<String>, options: &Options) -> Vec<String> {
-    let mut targets = vec!["prepare".to_owned()];
+    let mut targets = vec![PREPARE.to_owned()];
     if is_on(options, "RUST") {
         targets.push("rust/".to_owned());
     }
@@ -203,6 +206,17 @@ fn parts(ours: &BTreeSet<String>, options: &Options) -> Vec<String> {
     targets
 }
 
+/// What was built, for the table.
+fn shown(targets: &[String]) -> String {
+    let targets = targets.iter().map(String::as_str);
+    let (in_c, mut words): (Vec<_>, Vec<_>) = targets
+        .filter(|target| *target != PREPARE)
+        .partition(|target| target.ends_with(".o"));
+    let count = format!("{} files in C", in_c.len());
+    words.extend((!in_c.is_empty()).then_some(count.as_str()));
+    words.join(", ")
+}
+
 /// Runs make, and looks at what it has made and said.
 fn built(
     ctx: &Ctx,
@@ -213,15 +227,15 @@ fn built(
     ours: &BTreeSet<String>,
     targets: &[String],
 ) -> Outcome {
-    let targets = targets.iter().map(String::as_str);
-    let words: Vec<_> = lint::STRICT.into_iter().chain(targets).collect();
+    let goals = targets.iter().map(String::as_str);
+    let words: Vec<_> = lint::STRICT.into_iter().chain(goals).collect();
     let result = build::make(ctx, tools, &tree.dir, build, &row.place(), &words)
         .and_then(|_| linked(row, build))
         .and_then(|()| headers(ctx, row, tools, tree, ours));
     let warnings = lint::warnings(&build::said(ctx, &row.place()), &Ours::in_tree(tree, ours));
     match result {
         Err(error) => Outcome::Failed(format!("{error:#}\n{}", warnings.join("\n"))),
-        Ok(()) if warnings.is_empty() => Outcome::Clean,
+        Ok(()) if warnings.is_empty() => Outcome::Clean(shown(targets)),
         Ok(()) => Outcome::Warnings(warnings),
     }
 }
@@ -298,6 +312,10 @@ mod tests {
             of(&["AF_INET_CR", "INET", "NET", "RUST"]),
             "prepare rust/ net/ipv4/af_inet_cr/ kernel/pid.o net/core/sock.o net/ipv4/udp.o"
         );
+        let of = |words: &str| shown(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(of("vmlinux"), "vmlinux");
+        assert_eq!(of("prepare a.o"), "1 files in C");
+        assert_eq!(of("prepare rust/ a/ b.o c.o"), "rust/, a/, 2 files in C");
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Row {
 
     /// Whether much of another one is compiled in the same way.
     pub fn is_like(&self, other: &Self) -> bool {
-        let key = |row: &Self| (row.head.rest, row.head.arch);
+        let key = |row: &Self| (row.head.rest, row.head.arch, row.head.compiler);
         self.name != other.name && key(self) == key(other)
     }
 

@@ -13,9 +13,10 @@ use std::{
 /// What came of a row.
 #[derive(Debug)]
 pub enum Outcome {
-    Clean,
+    /// What was built has no warning.
+    Clean(String),
     /// It was clean, and nothing has changed since.
-    Unchanged,
+    Unchanged(String),
     /// Warnings about what is ours.
     Warnings(Vec<String>),
     Failed(String),
@@ -27,18 +28,26 @@ impl Outcome {
     /// In a word or two, for the table.
     fn short(&self) -> String {
         match self {
-            Self::Clean => "clean".to_owned(),
-            Self::Unchanged => "clean, and unchanged since".to_owned(),
+            Self::Clean(_) => "clean".to_owned(),
+            Self::Unchanged(_) => "clean, and unchanged since".to_owned(),
             Self::Warnings(all) => format!("{} WARNINGS", all.len()),
             Self::Failed(_) => "FAILED".to_owned(),
             Self::Impossible(_) => "not possible".to_owned(),
         }
     }
 
+    /// What was built, of what is good.
+    fn built(&self) -> &str {
+        match self {
+            Self::Clean(built) | Self::Unchanged(built) => built,
+            Self::Warnings(_) | Self::Failed(_) | Self::Impossible(_) => "",
+        }
+    }
+
     /// What there is to say beside, in lines.
     fn details(&self) -> String {
         match self {
-            Self::Clean | Self::Unchanged => String::new(),
+            Self::Clean(_) | Self::Unchanged(_) => String::new(),
             Self::Warnings(all) => all.join("\n"),
             Self::Failed(text) | Self::Impossible(text) => text.clone(),
         }
@@ -61,7 +70,8 @@ impl Table {
         let mut text = String::new();
         for (name, outcome, time) in &self.rows {
             let (short, time) = (outcome.short(), ui::seconds(*time));
-            let _ = writeln!(text, "{name:14} {short:28} {time:>12}");
+            let line = format!("{name:14} {short:28} {time:>12}  {}", outcome.built());
+            let _ = writeln!(text, "{}", line.trim_end());
         }
         for (name, outcome, _) in &self.rows {
             let details = outcome.details();
@@ -78,7 +88,7 @@ impl Table {
         let mut totals = Totals::default();
         for (_, outcome, _) in &self.rows {
             *match outcome {
-                Outcome::Clean | Outcome::Unchanged => &mut totals.passed,
+                Outcome::Clean(_) | Outcome::Unchanged(_) => &mut totals.passed,
                 Outcome::Warnings(_) | Outcome::Failed(_) => &mut totals.failed,
                 Outcome::Impossible(_) => &mut totals.skipped,
             } += 1;
@@ -111,16 +121,17 @@ mod tests {
     fn what_was_not_built_is_not_good() {
         let skipped = || Outcome::Impossible("no gcc".to_owned());
         assert_eq!(table(vec![skipped()]).print(), ExitCode::from(1));
-        let both = table(vec![Outcome::Unchanged, skipped()]);
+        let both = table(vec![Outcome::Unchanged("rust/".to_owned()), skipped()]);
         assert_eq!(both.print(), ExitCode::SUCCESS);
         assert_eq!(both.totals().to_string(), "1 passed, 0 failed, 1 skipped");
         assert!(both.text().contains("a: no gcc"), "{}", both.text());
+        assert!(both.text().contains("  rust/\n"), "{}", both.text());
     }
 
     #[test]
     fn a_warning_is_red() {
         let red = table(vec![
-            Outcome::Clean,
+            Outcome::Clean("vmlinux".to_owned()),
             Outcome::Warnings(vec!["x.rs:1:1: warning: one".to_owned(), "two".to_owned()]),
         ]);
         assert_eq!(red.print(), ExitCode::from(1));
