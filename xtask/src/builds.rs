@@ -73,9 +73,6 @@ pub struct Args {
 /// Where the subsystem is.
 const SUBSYSTEM: &str = "net/ipv4/af_inet_cr";
 
-/// The goal of make that all others need.
-const PREPARE: &str = "prepare";
-
 /// What is in a build directory if all in it is clean: what it was made from.
 const STAMP: &str = ".clean";
 
@@ -182,9 +179,10 @@ fn outcome(ctx: &Ctx, row: &Row, rows: &[Row]) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// What make is asked for to compile what is ours, as far as the options let it be compiled.
+/// What make is asked for to compile what is ours, as far as the options let it be compiled. All of
+/// it are folders and objects: with another goal among them make begins anew for each.
 fn parts(ours: &BTreeSet<String>, options: &Options) -> Vec<String> {
-    let mut targets = vec![PREPARE.to_owned()];
+    let mut targets = Vec::new();
     if is_on(options, "RUST") {
         targets.push("rust/".to_owned());
     }
@@ -209,9 +207,7 @@ fn parts(ours: &BTreeSet<String>, options: &Options) -> Vec<String> {
 /// What was built, for the table.
 fn shown(targets: &[String]) -> String {
     let targets = targets.iter().map(String::as_str);
-    let (in_c, mut words): (Vec<_>, Vec<_>) = targets
-        .filter(|target| *target != PREPARE)
-        .partition(|target| target.ends_with(".o"));
+    let (in_c, mut words): (Vec<_>, Vec<_>) = targets.partition(|target| target.ends_with(".o"));
     let count = format!("{} files in C", in_c.len());
     words.extend((!in_c.is_empty()).then_some(count.as_str()));
     words.join(", ")
@@ -306,16 +302,16 @@ mod tests {
             let options = on.iter().map(|name| ((*name).to_owned(), "y".to_owned()));
             parts(&ours(), &options.collect()).join(" ")
         };
-        assert_eq!(of(&[]), "prepare kernel/pid.o");
-        assert_eq!(of(&["NET"]), "prepare kernel/pid.o net/core/sock.o");
+        assert_eq!(of(&[]), "kernel/pid.o");
+        assert_eq!(of(&["NET"]), "kernel/pid.o net/core/sock.o");
         assert_eq!(
             of(&["AF_INET_CR", "INET", "NET", "RUST"]),
-            "prepare rust/ net/ipv4/af_inet_cr/ kernel/pid.o net/core/sock.o net/ipv4/udp.o"
+            "rust/ net/ipv4/af_inet_cr/ kernel/pid.o net/core/sock.o net/ipv4/udp.o"
         );
         let of = |words: &str| shown(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(of("vmlinux"), "vmlinux");
-        assert_eq!(of("prepare a.o"), "1 files in C");
-        assert_eq!(of("prepare rust/ a/ b.o c.o"), "rust/, a/, 2 files in C");
+        assert_eq!(of("a.o"), "1 files in C");
+        assert_eq!(of("rust/ a/ b.o c.o"), "rust/, a/, 2 files in C");
     }
 
     #[test]
