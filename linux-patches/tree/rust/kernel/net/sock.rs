@@ -148,8 +148,7 @@ macro_rules! flag_numbers {
 
 use {
     field_getters,
-    flag_numbers,
-    pointer_getters, //
+    flag_numbers, //
 };
 
 flag_numbers! {
