@@ -81,7 +81,7 @@ pub struct Args {
     /// Fail where KVM cannot be used, instead of emulating.
     #[arg(long)]
     require_kvm: bool,
-    /// Print the command line of QEMU and do nothing.
+    /// Print the command line of QEMU and do not start it; the files that it names are made.
     #[arg(long)]
     dry_run: bool,
     /// Keep the results folder for ever; without it the last 20 are kept.
