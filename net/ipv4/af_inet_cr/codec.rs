@@ -323,7 +323,7 @@ impl SocketOption {
         udp: impl FnOnce() -> Option<&'a UdpSock>,
     ) -> Option<u32> {
         Some(match self.shape {
-            Shape::Bool(get) => get(sock).into(),
+            Shape::Bool(get) | Shape::Once(get, _) => get(sock).into(),
             Shape::Flag(flag) => sock.flag(flag).into(),
             Shape::InetFlag(flag) => inet().is_some_and(|inet| inet.inet_flag(flag)).into(),
             Shape::UdpFlag(flag) => udp().is_some_and(|udp| udp.udp_flag(flag)).into(),
@@ -370,6 +370,7 @@ impl SocketOption {
             | Shape::Flag(_)
             | Shape::InetFlag(_)
             | Shape::UdpFlag(_)
+            | Shape::Once(..)
             | Shape::Int(..)
             | Shape::OneOf(..)
             | Shape::Field(..)
@@ -459,6 +460,11 @@ impl SocketOption {
     /// Refuses a value that the option cannot have.
     fn out_of_range(&self) -> Refusal {
         self.blame(Refusal::new(ERANGE, "is out of range").about(self.name))
+    }
+
+    /// Refuses to take back what has no way back.
+    fn cannot_be_undone(&self) -> Refusal {
+        self.blame(Refusal::new(EOPNOTSUPP, "cannot be undone").about(self.name))
     }
 
     /// Reads the value in a message, if it has one.
@@ -620,9 +626,10 @@ impl SocketOption {
                 socket.lock().and_then(|sock| set(&sock, value))
             }
             (Shape::Shutdown, Value::Int(how)) if u32::from(Sock::shutdown(socket)) & !how != 0 => {
-                let refusal = Refusal::new(EOPNOTSUPP, "cannot be undone");
-                return Err(self.blame(refusal.about(self.name)));
+                return Err(self.cannot_be_undone());
             }
+            (Shape::Once(..), Value::Int(0)) => return Err(self.cannot_be_undone()),
+            (Shape::Once(_, set), Value::Int(_)) => set(socket),
             (Shape::Shutdown, Value::Int(how)) => shutdown(how, socket),
             (Shape::Timestamp, Value::Int(mode)) => {
                 let (optname, on) = timestamp_option(mode);

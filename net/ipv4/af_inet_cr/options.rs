@@ -19,6 +19,7 @@ use crate::{
         SOL_UDP, //
     },
     internals,
+    live::Settable,
     policy, //
 };
 
@@ -26,6 +27,7 @@ use kernel::{
     net::{
         netlink::Policy,
         sock::{
+            EncapHandler,
             InetFlag,
             InetSock,
             IpOptions,
@@ -130,6 +132,8 @@ pub(crate) enum Shape {
     InetFlag(InetFlag),
     /// A boolean in `udp_flags`.
     UdpFlag(UdpFlag),
+    /// A boolean that the first function reads, and that the second sets, for good.
+    Once(fn(&Sock) -> bool, fn(&mut dyn Settable) -> Result),
     /// An integer that the function reads, between these two.
     Int(fn(&Sock) -> u32, u32, u32),
     /// An integer that the function reads, one of these.
@@ -189,6 +193,7 @@ impl Shape {
             | Shape::Flag(_)
             | Shape::InetFlag(_)
             | Shape::UdpFlag(_)
+            | Shape::Once(..)
             | Shape::Int(..)
             | Shape::OneOf(..)
             | Shape::Field(..)
@@ -343,8 +348,8 @@ const U8_MAX: u32 = u8::MAX as u32;
 /// The largest value of two bytes.
 const U16_MAX: u32 = u16::MAX as u32;
 
-/// The encapsulations that the kernel leaves to user space.
-pub(crate) const ENCAPS: &[u32] = &[0, uapi::UDP_ENCAP_L2TPINUDP];
+/// The encapsulations that user space can choose. All others are of parts of the kernel.
+pub(crate) const ENCAPS: &[u32] = &[0, uapi::UDP_ENCAP_ESPINUDP, uapi::UDP_ENCAP_L2TPINUDP];
 
 /// Makes a row of an option that has an attribute to itself.
 const fn row(
@@ -448,6 +453,62 @@ const fn udp_flag(
         bit,
         ..row(Nest::Udp, attr, name, optname, Both, phase, shape)
     }
+}
+
+/// Makes a row of a bit of `AF_INET_CR_A_UDP_FLAGS` that `UDP_ENCAP` leaves behind.
+const fn udp_trace(
+    bit: u32,
+    name: &'static str,
+    get: fn(&Sock) -> bool,
+    set: fn(&mut dyn Settable) -> Result,
+) -> SocketOption {
+    let attr = uapi::AF_INET_CR_A_UDP_FLAGS;
+
+    SocketOption {
+        bit,
+        ..udp(attr, name, 0, Shape::Once(get, set))
+    }
+}
+
+/// Sets `UDP_ENCAP`.
+fn set_encap(socket: &dyn Settable, encap: u32) -> Result {
+    // CAST: Small numbers.
+    socket.setsockopt_int(SOL_UDP, uapi::UDP_ENCAP as c_int, encap as c_int)
+}
+
+/// Has XFRM take ESP packets, as `UDP_ENCAP` does also when it is set to 0.
+fn set_encap_rcv(socket: &mut dyn Settable) -> Result {
+    if !cfg!(CONFIG_XFRM) {
+        return Err(ENOPROTOOPT);
+    }
+    let encap = encap(socket);
+
+    set_encap(socket, 0)?;
+    match encap {
+        0 => Ok(()),
+        encap => set_encap(socket, encap),
+    }
+}
+
+/// Has XFRM merge ESP packets, as `UDP_ENCAP` and `UDP_GRO` do together.
+fn set_gro_receive(socket: &mut dyn Settable) -> Result {
+    if !cfg!(CONFIG_XFRM) {
+        return Err(ENOPROTOOPT);
+    }
+    // CAST: A small number.
+    let set_gro = |on| socket.setsockopt_int(SOL_UDP, uapi::UDP_GRO as c_int, on);
+    let encap = encap(socket);
+    let gro = of_udp(socket, |udp| udp.udp_flag(UdpFlag::GRO_ENABLED));
+
+    set_gro(1)?;
+    set_encap(socket, uapi::UDP_ENCAP_ESPINUDP)?;
+    set_encap(socket, encap)?;
+    set_gro(gro.into())
+}
+
+/// Reads `UDP_ENCAP`.
+fn encap(sock: &Sock) -> u32 {
+    of_udp(sock, |udp| udp.encap_type().into())
 }
 
 /// Reads a number of an IP socket.
@@ -610,10 +671,16 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         "UDP_NO_CHECK6_TX", uapi::UDP_NO_CHECK6_TX, AfterConnect, UdpFlag::NO_CHECK6_TX),
     udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_NO_CHECK6_RX,
         "UDP_NO_CHECK6_RX", uapi::UDP_NO_CHECK6_RX, AfterConnect, UdpFlag::NO_CHECK6_RX),
+    // UDP_ENCAP and UDP_GRO leave them behind, whatever they are set to later.
+    udp_trace(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_ENCAP_RCV,
+        "encap_rcv of UDP_ENCAP",
+        |sock| of_udp(sock, |udp| udp.encap_rcv() == EncapHandler::Xfrm), set_encap_rcv),
+    udp_trace(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_GRO_RECEIVE,
+        "gro_receive of UDP_ENCAP",
+        |sock| of_udp(sock, |udp| udp.gro_receive() == EncapHandler::Xfrm), set_gro_receive),
     udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_GRO,
         "UDP_GRO", uapi::UDP_GRO, AfterConnect, UdpFlag::GRO_ENABLED),
-    udp(uapi::AF_INET_CR_A_UDP_ENCAP, "UDP_ENCAP", uapi::UDP_ENCAP,
-        OneOf(|sock| of_udp(sock, |udp| udp.encap_type().into()), ENCAPS)),
+    udp(uapi::AF_INET_CR_A_UDP_ENCAP, "UDP_ENCAP", uapi::UDP_ENCAP, OneOf(encap, ENCAPS)),
     udp(uapi::AF_INET_CR_A_UDP_SEGMENT, "UDP_SEGMENT", uapi::UDP_SEGMENT,
         Int(|sock| of_udp(sock, |udp| udp.gso_size().into()), 0, U16_MAX)),
 
@@ -676,7 +743,9 @@ impl SocketOption {
     /// kernel, `codec.rs` checks.
     pub(crate) const fn policy(&self) -> Policy {
         match self.shape {
-            Bool(_) | Flag(_) | InetFlag(_) | UdpFlag(_) | SizeLock(_) => Policy::u32_range(0, 1),
+            Bool(_) | Flag(_) | InetFlag(_) | UdpFlag(_) | Once(..) | SizeLock(_) => {
+                Policy::u32_range(0, 1)
+            }
             // CAST: The limit was checked.
             Int(_, min, max) if max <= i16::MAX as u32 => Policy::u32_range(min as i16, max as i16),
             Int(..) | OneOf(..) | Size(_) | Field(..) => Policy::u32(),

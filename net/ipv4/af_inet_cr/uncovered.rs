@@ -122,7 +122,7 @@ pub(crate) static UDP: Level = Level {
     rows: &[
         ("a BPF sockmap", Check::Udp(|udp| !udp.is_plain()), None),
         ("UDP_ENCAP of the kernel", Check::Udp(|udp| {
-            !ENCAPS.contains(&udp.encap_type().into()) || udp.has_encap()
+            !ENCAPS.contains(&udp.encap_type().into()) || udp.has_foreign_encap()
         }), None),
         ("UDP_FLAGS_ACCEPT_FRAGLIST", Check::UdpFlag(UdpFlag::ACCEPT_FRAGLIST), None),
     ],

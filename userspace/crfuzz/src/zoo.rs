@@ -311,6 +311,17 @@ fn sockets() -> Vec<io::Result<OwnedFd>> {
             sys::shutdown(fd, how)
         }));
     }
+    // For ESP, and what is left of it.
+    for encap in [2, 0] {
+        all.push(udp(|fd| {
+            set(
+                fd,
+                libc::SOL_UDP,
+                &[(libc::UDP_GRO, 1), (libc::UDP_ENCAP, 2)],
+            );
+            sys::set_int(fd, libc::SOL_UDP, libc::UDP_ENCAP, encap)
+        }));
+    }
     // What is refused, and what is no socket.
     for (family, kind, protocol) in [
         (libc::AF_INET, libc::SOCK_STREAM, 0),
@@ -324,9 +335,6 @@ fn sockets() -> Vec<io::Result<OwnedFd>> {
     ] {
         all.push(sys::socket(family, kind, protocol));
     }
-    all.push(udp(|fd| {
-        sys::set_int(fd, libc::SOL_UDP, libc::UDP_ENCAP, 2)
-    }));
     all.push(File::open("/dev/null").map(OwnedFd::from));
     all
 }

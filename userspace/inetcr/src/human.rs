@@ -87,6 +87,7 @@ pub(crate) fn mtu_discover(value: u32) -> String {
 pub(crate) fn encap(value: u32) -> String {
     match value {
         0 => "none".to_owned(),
+        2 => "esp".to_owned(),
         3 => "l2tp".to_owned(),
         other => other.to_string(),
     }

@@ -304,7 +304,12 @@ mod tests {
                 "tos": 16, "ttl": -1, "mtu-discover": 2, "options": "01010101",
                 "multicast-ifname": "", "local-port-range": 2097184000
             },
-            "udp": { "flags": ["cork"], "flags-mask": ["cork", "no-check6-tx", "no-check6-rx", "gro"] }
+            "udp": {
+                "flags": ["cork"],
+                "flags-mask": [
+                    "cork", "no-check6-tx", "no-check6-rx", "gro", "encap-rcv", "gro-receive"
+                ]
+            }
         }"#;
         let expected = "    sockopt-mark         0x10
     ip.flags             pktinfo,recvttl

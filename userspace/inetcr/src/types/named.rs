@@ -144,6 +144,10 @@ bitflags! {
         const NO_CHECK6_RX = 1 << 2;
         /// `UDP_GRO`.
         const GRO = 1 << 3;
+        /// Where `UDP_ENCAP` is not 0, XFRM takes ESP packets.
+        const ENCAP_RCV = 1 << 4;
+        /// XFRM merges ESP packets.
+        const GRO_RECEIVE = 1 << 5;
     }
 }
 flags!(UdpFlags "udp-flag");

@@ -119,7 +119,6 @@ pub fn tests() -> Vec<Test> {
         Test::new("losses::given_again", given_again),
         Test::new("losses::locked_filter", locked_filter),
         Test::new("losses::never", never),
-        Test::new("losses::encapsulation", encapsulation),
         Test::new("losses::reserve_mem", reserve_mem),
         Test::new("losses::wrong", wrong),
     ];
@@ -357,23 +356,6 @@ fn never() -> Result<()> {
     link::remove("gone0")?;
     let result = dump(&mut client, &lost_its_device, ALL);
     cr::refused(result, refusal.word("a device that is gone"))?;
-    Ok(())
-}
-
-/// Nor what the kernel receives by itself.
-fn encapsulation() -> Result<()> {
-    const ESP: i32 = 2;
-    let mut client = cr::client()?;
-    let refusal = Expected::errno(&[libc::EOPNOTSUPP]);
-    let encapsulated = bound()?;
-    match socket::set_int(&encapsulated, libc::SOL_UDP, 100, ESP) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
-            return skip("ESP in UDP (CONFIG_XFRM)");
-        }
-        other => other.context("UDP_ENCAP")?,
-    }
-    let word = "UDP_ENCAP of the kernel is set and not carried";
-    cr::refused(dump(&mut client, &encapsulated, ALL), refusal.word(word))?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod amend;
 mod cgroup;
 mod cork;
 pub mod criu;
+mod encap;
 mod errqueue;
 mod faults;
 mod forgotten;
@@ -54,6 +55,7 @@ pub fn all(random: Random) -> Vec<Test> {
         selectors::tests(),
         not_found::tests(),
         usage::tests(),
+        encap::tests(),
         shutdown::tests(),
         owner::tests(),
         user::tests(),

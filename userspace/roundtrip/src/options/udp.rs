@@ -7,7 +7,7 @@ use libc::SOL_UDP;
 use super::{Row, Set, Wire, case};
 
 pub const TABLE: &[Row] = &[
-    // That it is none cannot be set: the kernel takes 0 for more than nothing.
+    // What it leaves behind, and ESP, which takes XFRM: cases/encap.rs.
     Row::new(
         "udp_encap",
         &[59, 3],

@@ -137,12 +137,19 @@ enum af_inet_cr_ip_flag {
  * @AF_INET_CR_UDP_FLAG_NO_CHECK6_TX: UDP_NO_CHECK6_TX.
  * @AF_INET_CR_UDP_FLAG_NO_CHECK6_RX: UDP_NO_CHECK6_RX.
  * @AF_INET_CR_UDP_FLAG_GRO: UDP_GRO.
+ * @AF_INET_CR_UDP_FLAG_ENCAP_RCV: Where UDP_ENCAP is not 0, XFRM takes ESP
+ *   packets. It stays from when UDP_ENCAP was set to 0 or to
+ *   UDP_ENCAP_ESPINUDP.
+ * @AF_INET_CR_UDP_FLAG_GRO_RECEIVE: XFRM merges ESP packets. It stays from
+ *   when UDP_ENCAP was UDP_ENCAP_ESPINUDP and UDP_GRO was on.
  */
 enum af_inet_cr_udp_flag {
 	AF_INET_CR_UDP_FLAG_CORK = 1,
 	AF_INET_CR_UDP_FLAG_NO_CHECK6_TX = 2,
 	AF_INET_CR_UDP_FLAG_NO_CHECK6_RX = 4,
 	AF_INET_CR_UDP_FLAG_GRO = 8,
+	AF_INET_CR_UDP_FLAG_ENCAP_RCV = 16,
+	AF_INET_CR_UDP_FLAG_GRO_RECEIVE = 32,
 };
 
 /**

@@ -46,6 +46,7 @@ pub use self::{
     },
     timeout::Timeout,
     udp::{
+        EncapHandler,
         UdpFlag,
         UdpSock, //
     },

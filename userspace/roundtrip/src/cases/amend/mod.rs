@@ -228,7 +228,7 @@ fn back_to_new() -> Result<()> {
     let dump = cr::dump(&mut client, &socket::udp()?)?;
     for row in rows() {
         for case in row.cases {
-            let no_way_back = ["filter", "txtime", "ip_options", "lock_filter"];
+            let no_way_back = ["filter", "txtime", "ip_options", "lock_filter", "udp_encap"];
             if case.set.is_of_all() || no_way_back.contains(&row.name) {
                 continue;
             }

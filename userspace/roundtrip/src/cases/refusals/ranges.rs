@@ -134,7 +134,6 @@ pub const RANGES: &[Range] = &[
     ("ip_local_port_range", &[58, 12], (0x0001_0002, 4), INVALID),
     ("ip_local_port_range", &[58, 12], (0xfffe_ffff, 4), INVALID),
     ("udp_encap", &[59, 3], (1, 4), ENCAP),
-    ("udp_encap", &[59, 3], (2, 4), ENCAP),
     ("udp_encap", &[59, 3], (4, 4), ENCAP),
     ("udp_encap", &[59, 3], (0xffff_ffff, 4), ENCAP),
     ("udp_segment", &[59, 4], (0x1_0000, 4), RANGE),

@@ -46,10 +46,6 @@ const STATES: &[State] = &[
         socket::set(s, libc::SOL_IP, 17, &policy)
             .map_err(|_| io::Error::from_raw_os_error(libc::ENOPROTOOPT))
     }),
-    ("encapsulation", "UDP_ENCAP", |s| {
-        const ESP: i32 = 2;
-        socket::set_int(s, libc::SOL_UDP, 100, ESP)
-    }),
     ("extended_attribute", "extended attribute", |s| {
         socket::set_attribute(s, c"user.test", b"value")
     }),

@@ -41,6 +41,29 @@ flag_numbers! {
     ENCAP_ENABLED = UDP_FLAGS_ENCAP_ENABLED;
 }
 
+/// Who in the kernel handles the packets of a UDP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncapHandler {
+    /// Nobody: they are for user space.
+    None,
+    /// XFRM, for ESP in UDP over IPv4.
+    Xfrm,
+    /// Another part of the kernel, or XFRM over IPv6.
+    Other,
+}
+
+/// The type of `encap_rcv`.
+#[cfg(CONFIG_XFRM)]
+type EncapRcv = unsafe extern "C" fn(*mut bindings::sock, *mut bindings::sk_buff) -> c_int;
+
+/// The type of `gro_receive`.
+#[cfg(CONFIG_XFRM)]
+type GroReceive = unsafe extern "C" fn(
+    *mut bindings::sock,
+    *mut bindings::list_head,
+    *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff;
+
 /// The kernel's `struct udp_sock`, a UDP socket of IPv4 or IPv6.
 ///
 /// # Invariants
@@ -100,22 +123,53 @@ impl UdpSock {
         self.pending() != 0
     }
 
-    /// Tells whether some part of the kernel takes the packets of this socket.
+    /// Returns who in the kernel takes what arrives for this socket (`encap_rcv`).
+    ///
+    /// It is asked only while [`encap_type`](Self::encap_type) is not 0.
     #[inline]
-    pub fn has_encap(&self) -> bool {
+    pub fn encap_rcv(&self) -> EncapHandler {
+        // SAFETY: By the type invariants, the pointer is valid for reads of this field. The
+        // volatile read corresponds to `READ_ONCE`.
+        match unsafe { (&raw const (*self.as_ptr()).encap_rcv).read_volatile() } {
+            None => EncapHandler::None,
+            #[cfg(CONFIG_XFRM)]
+            Some(rcv) if ptr::fn_addr_eq(rcv, bindings::xfrm4_udp_encap_rcv as EncapRcv) => {
+                EncapHandler::Xfrm
+            }
+            Some(_) => EncapHandler::Other,
+        }
+    }
+
+    /// Returns who in the kernel merges what arrives for this socket (`gro_receive`).
+    #[inline]
+    pub fn gro_receive(&self) -> EncapHandler {
+        // SAFETY: As in `encap_rcv`.
+        match unsafe { (&raw const (*self.as_ptr()).gro_receive).read_volatile() } {
+            None => EncapHandler::None,
+            #[cfg(CONFIG_XFRM)]
+            Some(rcv) if ptr::fn_addr_eq(rcv, bindings::xfrm4_gro_udp_encap_rcv as GroReceive) => {
+                EncapHandler::Xfrm
+            }
+            Some(_) => EncapHandler::Other,
+        }
+    }
+
+    /// Tells whether some part of the kernel other than XFRM, which user space chooses by
+    /// `UDP_ENCAP`, has taken this socket for an encapsulation of its own.
+    #[inline]
+    pub fn has_foreign_encap(&self) -> bool {
         let up = self.as_ptr();
 
-        // SAFETY: By the type invariants, the pointer is valid for reads of these fields. The
-        // functions are not called. The volatile reads correspond to `READ_ONCE`.
-        unsafe {
-            (&raw const (*up).encap_rcv).read_volatile().is_some()
-                || (&raw const (*up).encap_err_rcv).read_volatile().is_some()
-                || (&raw const (*up).encap_err_lookup)
-                    .read_volatile()
-                    .is_some()
-                || (&raw const (*up).encap_destroy).read_volatile().is_some()
-                || (&raw const (*up).gro_receive).read_volatile().is_some()
-        }
+        self.encap_rcv() == EncapHandler::Other
+            || self.gro_receive() == EncapHandler::Other
+            // SAFETY: As in `encap_rcv`.
+            || unsafe {
+                (&raw const (*up).encap_err_rcv).read_volatile().is_some()
+                    || (&raw const (*up).encap_err_lookup)
+                        .read_volatile()
+                        .is_some()
+                    || (&raw const (*up).encap_destroy).read_volatile().is_some()
+            }
     }
 
     /// Tells whether the operations are those of an ordinary IPv4 UDP socket.

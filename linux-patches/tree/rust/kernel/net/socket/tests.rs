@@ -7,7 +7,10 @@ use super::*;
 use crate::{
     bindings,
     fs::file::flags,
-    net::Net,
+    net::{
+        sock::EncapHandler,
+        Net, //
+    },
     prelude::*,
     sync::aref::ARef,
     transmute::AsBytes, //
@@ -109,7 +112,9 @@ mod cases {
 
         let udp = socket.udp().ok_or(EINVAL)?;
         assert!(udp.is_plain());
-        assert!(!udp.has_encap());
+        assert_eq!(udp.encap_rcv(), EncapHandler::None);
+        assert_eq!(udp.gro_receive(), EncapHandler::None);
+        assert!(!udp.has_foreign_encap());
         assert!(!udp.has_pending());
         assert_eq!(udp.queue_len(), 0);
         assert!(udp.inet_flag(InetFlag::MC_LOOP));
