@@ -29,6 +29,7 @@
 #include <net/ip.h>
 #include <net/sock.h>
 #include <net/udp.h>
+#include <net/xfrm.h>
 
 #define CR_C_FAMILY_NAME	"af-inet-cr-c"
 
@@ -552,9 +553,24 @@ static int cr_put_sol_ip(struct sk_buff *msg, const struct sock *sk,
 	return 0;
 }
 
+/* Which handlers XFRM has in a socket. */
+static u32 cr_xfrm_handlers(const struct udp_sock *up)
+{
+	u32 bits = 0;
+
+#ifdef CONFIG_XFRM
+	if (READ_ONCE(up->encap_rcv) == xfrm4_udp_encap_rcv)
+		bits |= AF_INET_CR_UDP_FLAG_ENCAP_RCV;
+	if (READ_ONCE(up->gro_receive) == xfrm4_gro_udp_encap_rcv)
+		bits |= AF_INET_CR_UDP_FLAG_GRO_RECEIVE;
+#endif
+	return bits;
+}
+
 static int cr_put_sol_udp(struct sk_buff *msg, const struct sock *sk)
 {
-	const u32 all = 2 * AF_INET_CR_UDP_FLAG_GRO - 1;
+	const u32 all = 2 * AF_INET_CR_UDP_FLAG_GRO_RECEIVE - 1;
+	const struct udp_sock *up = udp_sk(sk);
 	struct nlattr *nest;
 	u32 bits = 0;
 
@@ -566,13 +582,14 @@ static int cr_put_sol_udp(struct sk_buff *msg, const struct sock *sk)
 		bits |= AF_INET_CR_UDP_FLAG_NO_CHECK6_RX;
 	if (udp_test_bit(GRO_ENABLED, sk))
 		bits |= AF_INET_CR_UDP_FLAG_GRO;
+	bits |= cr_xfrm_handlers(up);
 
 	nest = nla_nest_start(msg, AF_INET_CR_ATTR_UDP);
 	if (!nest ||
 	    nla_put_u32(msg, AF_INET_CR_A_UDP_ENCAP,
-			READ_ONCE(udp_sk(sk)->encap_type)) ||
+			READ_ONCE(up->encap_type)) ||
 	    nla_put_u32(msg, AF_INET_CR_A_UDP_SEGMENT,
-			READ_ONCE(udp_sk(sk)->gso_size)) ||
+			READ_ONCE(up->gso_size)) ||
 	    nla_put_u32(msg, AF_INET_CR_A_UDP_FLAGS, bits) ||
 	    nla_put_u32(msg, AF_INET_CR_A_UDP_FLAGS_MASK, all))
 		return -EMSGSIZE;
@@ -690,6 +707,7 @@ static bool cr_has_more(const struct file *file, const struct sock *sk)
 {
 	const struct udp_sock *up = udp_sk(sk);
 	int encap = READ_ONCE(up->encap_type);
+	u32 xfrm = cr_xfrm_handlers(up);
 
 	if (READ_ONCE(file->f_flags) & CR_PLAIN_FILE_FLAGS)
 		return true;
@@ -712,10 +730,14 @@ static bool cr_has_more(const struct file *file, const struct sock *sk)
 		return true;
 	if (READ_ONCE(sk->sk_prot) != &udp_prot)
 		return true;
-	if ((encap && encap != UDP_ENCAP_L2TPINUDP) ||
-	    READ_ONCE(up->encap_rcv) || READ_ONCE(up->encap_err_rcv) ||
-	    READ_ONCE(up->encap_err_lookup) || READ_ONCE(up->encap_destroy) ||
-	    READ_ONCE(up->gro_receive))
+	if ((encap && encap != UDP_ENCAP_ESPINUDP &&
+	     encap != UDP_ENCAP_L2TPINUDP) ||
+	    (READ_ONCE(up->encap_rcv) &&
+	     !(xfrm & AF_INET_CR_UDP_FLAG_ENCAP_RCV)) ||
+	    (READ_ONCE(up->gro_receive) &&
+	     !(xfrm & AF_INET_CR_UDP_FLAG_GRO_RECEIVE)) ||
+	    READ_ONCE(up->encap_err_rcv) ||
+	    READ_ONCE(up->encap_err_lookup) || READ_ONCE(up->encap_destroy))
 		return true;
 	if (udp_test_bit(ACCEPT_FRAGLIST, sk))
 		return true;

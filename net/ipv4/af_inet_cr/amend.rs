@@ -350,6 +350,13 @@ impl<'a> Amendment<'a> {
 
         report.check(self.user.amend(&live))?;
         self.set_options(&mut live, &report, |it| it.phase < Phase::AfterConnect)?;
+        // UDP_ENCAP must not find it on if it is to be off.
+        self.each(&report, |it, value| {
+            match it.is_udp_gro() && value == Value::Int(0) {
+                true => it.restore(value, &mut live),
+                false => Ok(()),
+            }
+        })?;
         for (nth, membership) in self.memberships.iter().enumerate() {
             report.check(
                 membership

@@ -463,10 +463,11 @@ const fn udp_trace(
     set: fn(&mut dyn Settable) -> Result,
 ) -> SocketOption {
     let attr = uapi::AF_INET_CR_A_UDP_FLAGS;
+    let shape = Shape::Once(get, set);
 
     SocketOption {
         bit,
-        ..udp(attr, name, 0, Shape::Once(get, set))
+        ..row(Nest::Udp, attr, name, 0, Both, BeforeBind, shape)
     }
 }
 
@@ -476,34 +477,44 @@ fn set_encap(socket: &dyn Settable, encap: u32) -> Result {
     socket.setsockopt_int(SOL_UDP, uapi::UDP_ENCAP as c_int, encap as c_int)
 }
 
-/// Has XFRM take ESP packets, as `UDP_ENCAP` does also when it is set to 0.
-fn set_encap_rcv(socket: &mut dyn Settable) -> Result {
+/// Sets `UDP_GRO`.
+fn set_gro(socket: &dyn Settable, gro: bool) -> Result {
+    // CAST: A small number.
+    socket.setsockopt_int(SOL_UDP, uapi::UDP_GRO as c_int, gro.into())
+}
+
+/// Reads `UDP_ENCAP` of a socket that is to get a handler of XFRM, or refuses it.
+fn encap_for_xfrm(sock: &Sock) -> Result<u32> {
+    let encap = encap(sock);
+
     if !cfg!(CONFIG_XFRM) {
         return Err(ENOPROTOOPT);
     }
-    let encap = encap(socket);
+    // It would lose that, and there is no way back.
+    if !ENCAPS.contains(&encap) || of_udp(sock, UdpSock::has_foreign_encap) {
+        return Err(EOPNOTSUPP);
+    }
+    Ok(encap)
+}
 
-    set_encap(socket, 0)?;
-    match encap {
-        0 => Ok(()),
-        encap => set_encap(socket, encap),
+/// Has XFRM take ESP packets, as `UDP_ENCAP` does also when it is set to 0.
+fn set_encap_rcv(socket: &mut dyn Settable) -> Result {
+    match encap_for_xfrm(socket)? {
+        0 => set_encap(socket, 0),
+        encap => set_encap(socket, 0).and(set_encap(socket, encap)),
     }
 }
 
 /// Has XFRM merge ESP packets, as `UDP_ENCAP` and `UDP_GRO` do together.
 fn set_gro_receive(socket: &mut dyn Settable) -> Result {
-    if !cfg!(CONFIG_XFRM) {
-        return Err(ENOPROTOOPT);
-    }
-    // CAST: A small number.
-    let set_gro = |on| socket.setsockopt_int(SOL_UDP, uapi::UDP_GRO as c_int, on);
-    let encap = encap(socket);
+    let encap = encap_for_xfrm(socket)?;
     let gro = of_udp(socket, |udp| udp.udp_flag(UdpFlag::GRO_ENABLED));
 
-    set_gro(1)?;
-    set_encap(socket, uapi::UDP_ENCAP_ESPINUDP)?;
-    set_encap(socket, encap)?;
-    set_gro(gro.into())
+    // In this order no datagrams are merged meanwhile. Both options are put back whatever fails.
+    set_encap(socket, uapi::UDP_ENCAP_ESPINUDP)
+        .and_then(|()| set_gro(socket, true))
+        .and(set_gro(socket, gro))
+        .and(set_encap(socket, encap))
 }
 
 /// Reads `UDP_ENCAP`.
@@ -568,6 +579,14 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         BeforeBind, UnicastDevice),
     ip(uapi::AF_INET_CR_A_IP_MULTICAST_IFNAME, "IP_MULTICAST_IF", uapi::IP_MULTICAST_IF,
         BeforeBind, MulticastDevice),
+    // UDP_ENCAP and UDP_GRO leave them behind, whatever they are set to later. To get them takes
+    // an encapsulation for a moment, which nobody may hear.
+    udp_trace(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_ENCAP_RCV,
+        "encap_rcv of UDP_ENCAP",
+        |sock| of_udp(sock, |udp| udp.encap_rcv() == EncapHandler::Xfrm), set_encap_rcv),
+    udp_trace(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_GRO_RECEIVE,
+        "gro_receive of UDP_ENCAP",
+        |sock| of_udp(sock, |udp| udp.gro_receive() == EncapHandler::Xfrm), set_gro_receive),
 
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_BINDTODEVICE, "SO_BINDTODEVICE", uapi::SO_BINDTOIFINDEX,
         Both, BoundDevice, Device),
@@ -671,16 +690,11 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         "UDP_NO_CHECK6_TX", uapi::UDP_NO_CHECK6_TX, AfterConnect, UdpFlag::NO_CHECK6_TX),
     udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_NO_CHECK6_RX,
         "UDP_NO_CHECK6_RX", uapi::UDP_NO_CHECK6_RX, AfterConnect, UdpFlag::NO_CHECK6_RX),
-    // UDP_ENCAP and UDP_GRO leave them behind, whatever they are set to later.
-    udp_trace(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_ENCAP_RCV,
-        "encap_rcv of UDP_ENCAP",
-        |sock| of_udp(sock, |udp| udp.encap_rcv() == EncapHandler::Xfrm), set_encap_rcv),
-    udp_trace(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_GRO_RECEIVE,
-        "gro_receive of UDP_ENCAP",
-        |sock| of_udp(sock, |udp| udp.gro_receive() == EncapHandler::Xfrm), set_gro_receive),
+    udp(uapi::AF_INET_CR_A_UDP_ENCAP, "UDP_ENCAP", uapi::UDP_ENCAP, OneOf(encap, ENCAPS)),
+    // For ESP the two leave something behind if both are on, thus the old value of this one goes
+    // first (see `amend.rs`), and the new one comes last.
     udp_flag(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_GRO,
         "UDP_GRO", uapi::UDP_GRO, AfterConnect, UdpFlag::GRO_ENABLED),
-    udp(uapi::AF_INET_CR_A_UDP_ENCAP, "UDP_ENCAP", uapi::UDP_ENCAP, OneOf(encap, ENCAPS)),
     udp(uapi::AF_INET_CR_A_UDP_SEGMENT, "UDP_SEGMENT", uapi::UDP_SEGMENT,
         Int(|sock| of_udp(sock, |udp| udp.gso_size().into()), 0, U16_MAX)),
 
@@ -727,6 +741,12 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
 pub(crate) const COUNT: usize = OPTIONS.len();
 
 impl SocketOption {
+    /// Whether it is `UDP_GRO`.
+    pub(crate) fn is_udp_gro(&self) -> bool {
+        // CAST: A small number.
+        self.nest == Nest::Udp && self.optname == uapi::UDP_GRO as c_int
+    }
+
     /// How a message has it.
     const fn form(&self) -> Form {
         match self.bit {

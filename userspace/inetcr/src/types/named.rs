@@ -144,9 +144,9 @@ bitflags! {
         const NO_CHECK6_RX = 1 << 2;
         /// `UDP_GRO`.
         const GRO = 1 << 3;
-        /// Where `UDP_ENCAP` is not 0, XFRM takes ESP packets.
+        /// XFRM has its `encap_rcv` in the socket, since `UDP_ENCAP` was set to 0 or for ESP.
         const ENCAP_RCV = 1 << 4;
-        /// XFRM merges ESP packets.
+        /// XFRM has its `gro_receive` in the socket, since `UDP_ENCAP` was for ESP with `UDP_GRO`.
         const GRO_RECEIVE = 1 << 5;
     }
 }

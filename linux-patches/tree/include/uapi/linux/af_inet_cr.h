@@ -137,11 +137,12 @@ enum af_inet_cr_ip_flag {
  * @AF_INET_CR_UDP_FLAG_NO_CHECK6_TX: UDP_NO_CHECK6_TX.
  * @AF_INET_CR_UDP_FLAG_NO_CHECK6_RX: UDP_NO_CHECK6_RX.
  * @AF_INET_CR_UDP_FLAG_GRO: UDP_GRO.
- * @AF_INET_CR_UDP_FLAG_ENCAP_RCV: Where UDP_ENCAP is not 0, XFRM takes ESP
- *   packets. It stays from when UDP_ENCAP was set to 0 or to
- *   UDP_ENCAP_ESPINUDP.
- * @AF_INET_CR_UDP_FLAG_GRO_RECEIVE: XFRM merges ESP packets. It stays from
- *   when UDP_ENCAP was UDP_ENCAP_ESPINUDP and UDP_GRO was on.
+ * @AF_INET_CR_UDP_FLAG_ENCAP_RCV: XFRM has its encap_rcv in the socket, since
+ *   UDP_ENCAP was set to 0 or to UDP_ENCAP_ESPINUDP. It takes ESP packets
+ *   where UDP_ENCAP is not 0, and UDP_GRO has no datagrams merged any more.
+ * @AF_INET_CR_UDP_FLAG_GRO_RECEIVE: XFRM has its gro_receive in the socket,
+ *   since UDP_ENCAP was UDP_ENCAP_ESPINUDP and UDP_GRO was on. It takes ESP
+ *   packets before the socket does, whatever the two are now.
  */
 enum af_inet_cr_udp_flag {
 	AF_INET_CR_UDP_FLAG_CORK = 1,

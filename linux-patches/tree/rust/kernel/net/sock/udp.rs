@@ -125,7 +125,8 @@ impl UdpSock {
 
     /// Returns who in the kernel takes what arrives for this socket (`encap_rcv`).
     ///
-    /// It is asked only while [`encap_type`](Self::encap_type) is not 0.
+    /// It is called only while [`encap_type`](Self::encap_type) is not 0. But a socket that has one
+    /// gets no merged datagrams, either way (`udp_unexpected_gso()`).
     #[inline]
     pub fn encap_rcv(&self) -> EncapHandler {
         // SAFETY: By the type invariants, the pointer is valid for reads of this field. The
@@ -140,7 +141,8 @@ impl UdpSock {
         }
     }
 
-    /// Returns who in the kernel merges what arrives for this socket (`gro_receive`).
+    /// Returns who in the kernel merges what arrives for this socket (`gro_receive`), whatever
+    /// [`encap_type`](Self::encap_type) is.
     #[inline]
     pub fn gro_receive(&self) -> EncapHandler {
         // SAFETY: As in `encap_rcv`.
