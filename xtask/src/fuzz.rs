@@ -4,11 +4,14 @@
 
 use crate::{
     ctx::Ctx,
+    exec,
     flavour::{
         self,
         Flavour, //
     },
+    pin,
     report::{
+        self,
         Folder,
         Log, //
     },
@@ -38,6 +41,8 @@ use anyhow::{
     Result, //
 };
 use fs_err as fs;
+use serde::Serialize;
+use serde_json::Value;
 use std::{
     io::Write as _,
     path::{
@@ -86,6 +91,10 @@ pub struct Args {
     /// Send the cases in a file (`repro.jsonl` of an earlier run), show the answers, and stop.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
+    /// Without kmemleak, whose stacks beside those of KASAN take half of the time (`debug`): what
+    /// leaks is only found if the caches of the kernel hold many objects more at the end.
+    #[arg(long)]
+    no_kmemleak: bool,
     /// Take the kernel and the programs as the last build left them.
     #[arg(long)]
     no_build: bool,
@@ -107,7 +116,10 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let folder = Folder::new(ctx, &what, args.results.as_deref(), false)?;
     let mut deadlines = Deadlines::new(accel, &args.flavour);
     deadlines.run = LIFE;
-    let machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
+    let mut machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
+    if args.no_kmemleak {
+        machine.parameters.push("kmemleak=off".to_owned());
+    }
     let job = job(args, &kernel, &programs, &deadlines)?;
     let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
     run.times.add("build", build);
@@ -126,6 +138,21 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     );
     println!();
     print!("{}", run.finish(&verdict, &record)?);
+    if let Some(counts) = &found.counts {
+        let record = Fuzzed {
+            version: &pin::load(ctx)?.version,
+            commit: exec::commit(&ctx.repo),
+            flavour: args.flavour.name(),
+            kmemleak: job.kmemleak,
+            when: report::now().join(" "),
+            outcome: verdict.word(),
+            complaints: verdict.complaints.len(),
+            counts,
+        };
+        let text = serde_json::to_string_pretty(&record)?;
+        fs::write(run.folder.file("fuzz.json"), format!("{text}\n"))?;
+        println!("{}", record.line());
+    }
     if found.wrong {
         ui::note(&format!(
             "to see it again: cargo xtask fuzz --flavour {} --replay {}",
@@ -168,8 +195,47 @@ fn job(args: &Args, kernel: &Kernel, programs: &Programs, deadlines: &Deadlines)
         set("FUZZ_TIME_SCALE", deadlines.factor.to_string()),
         set("RUST_BACKTRACE", "1".to_owned()),
     ];
-    job.kmemleak = kernel.has("DEBUG_KMEMLEAK")?;
+    job.kmemleak = kernel.has("DEBUG_KMEMLEAK")? && !args.no_kmemleak;
     Ok(job)
+}
+
+/// The record of a run (`fuzz.json`), by which runs can be added up.
+#[derive(Serialize)]
+struct Fuzzed<'a> {
+    /// The kernel: Linux, our commit, the flavour, and whether kmemleak was on.
+    version: &'a str,
+    commit: Option<String>,
+    flavour: &'a str,
+    kmemleak: bool,
+    /// When it ended.
+    when: String,
+    outcome: &'static str,
+    /// What the kernel complained of.
+    complaints: usize,
+    /// What the fuzzer says, the last time that it did.
+    #[serde(flatten)]
+    counts: &'a serde_json::Map<String, Value>,
+}
+
+impl Fuzzed<'_> {
+    /// The same for a person.
+    fn line(&self) -> String {
+        let count = |name| self.counts.get(name).unwrap_or(&Value::Null);
+        format!(
+            "fuzzed: {} messages in {} s by seed {}, {} places reached; Linux {}, flavour {}{}, \
+             commit {}; {} findings, {} complaints",
+            count("messages"),
+            count("seconds"),
+            count("seed"),
+            count("places"),
+            self.version,
+            self.flavour,
+            if self.kmemleak { " with kmemleak" } else { "" },
+            self.commit.as_deref().unwrap_or("unknown"),
+            count("wrong"),
+            self.complaints,
+        )
+    }
 }
 
 /// What comes out of the guest.
@@ -181,6 +247,8 @@ struct Found {
     /// Cases that led to something that is wrong.
     repro: Log,
     wrong: bool,
+    /// How far the fuzzer was when it last said so.
+    counts: Option<serde_json::Map<String, Value>>,
 }
 
 impl Found {
@@ -191,6 +259,7 @@ impl Found {
             kept: Vec::new(),
             repro: folder.log("repro.jsonl")?,
             wrong: false,
+            counts: None,
         })
     }
 
@@ -203,6 +272,8 @@ impl Found {
         } else if let Some(case) = line.strip_prefix("# repro ") {
             self.repro.line(case);
             self.wrong = true;
+        } else if let Some(counts) = line.strip_prefix("# counts ") {
+            self.counts = serde_json::from_str(counts).ok().or(self.counts.take());
         } else {
             self.screen.take(way, line);
         }

@@ -16,6 +16,7 @@ mod live;
 mod race;
 mod rng;
 mod session;
+mod slab;
 mod sys;
 mod text;
 mod wire;
@@ -161,6 +162,11 @@ struct Fuzzer {
     deadline: Duration,
     said: Instant,
     messages: u64,
+    seed: u64,
+    /// How many of them found something wrong.
+    wrong: u64,
+    /// What of the kernel's memory was in use before.
+    memory: Option<slab::Objects>,
 }
 
 /// One of them.
@@ -192,7 +198,8 @@ impl Fuzzer {
         roles.push((Role::Nobody, 1));
         let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let seed = arguments.seed.unwrap_or(clock.as_secs());
-        writer.begin(roles.len())?;
+        let memory = slab::objects();
+        writer.begin(roles.len() + usize::from(memory.is_some()))?;
         let led = kcov::is_there();
         writer.diagnostic(&format!(
             "seed {seed}, {} cases to begin with, {}",
@@ -246,19 +253,32 @@ impl Fuzzer {
             deadline: DEADLINE * arguments.time_scale.max(1),
             said: started,
             messages: 0,
+            seed,
+            wrong: 0,
+            memory,
         })
     }
 
     /// Until all of them have ended.
     fn watch(mut self) -> Result<bool> {
-        let mut good = true;
         while self.workers.iter().any(|one| one.end.is_none()) {
             std::thread::sleep(Duration::from_millis(20));
             for at in 0..self.workers.len() {
-                good &= self.look_at(at)?;
+                self.wrong += u64::from(!self.look_at(at)?);
             }
             if self.said.elapsed() >= PROGRESS {
                 self.say();
+            }
+        }
+        if let Some(before) = &self.memory {
+            let name = "memory of the kernel";
+            // Namespaces end when their time has come.
+            match slab::none_left(before, self.deadline) {
+                Ok(()) => self.writer.ok(name)?,
+                Err(wrong) => {
+                    self.wrong += 1;
+                    self.writer.not_ok(name, &wrong)?;
+                }
             }
         }
         self.say();
@@ -274,7 +294,7 @@ impl Fuzzer {
             format!("{} s {name}", all.sum::<Duration>().as_secs())
         });
         self.writer.diagnostic(&parts.join(", "))?;
-        Ok(good)
+        Ok(self.wrong == 0)
     }
 
     fn look_at(&mut self, at: usize) -> Result<bool> {
@@ -344,6 +364,21 @@ impl Fuzzer {
             sum(Word::Overruns),
         );
         worker::say(&line);
+        // For the record, which has to be right also if the machine dies.
+        let counts = serde_json::json!({
+            "seed": self.seed,
+            "workers": self.workers.len(),
+            "seconds": self.started.elapsed().as_secs(),
+            "messages": messages,
+            "checks": sum(Word::Checks),
+            "cases": sum(Word::Cases),
+            "done": sum(Word::Done),
+            "places": sum(Word::Places),
+            "kept": sum(Word::Kept),
+            "led_by_kcov": kcov::is_there(),
+            "wrong": self.wrong,
+        });
+        worker::say(&format!("counts {counts}"));
         self.said = Instant::now();
         self.messages = messages;
     }
