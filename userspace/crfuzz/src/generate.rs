@@ -167,6 +167,12 @@ impl<'g> Generator<'g> {
             self.few(rng, attributes, &mut attrs);
         } else if rng.chance(3, 4) && !(many && rng.chance(1, 2)) {
             self.selector(rng, &mut attrs);
+            // What else there is to ask for is reached only with a socket that is there.
+            if rng.chance(1, 2)
+                && let Some(number) = rng.pick(attributes)
+            {
+                self.add(rng, MESSAGE, number, &mut attrs);
+            }
         } else {
             for _ in 0..rng.below(4) {
                 if let Some(number) = rng.pick(attributes) {
