@@ -28,8 +28,11 @@ pub(crate) fn to_nanos(time: Timeout) -> Option<i64> {
 }
 
 /// Returns the time that a message has.
+///
+/// Returns [`None`] for what is negative, and for what is rounded up to more than a message can
+/// say: no dump could have that.
 pub(crate) fn from_nanos(nanos: i64) -> Option<Timeout> {
-    Timeout::from_nanos(nanos)
+    Timeout::from_nanos(nanos).filter(|&time| to_nanos(time).is_some())
 }
 
 /// Returns the time that a message has, if it is in whole seconds, and `struct linger` can have it.
@@ -184,7 +187,9 @@ mod tests {
     #[cfg(CONFIG_64BIT)]
     fn messages_have_292_years() {
         assert_eq!(to_nanos(Timeout::from_jiffies(c_long::MAX - 1)), None);
-        assert!(from_nanos(i64::MAX).is_some());
+        assert!(from_nanos(i64::MAX).is_none());
+        assert!(from_nanos(i64::MAX - 1).is_none());
+        assert!(from_nanos(i64::MAX - 1_000_000_000).is_some());
     }
 
     #[test]
