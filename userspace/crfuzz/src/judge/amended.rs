@@ -66,9 +66,15 @@ const EFFECTS: &[(&str, &[&str])] = &[
         "bound-ifindex",
         &["sockopt-bindtodevice", "reuseport-filter"],
     ),
-    // A datagram that is let go has its number, and is not there any more.
-    ("udp.flags", &["cork-len", "tskey"]),
+    // A datagram that is let go has its number, and is not there any more. With UDP_ENCAP, UDP_GRO
+    // leaves gro-receive behind.
+    ("udp.flags", &["cork-len", "tskey", GRO_RECEIVE]),
+    ("udp.encap", &[ENCAP_RCV, GRO_RECEIVE]),
 ];
+
+/// What `UDP_ENCAP` leaves behind.
+const ENCAP_RCV: &str = "udp.flags bit 0x10";
+const GRO_RECEIVE: &str = "udp.flags bit 0x20";
 
 /// Two attributes of one value: a report about the first is about both.
 const PAIRS: &[(&str, &str)] = &[
@@ -376,6 +382,7 @@ mod tests {
         ["sockopt-flags","01000000"],["sockopt-flags-mask","ff070000"],
         ["ip",[["flags","00000000"],["flags-mask","ffff0000"],["tos","00000000"],
                ["multicast-ifname","00"],["multicast-addr","00000000"]]],
+        ["udp",[["flags","00000000"],["flags-mask","3f000000"],["encap","00000000"]]],
         ["membership",[["group","ef010203"],["ifname","6c6f00"],["exclude","01000000"]]]"#;
 
     /// Attributes, as they are written in cases.
@@ -441,6 +448,21 @@ mod tests {
             ["map",[["device","653700"],["to-device","6c6f00"]]]"#;
         let changed = [(r#"multicast-ifname","00"#, r#"multicast-ifname","6c6f00"#)];
         assert_eq!(verdict(name, 0, &[], &changed), Ok(2));
+        let encap = r#"["udp",[["encap","02000000"]]]"#;
+        let changed = [
+            (r#""encap","00"#, r#""encap","02"#),
+            (
+                r#"["flags","00000000"],["flags-mask","3f"#,
+                r#"["flags","10000000"],["flags-mask","3f"#,
+            ),
+        ];
+        assert_eq!(verdict(encap, 0, &[], &changed), Ok(1));
+        // No other bit is changed by that.
+        let more = [
+            changed[0],
+            (changed[1].0, r#"["flags","14000000"],["flags-mask","3f"#),
+        ];
+        wrong(verdict(encap, 0, &[], &more), "udp.flags bit 0x4");
     }
 
     #[test]

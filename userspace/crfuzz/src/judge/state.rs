@@ -246,8 +246,12 @@ impl<'g> Reading<'g> {
     }
 }
 
-/// The key of an attribute that is called `name` or `nest.name`, without a bit.
+/// The key of an attribute that is called `name` or `nest.name`, or of a bit of it (`name bit 0x1`).
 pub fn key(grammar: &Grammar, path: &str) -> Result<Key> {
+    let (path, bit) = match path.split_once(" bit 0x") {
+        Some((path, bit)) => (path, u32::from_str_radix(bit, 16)?),
+        None => (path, 0),
+    };
     let (nest, set, name) = match path.split_once('.') {
         Some((nest, name)) => {
             let nest = grammar.number(MESSAGE, nest)?;
@@ -256,5 +260,5 @@ pub fn key(grammar: &Grammar, path: &str) -> Result<Key> {
         None => (0, MESSAGE, path),
     };
     let attr = grammar.number(set, name)?;
-    Ok(Key { nest, attr, bit: 0 })
+    Ok(Key { nest, attr, bit })
 }
