@@ -262,7 +262,7 @@ impl Fuzzer {
     /// Until all of them have ended.
     fn watch(mut self) -> Result<bool> {
         while self.workers.iter().any(|one| one.end.is_none()) {
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(100));
             for at in 0..self.workers.len() {
                 self.wrong += u64::from(!self.look_at(at)?);
             }

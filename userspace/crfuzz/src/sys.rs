@@ -286,6 +286,27 @@ pub fn end_with_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
+/// How long this process goes on before others of its priority are let in, at most; nothing for
+/// what is usual. Children have the same.
+pub fn set_slice(slice: Option<Duration>) -> io::Result<()> {
+    let slice = slice.unwrap_or_default().as_nanos();
+    let attr = libc::sched_attr {
+        size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or_default(),
+        sched_policy: u32::try_from(libc::SCHED_OTHER).unwrap_or_default(),
+        sched_flags: 0,
+        sched_nice: 0,
+        sched_priority: 0,
+        // Of this policy, that is the slice (since 6.12).
+        sched_runtime: u64::try_from(slice).unwrap_or(u64::MAX),
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    // SAFETY: The attributes are there for the call, and as long as they say.
+    let ret = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, ptr::from_ref(&attr), 0) };
+    check(c_int::try_from(ret).unwrap_or(-1))?;
+    Ok(())
+}
+
 /// Waits until the parent ends.
 pub fn pause() -> ! {
     end_with_parent();

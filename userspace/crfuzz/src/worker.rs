@@ -56,6 +56,11 @@ const LOOK_AT_FDS: u64 = 64;
 const CYCLE: u64 = 512;
 const QUIET: u64 = 448;
 
+/// How long a worker goes on while nobody else uses its sockets. Where processors are emulated, to
+/// let another in throws away much of what they have translated and looked up; a slice is usually
+/// shorter than many a message takes there.
+const SLICE: Duration = Duration::from_millis(100);
+
 /// How often a case is sent again to find out what of it is needed: for code that was reached, and
 /// for words alone, which are found sooner.
 const TRIALS: usize = 100;
@@ -182,6 +187,7 @@ impl<'g> Worker<'g> {
     pub fn new(grammar: &'g Grammar, role: Role, init: Option<OwnedFd>) -> Result<Self> {
         sys::end_with_parent();
         sys::ignore_signals();
+        sys::set_slice(Some(SLICE)).context("a slice of time")?;
         // Before the rights to open it are gone.
         let cover = Cover::open().context("a set of places")?;
         let family = {
@@ -316,6 +322,9 @@ impl<'g> Worker<'g> {
     /// Has new sockets to send messages about, that somebody uses meanwhile or that nobody does.
     fn renew(&mut self, raced: bool, seed: u64) -> Result<(), Wrong> {
         self.session.raced = raced;
+        // A race needs to be let in anywhere, and often.
+        let slice = sys::set_slice((!raced).then_some(SLICE));
+        slice.map_err(|error| format!("no slice of time: {error}"))?;
         let result = self.zoo.renew(raced.then_some(seed));
         result.map_err(|error| format!("the sockets cannot be made anew: {error:#}"))
     }
