@@ -9,6 +9,7 @@
 
 use crate::needs::{
     BUSYBOX_ARM64,
+    BUSYBOX_S390,
     Group,
     Newer, //
 };
@@ -29,6 +30,8 @@ pub enum Arch {
     X86_64,
     /// Emulated, with the files of the small image.
     Arm64,
+    /// The same, with the most significant byte first.
+    S390,
     /// A program of this machine: only for `kunit`, by its flavour.
     #[value(skip)]
     Um,
@@ -44,6 +47,8 @@ pub struct Build {
     /// The image that is started: the goal of make, and its name; and where make puts it.
     pub image: &'static str,
     pub image_dir: &'static str,
+    /// The release of rustc that it needs, if that is newer than what others take.
+    pub rust: Option<&'static str>,
 }
 
 /// The machine that QEMU is.
@@ -51,6 +56,8 @@ pub struct Guest {
     pub qemu: &'static str,
     pub machine: &'static str,
     pub cpu: &'static str,
+    /// The device behind which the ways out are.
+    pub ports: &'static str,
     /// The serial port, as the kernel calls it.
     pub console: &'static str,
     /// More that the kernel is told.
@@ -75,6 +82,7 @@ static X86_64: Guest = Guest {
     qemu: "qemu-system-x86_64",
     machine: "q35",
     cpu: "max",
+    ports: "virtio-serial-pci",
     console: "ttyS0",
     // While the boot processor is identified, its features are cleared for a moment. An interrupt
     // then makes KASAN, which asks for LA57 each time, take good addresses for wild ones.
@@ -88,6 +96,7 @@ static ARM64: Guest = Guest {
     machine: "virt",
     // Not `max`: its pointer authentication is slow to emulate.
     cpu: "neoverse-n1",
+    ports: "virtio-serial-pci",
     console: "ttyAMA0",
     parameters: &[],
     target: "aarch64-unknown-linux-gnu",
@@ -98,6 +107,25 @@ static ARM64: Guest = Guest {
     }),
 };
 
+static S390: Guest = Guest {
+    qemu: "qemu-system-s390x",
+    machine: "s390-ccw-virtio",
+    // Without vectors, which QEMU 7.2 gets wrong: see `images/arch/s390.config`.
+    cpu: "max,vx=off,vxeh=off",
+    ports: "virtio-serial-ccw",
+    console: "ttysclp0",
+    parameters: &[],
+    target: "s390x-unknown-linux-gnu",
+    cross: Some(&Cross {
+        group: Group::S390,
+        linker: "s390x-linux-gnu-gcc",
+        busybox: &BUSYBOX_S390,
+    }),
+};
+
+/// What s390 needs by `scripts/min-tool-version.sh`.
+pub const RUST_S390: &str = "1.96.0";
+
 impl Arch {
     /// That of this machine: of a command that is told nothing.
     pub const OWN: Self = Self::X86_64;
@@ -106,6 +134,7 @@ impl Arch {
         match self {
             Self::X86_64 => "x86_64",
             Self::Arm64 => "arm64",
+            Self::S390 => "s390",
             Self::Um => "um",
             Self::I386 => "i386",
         }
@@ -118,21 +147,31 @@ impl Arch {
                 word: None,
                 image: "vmlinux",
                 image_dir: "",
+                rust: None,
             },
             Self::Arm64 => Build {
                 word: Some("ARCH=arm64"),
                 image: "Image",
                 image_dir: "arch/arm64/boot",
+                rust: None,
+            },
+            Self::S390 => Build {
+                word: Some("ARCH=s390"),
+                image: "bzImage",
+                image_dir: "arch/s390/boot",
+                rust: Some(RUST_S390),
             },
             Self::Um => Build {
                 word: Some("ARCH=um"),
                 image: "linux",
                 image_dir: "",
+                rust: None,
             },
             Self::I386 => Build {
                 word: Some("ARCH=i386"),
                 image: "vmlinux",
                 image_dir: "",
+                rust: None,
             },
         }
     }
@@ -147,6 +186,7 @@ impl Arch {
         match self {
             Self::X86_64 => Ok(&X86_64),
             Self::Arm64 => Ok(&ARM64),
+            Self::S390 => Ok(&S390),
             Self::Um => bail!("a kernel for {self} needs no machine: `cargo xtask kunit` runs it"),
             Self::I386 => bail!("a kernel for {self} is only compiled: `cargo xtask builds`"),
         }

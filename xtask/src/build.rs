@@ -115,9 +115,9 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 /// Builds the kernel from what is in the repository now: sources, tree, configuration, image.
 /// Only one such build runs at a time on this machine.
 pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
-    setup::require(ctx, &[Group::Build])?;
-    let _lock = fetch::lock(ctx)?;
     let arch = flavour.arch();
+    setup::require(ctx, &arch.groups(&[Group::Build]))?;
+    let _lock = fetch::lock(ctx)?;
     let tools = Toolchain::find_for(ctx, arch)?;
     let tree = tree::prepare(ctx, false)?;
     let build_dir = config::build_dir(ctx, &tree, flavour.name());

@@ -114,6 +114,8 @@ const PATTERNS: &[(Find, &str)] = &[
     // Of arm64, which says `Internal error: ` next, with the words above or others.
     (Start("Unable to handle kernel"), "oops"),
     (Start("Internal error: "), "oops"),
+    // Of s390, behind words for each kind of exception.
+    (Parts(" ilc:", " [#"), "oops"),
     (Start("double fault"), "oops"),
     (Start("divide error:"), "oops"),
     (Start("invalid opcode:"), "oops"),

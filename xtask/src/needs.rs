@@ -3,6 +3,7 @@
 //! The prerequisites: one table, which `doctor` shows and `setup` works off.
 
 use crate::{
+    arch::RUST_S390,
     ctx::Ctx,
     exec,
     image::disk,
@@ -37,6 +38,8 @@ pub enum Group {
     /// To build with the oldest programs that the kernel takes. Only the command that does so brings
     /// it.
     Oldest,
+    /// The same for s390, and a newer Rust. Only `--arch s390` brings it.
+    S390,
     /// Only `setup` by name brings these.
     Comfort,
 }
@@ -53,6 +56,7 @@ impl Group {
             Self::Disk => "disk",
             Self::Arm64 => "arm64",
             Self::Oldest => "oldest",
+            Self::S390 => "s390",
             Self::Comfort => "comfort",
         }
     }
@@ -61,7 +65,13 @@ impl Group {
     pub fn is_extra(self) -> bool {
         matches!(
             self,
-            Self::Editor | Self::Criu | Self::Disk | Self::Arm64 | Self::Oldest | Self::Comfort
+            Self::Editor
+                | Self::Criu
+                | Self::Disk
+                | Self::Arm64
+                | Self::S390
+                | Self::Oldest
+                | Self::Comfort
         )
     }
 }
@@ -77,6 +87,8 @@ pub enum Fix {
     Component(&'static str),
     /// The library for a target of the toolchain, by rustup.
     Target(&'static str),
+    /// A release of rustc with the source of its library, by rustup.
+    Release(&'static str),
     /// Python programs, by pip, in their own virtual environment in the cache.
     Venv(&'static Venv),
     /// cargo-make, by cargo, where cargo puts programs.
@@ -96,6 +108,11 @@ impl Fix {
             ),
             Self::Component(name) => format!("rustup component add {name}"),
             Self::Target(name) => format!("rustup target add {name}"),
+            Self::Release(name) => {
+                format!(
+                    "rustup toolchain install {name} --profile minimal --component rust-src,clippy"
+                )
+            }
             Self::Venv(_) | Self::Newer(_) => "cargo xtask setup".to_owned(),
             Self::CargoMake => format!("cargo install --locked {}", tools::CARGO_MAKE.join(" ")),
         }
@@ -166,6 +183,7 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
     all.extend(disk());
     all.extend(arm64(ctx));
     all.push(old_bindgen(ctx));
+    all.extend(s390(ctx));
     all.push(Need {
         name: "cargo make",
         group: Group::Comfort,
@@ -471,6 +489,57 @@ fn old_bindgen(ctx: &Ctx) -> Need {
     }
 }
 
+fn s390(ctx: &Ctx) -> Vec<Need> {
+    let target = "s390x-unknown-linux-gnu";
+    vec![
+        program(
+            Group::S390,
+            "qemu-system-s390x",
+            &["--version"],
+            V(6, 0, 0),
+            &[&["qemu-system-misc"], &["qemu-system-s390x"]],
+        ),
+        program(
+            Group::S390,
+            "s390x-linux-gnu-gcc",
+            &["--version"],
+            V(9, 0, 0),
+            &[&["gcc-s390x-linux-gnu"]],
+        ),
+        file(
+            Group::S390,
+            "libc of s390x",
+            "/usr/s390x-linux-gnu/lib/libc.a",
+            &[&["libc6-dev-s390x-cross"]],
+        ),
+        Need {
+            name: "Rust for s390x",
+            group: Group::S390,
+            found: there(tools::rust_std(target), target),
+            minimum: None,
+            fix: Fix::Target(target),
+        },
+        Need {
+            name: "rustc for its kernel",
+            group: Group::S390,
+            found: tools::rust_release(RUST_S390)
+                .map_or(Found::Nothing, |rust| Found::Version(rust.version)),
+            minimum: None,
+            fix: Fix::Release(RUST_S390),
+        },
+        Need {
+            name: BUSYBOX_S390.name,
+            group: Group::S390,
+            found: there(
+                Some(BUSYBOX_S390.program_in(&tools::s390(ctx))).filter(|path| path.exists()),
+                "yes",
+            ),
+            minimum: None,
+            fix: Fix::Newer(&BUSYBOX_S390),
+        },
+    ]
+}
+
 /// What there is of sparse. The version does not tell: Debian's snapshots call themselves by that
 /// of the release before them.
 fn sparse(all: &[PathBuf]) -> Found {
@@ -528,6 +597,16 @@ pub static BUSYBOX_ARM64: Newer = Newer {
     package: "busybox-static",
     arch: "arm64",
     place: tools::arm64,
+    program: "usr/bin/busybox",
+    otherwise: "run this on a machine of Debian",
+};
+
+/// That of s390.
+pub static BUSYBOX_S390: Newer = Newer {
+    name: "busybox",
+    package: "busybox-static",
+    arch: "s390x",
+    place: tools::s390,
     program: "usr/bin/busybox",
     otherwise: "run this on a machine of Debian",
 };

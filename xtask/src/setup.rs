@@ -108,8 +108,17 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
                 need.name
             ),
             Fix::Bindgen(version) => bindgen(ctx, version)?,
-            Fix::Component(name) => rustup(ctx, "component", name)?,
-            Fix::Target(name) => rustup(ctx, "target", name)?,
+            Fix::Component(name) => rustup(ctx, &["component", "add"], name)?,
+            Fix::Target(name) => rustup(ctx, &["target", "add"], name)?,
+            Fix::Release(name) => {
+                let words = [
+                    "toolchain",
+                    "install",
+                    "--profile=minimal",
+                    "--component=rust-src,clippy",
+                ];
+                rustup(ctx, &words, name)?;
+            }
             Fix::Venv(venv) => install(ctx, venv)?,
             Fix::CargoMake => cargo_make(ctx)?,
             Fix::Newer(newer) => newer::bring(ctx, newer)?,
@@ -220,10 +229,10 @@ fn bindgen(ctx: &Ctx, version: Version) -> Result<()> {
     )
 }
 
-fn rustup(ctx: &Ctx, kind: &str, name: &str) -> Result<()> {
+fn rustup(ctx: &Ctx, words: &[&str], name: &str) -> Result<()> {
     let step = Step::new(&format!("install {name}"));
     let mut add = Command::new("rustup");
-    add.args([kind, "add", name]);
+    add.args(words).arg(name);
     exec::logged(
         &mut add,
         &exec::log_path(ctx, &format!("setup-{name}")),

@@ -78,8 +78,9 @@ impl Toolchain {
 
     pub fn find_for(ctx: &Ctx, arch: Arch) -> Result<Self> {
         let hint = "`cargo xtask doctor` says how to get it";
+        let rust = arch.build().rust.map_or_else(rust, rust_release);
         Ok(Self {
-            rust: rust().with_context(|| format!("no rustc with its library source; {hint}"))?,
+            rust: rust.with_context(|| format!("no rustc with its library source; {hint}"))?,
             bindgen: bindgen(ctx)
                 .with_context(|| format!("no bindgen; {hint}"))?
                 .0,
@@ -176,15 +177,20 @@ impl Toolchain {
 /// The first rustc with the source of its library: Debian's, then the one on PATH (rustup's, if
 /// it has the component rust-src).
 pub fn rust() -> Option<Rust> {
-    ["/usr/bin/rustc", "rustc"].into_iter().find_map(|rustc| {
-        let version = exec::output(rustc, &["--version"])?;
-        let sysroot = exec::output(rustc, &["--print", "sysroot"])?;
-        let library = Path::new(&sysroot).join("lib/rustlib/src/rust/library/core/src/lib.rs");
-        let rustc = which(rustc)?;
-        library.exists().then_some(Rust {
-            version: Version::find(&version)?,
-            rustc,
-        })
+    ["/usr/bin/rustc", "rustc"]
+        .into_iter()
+        .find_map(rust_with_source)
+}
+
+/// This rustc, if the source of its library is there.
+fn rust_with_source(rustc: &str) -> Option<Rust> {
+    let version = exec::output(rustc, &["--version"])?;
+    let sysroot = exec::output(rustc, &["--print", "sysroot"])?;
+    let library = Path::new(&sysroot).join("lib/rustlib/src/rust/library/core/src/lib.rs");
+    let rustc = which(rustc)?;
+    library.exists().then_some(Rust {
+        version: Version::find(&version)?,
+        rustc,
     })
 }
 
@@ -291,6 +297,17 @@ pub fn criu(ctx: &Ctx) -> PathBuf {
 /// Programs of arm64.
 pub fn arm64(ctx: &Ctx) -> PathBuf {
     ctx.cache("tools/arm64")
+}
+
+/// The same of s390.
+pub fn s390(ctx: &Ctx) -> PathBuf {
+    ctx.cache("tools/s390")
+}
+
+/// A release of rustc that rustup has, with the source of its library and clippy.
+pub fn rust_release(name: &str) -> Option<Rust> {
+    let rustc = exec::output("rustup", &["which", "--toolchain", name, "rustc"])?;
+    rust_with_source(&rustc).filter(|rust| rust.rustc.with_file_name("clippy-driver").exists())
 }
 
 /// Where cargo's rustc has its library for a target.

@@ -240,7 +240,7 @@ impl Machine {
                 (line, image::JOB.to_owned())
             }
         };
-        line.machine_only();
+        line.machine_only(self.arch.guest()?.ports);
         line.set_kernel_parameters(&self.kernel_parameters(&file)?);
         Ok(line)
     }

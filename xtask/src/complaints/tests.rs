@@ -227,3 +227,17 @@ fn what_arm64_says_in_other_words_is_found() {
 ";
     assert_eq!(kinds(console), ["oops", "stack trace"]);
 }
+
+#[test]
+fn what_s390_says_in_other_words_is_found() {
+    let console = "\
+[    1.000000] specification exception: 0006 ilc:2 [#1]SMP
+[    1.100000] Krnl PSW : 0704c00180000000 000003ffe0123456 (af_inet_cr_dump+0x10/0x20)
+[    1.200000] Call Trace:
+[    1.300000]  [<000003ffe0123456>] af_inet_cr_dump+0x10/0x20
+[    1.400000] Last Breaking-Event-Address:
+[    1.500000]  [<000003ffe0123460>] af_inet_cr_dump+0x1a/0x20
+[    1.600000] User process fault: interruption code 003b ilc:3 in roundtrip[1000]
+";
+    assert_eq!(kinds(console), ["oops"]);
+}

@@ -74,8 +74,9 @@ impl Line {
         Ok(Self { program, options })
     }
 
-    /// Leaves the machine itself: no ways out of it, and nothing that only a person needs.
-    pub fn machine_only(&mut self) {
+    /// Leaves the machine itself: no ways out of it but `ports`, behind which they will be, and
+    /// nothing that only a person needs.
+    pub fn machine_only(&mut self, ports: &str) {
         self.options.retain(|(name, value)| {
             let value = value.as_deref().unwrap_or_default();
             match name.as_str() {
@@ -88,7 +89,7 @@ impl Line {
         });
         self.add("-no-reboot", None);
         self.add("-monitor", Some("none"));
-        self.add("-device", Some("virtio-serial-pci"));
+        self.add("-device", Some(ports));
     }
 
     /// Adds an option.
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn the_line_of_virtme_ng_becomes_ours() {
         let mut line = Line::parse(REAL).unwrap();
-        line.machine_only();
+        line.machine_only("virtio-serial-pci");
         line.set_kernel_parameters(&["rootflags=mine".to_owned(), "init=/vminit".to_owned()]);
         line.add_port("inetcr.out", "out", End::Socket(Path::new("/run/out")));
         let words = line.words();
