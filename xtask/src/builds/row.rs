@@ -164,6 +164,7 @@ impl Row {
 
     /// What it is built with, or why that cannot be had.
     pub fn toolchain(&self, ctx: &Ctx) -> Result<Toolchain> {
+        setup::require(ctx, &self.head.arch.groups(&[]))?;
         let mut tools = Toolchain::find_for(ctx, self.head.arch)?;
         if self.head.compiler == Compiler::Gcc {
             ensure!(
@@ -193,6 +194,7 @@ impl Row {
         };
         let machine: &[_] = match self.head.arch {
             Arch::I386 => &["-m32"],
+            Arch::S390 => &["--target=s390x-linux-gnu"],
             _ => &[],
         };
         (program, machine)
