@@ -78,12 +78,11 @@ impl Staged {
     }
 
     /// Takes the datagrams and errors of a request.
-    pub(crate) fn queue(mut self, request: &Request<'_>) -> Result<Staged, Refusal> {
+    pub(crate) fn queue(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
         transaction::only(request, &[attr::TRANSACTION, attr::DATAGRAM, attr::PAYLOAD])?;
         self.check_open()?;
 
-        assembly::for_each(request, |attr| self.take(attr, request))?;
-        Ok(self)
+        assembly::for_each(request, |attr| self.take(attr, request))
     }
 
     /// Takes the beginning of a datagram, or a piece of its payload.

@@ -81,8 +81,8 @@ pub(crate) enum Command {
 
 /// What the parts so far have come to.
 enum Begun {
-    /// A new socket.
-    Restore(HalfBuilt),
+    /// A new socket. In a box, as it is larger than the other.
+    Restore(KBox<HalfBuilt>),
     /// What is to come to a socket that exists.
     Amend(Staged),
 }
@@ -97,17 +97,17 @@ impl Begun {
     }
 
     /// Takes datagrams and errors.
-    fn queue(self, request: &Request<'_>) -> Result<Begun, Refusal> {
+    fn queue(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
         match self {
-            Begun::Restore(half) => half.queue(request).map(Begun::Restore),
-            Begun::Amend(staged) => staged.queue(request).map(Begun::Amend),
+            Begun::Restore(half) => half.queue(request),
+            Begun::Amend(staged) => staged.queue(request),
         }
     }
 
     /// Ends it, as wanted.
     fn commit(self, request: &Request<'_>) -> Result<(), Refusal> {
         match self {
-            Begun::Restore(half) => half.commit(request),
+            Begun::Restore(half) => KBox::into_inner(half).commit(request),
             Begun::Amend(staged) => staged.commit(request),
         }
     }
@@ -176,7 +176,7 @@ pub(crate) fn part(
         return Ok(());
     }
 
-    let begun = match open.take() {
+    let mut begun = match open.take() {
         None => return refuse(ENOENT, "the netlink socket has no transaction"),
         // It is no part of this one, as another first part is none.
         Some(begun) if begun.command() != command => {
@@ -187,7 +187,10 @@ pub(crate) fn part(
     };
     // Whatever goes wrong from here on is the end of it.
     match part {
-        QUEUE => *open = Some(begun.queue(request)?),
+        QUEUE => {
+            begun.queue(request)?;
+            *open = Some(begun);
+        }
         COMMIT => begun.commit(request)?,
         ABORT => only(request, &[attr::TRANSACTION])?,
         _ => return refuse(EINVAL, "no such part"),
@@ -196,7 +199,7 @@ pub(crate) fn part(
 }
 
 /// Makes the socket, and tells the requester which one it is.
-fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
+fn begin(request: &Request<'_>) -> Result<KBox<HalfBuilt>, Refusal> {
     let cork_len = match request.attr(attr::CORK_LEN) {
         Some(len) => Some(len.as_u32()?),
         None => None,
@@ -204,10 +207,7 @@ fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
     let maps = Maps::parse(request)?;
     let restored = restore::make(request, &maps, true)?;
 
-    let reply = request.reply(Restored::REPLY)?;
-    restored.put_identity(&reply)?;
-    reply.send()?;
-    Ok(HalfBuilt {
+    let half = HalfBuilt {
         restored,
         maps,
         incoming: Incoming {
@@ -216,12 +216,18 @@ fn begin(request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
             cork: None,
             cork_len,
         },
-    })
+    };
+    let half = KBox::new(half, GFP_KERNEL_ACCOUNT)?;
+
+    let reply = request.reply(Restored::REPLY)?;
+    half.restored.put_identity(&reply)?;
+    reply.send()?;
+    Ok(half)
 }
 
 impl HalfBuilt {
     /// Puts the datagrams and errors of a request into the socket.
-    fn queue(mut self, request: &Request<'_>) -> Result<HalfBuilt, Refusal> {
+    fn queue(&mut self, request: &Request<'_>) -> Result<(), Refusal> {
         only(
             request,
             &[attr::TRANSACTION, attr::DATAGRAM, attr::PAYLOAD, attr::CORK],
@@ -231,9 +237,7 @@ impl HalfBuilt {
         let incoming = &mut self.incoming;
         // Nobody waits for it: no process has the socket.
         let sock = self.restored.socket().lock_new();
-        assembly::for_each(request, |attr| incoming.take(attr, &there, &sock))?;
-        drop(sock);
-        Ok(self)
+        assembly::for_each(request, |attr| incoming.take(attr, &there, &sock))
     }
 
     /// Hands out the socket.
