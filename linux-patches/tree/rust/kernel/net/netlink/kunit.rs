@@ -383,6 +383,12 @@ fn field(bytes: &[u8], offset: usize) -> Result<u32> {
     Ok(u32::from_ne_bytes(*bytes.first_chunk().ok_or(EBADMSG)?))
 }
 
+/// Returns the `u16` at `offset`.
+fn short_field(bytes: &[u8], offset: usize) -> Result<u16> {
+    let bytes = bytes.get(offset..).ok_or(EBADMSG)?;
+    Ok(u16::from_ne_bytes(*bytes.first_chunk().ok_or(EBADMSG)?))
+}
+
 /// Makes a request of `msg`, followed by `tail`.
 fn request(msg: &GenlMsg, tail: &[u8]) -> Result<KVec<u8>> {
     request_with(bindings::NLM_F_ACK, msg, tail)

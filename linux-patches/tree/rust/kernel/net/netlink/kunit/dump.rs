@@ -150,11 +150,11 @@ impl Seen {
             let (message, rest) = bytes.split_at_checked(len).ok_or(EMSGSIZE)?;
             bytes = rest;
 
-            let flags = field(header, 4)? >> 16;
+            let flags = u32::from(short_field(header, 6)?);
             if self.done.is_some() || flags & bindings::NLM_F_MULTI == 0 || field(header, 8)? != 7 {
                 return Err(EBADMSG);
             }
-            if field(header, 4)? as u16 == bindings::NLMSG_DONE as u16 {
+            if u32::from(short_field(header, 4)?) == bindings::NLMSG_DONE {
                 self.done = Some(field(message, NLMSG_HDRLEN)? as i32);
                 if flags & bindings::NLM_F_ACK_TLVS != 0 {
                     let stream = message.get(NLMSG_HDRLEN + 4..).unwrap_or_default();
