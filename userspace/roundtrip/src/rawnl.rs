@@ -55,8 +55,8 @@ impl Refusal {
                 NLMSGERR_ATTR_OFFS => {
                     let header = request.get(word(&attr.payload, 0) as usize..);
                     // Length and type.
-                    let kind = word(header.unwrap_or_default(), 0) >> 16;
-                    refusal.attribute = u16::try_from(kind & 0x3fff).ok();
+                    let kind = half(header.unwrap_or_default(), 2);
+                    refusal.attribute = Some(kind & 0x3fff);
                 }
                 _ => {}
             }
@@ -71,12 +71,18 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.map_or(0, u32::from_ne_bytes)
 }
 
+/// The same with 16 bits.
+fn half(bytes: &[u8], at: usize) -> u16 {
+    let bytes = bytes.get(at..at + 2).and_then(|b| b.try_into().ok());
+    bytes.map_or(0, u16::from_ne_bytes)
+}
+
 /// The messages in some bytes: number, type, and what is behind the header of each.
 fn split(bytes: &[u8]) -> Result<Vec<(u32, u16, &[u8])>> {
     let (mut messages, mut rest) = (Vec::new(), bytes);
     while let Some((header, _)) = rest.split_at_checked(HEADER) {
         let len = word(header, 0) as usize;
-        let kind = u16::from_ne_bytes([header[4], header[5]]);
+        let kind = half(header, 4);
         let Some(body) = rest.get(HEADER..len) else {
             bail!("a message that is cut off");
         };
@@ -163,8 +169,8 @@ impl RawNetlink {
     /// Whether a message in a part says that the answer is about something else from there on.
     pub fn is_interrupted(mut bytes: &[u8]) -> bool {
         while bytes.len() >= HEADER {
-            let flags = word(bytes, 4) >> 16;
-            if flags & libc::NLM_F_DUMP_INTR.cast_unsigned() != 0 {
+            let flags = i32::from(half(bytes, 6));
+            if flags & libc::NLM_F_DUMP_INTR != 0 {
                 return true;
             }
             let len = (word(bytes, 0) as usize).max(HEADER);
@@ -260,8 +266,7 @@ impl RawNetlink {
     pub fn reply_without_answer(&self) -> Result<Option<Vec<RawAttr>>> {
         let mut reply = None;
         while let Ok((bytes, _)) = socket::receive(&self.fd, libc::MSG_DONTWAIT) {
-            let kind = word(&bytes, 4) & 0xffff;
-            if word(&bytes, 8) == self.sequence && kind == u32::from(self.family) {
+            if word(&bytes, 8) == self.sequence && half(&bytes, 4) == self.family {
                 let attributes = bytes.get(HEADER + GENL_HEADER..).unwrap_or_default();
                 reply = Some(RawAttr::decode_all(attributes)?);
             }

@@ -85,7 +85,10 @@ pub fn attach_ebpf(fd: &impl AsRawFd, option: i32) -> io::Result<()> {
     const BPF_PROG_LOAD: i32 = 5;
     const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
     // r0 = -1; exit.
-    let program: [u64; 2] = [0xffff_ffff_0000_00b7, 0x95];
+    let program: [[u8; 8]; 2] = [
+        [0xb7, 0, 0, 0, 255, 255, 255, 255],
+        [0x95, 0, 0, 0, 0, 0, 0, 0],
+    ];
     let load = ProgramLoad {
         kind: BPF_PROG_TYPE_SOCKET_FILTER,
         count: 2,

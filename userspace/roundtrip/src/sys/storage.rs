@@ -44,9 +44,12 @@ fn own(fd: i32) -> OwnedFd {
 /// The types of such a map, which it must have: `int`.
 fn types() -> io::Result<OwnedFd> {
     const TYPE: [u32; 4] = [1, 1 << 24, 4, 1 << 24 | 32]; // name, BTF_KIND_INT, size, signed
-    let header = [0x0001_eb9f, 24, 0, 16, 16, 5]; // magic and version, then offsets and lengths
+    const MAGIC: u16 = 0xeb9f;
+    let header = [24, 0, 16, 16, 5]; // offsets and lengths
     let words = header.iter().chain(&TYPE);
-    let mut btf: Vec<u8> = words.flat_map(|word| word.to_ne_bytes()).collect();
+    let mut btf = MAGIC.to_ne_bytes().to_vec();
+    btf.extend([1, 0]); // version, flags
+    btf.extend(words.flat_map(|word: &u32| word.to_ne_bytes()));
     btf.extend(b"\0int\0");
     let len = u32::try_from(btf.len()).expect("small");
     let [low, high] = pointer(btf.as_slice());

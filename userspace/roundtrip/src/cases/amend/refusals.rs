@@ -10,7 +10,7 @@ use inetcr::RawAttr;
 use inetcr::table::{Role, SOCKET};
 
 use super::{HERE, bound, refused, request};
-use crate::cases::refusals::ranges::RANGES;
+use crate::cases::refusals::ranges::{RANGES, number_of};
 use crate::cr::{self, AMEND, Dump, Expected, attr};
 use crate::observe::{observe, same};
 use crate::places::{OTHER, PEER, PLACES, PORT};
@@ -229,8 +229,7 @@ fn bad_values() -> Result<()> {
             continue;
         };
         let name = format!("{name} {:#x}", value.0);
-        let bytes = value.0.to_ne_bytes()[..value.1].to_vec();
-        let bad = good.clone().with_at(nests, RawAttr::new(*number, bytes));
+        let bad = good.clone().with_at(nests, number_of(*number, value));
         // Another kind is just another one.
         let errno = [*errno, &[libc::ESTALE]].concat();
         let before = observe(&target);

@@ -124,7 +124,7 @@ const KINDS: &[Kind] = &[
     })),
     ("ttl", 1, Some(TTL), || Ok(Begin::with_int(SOL_IP, libc::IP_TTL, 9))),
     ("ttl_of_the_socket", 1, Some(TTL), || Ok(Begin {
-        before: option!(SOL_IP, libc::IP_TTL, &[7, 0, 0, 0]),
+        before: option!(SOL_IP, libc::IP_TTL, &7_i32.to_ne_bytes()),
         ..sized(&[5])
     })),
     // Which is asked when it goes out.
@@ -134,12 +134,12 @@ const KINDS: &[Kind] = &[
     })),
     ("tos", 1, Some(TOS), || Ok(Begin::with_int(SOL_IP, libc::IP_TOS, 0x2a))),
     ("tos_of_the_socket", 1, Some(TOS), || Ok(Begin {
-        before: option!(SOL_IP, libc::IP_TOS, &[0x10, 0, 0, 0]),
+        before: option!(SOL_IP, libc::IP_TOS, &0x10_i32.to_ne_bytes()),
         ..sized(&[5])
     })),
     // Which is asked when it is begun.
     ("tos_before", 1, Some(TOS), || Ok(Begin {
-        before: option!(SOL_IP, libc::IP_TOS, &[0x10, 0, 0, 0]),
+        before: option!(SOL_IP, libc::IP_TOS, &0x10_i32.to_ne_bytes()),
         after: |socket| Ok(socket::set_int(socket, SOL_IP, libc::IP_TOS, 0x08)?),
         ..sized(&[5])
     })),
@@ -151,7 +151,7 @@ const KINDS: &[Kind] = &[
         Ok(Begin::with_int(SOL_SOCKET, libc::SO_PRIORITY, 0x107))
     }),
     ("priority_before", 1, Some(SO_RCVPRIORITY), || Ok(Begin {
-        before: option!(SOL_SOCKET, libc::SO_PRIORITY, &[5, 0, 0, 0]),
+        before: option!(SOL_SOCKET, libc::SO_PRIORITY, &5_i32.to_ne_bytes()),
         after: |socket| Ok(socket::set_int(socket, SOL_SOCKET, libc::SO_PRIORITY, 2)?),
         ..sized(&[5])
     })),
@@ -165,7 +165,7 @@ const KINDS: &[Kind] = &[
         Ok(Begin::with(SOL_SOCKET, libc::SO_MARK, &[1, 2, 3, 0x84]))
     }),
     ("mark_before", 1, Some(SO_RCVMARK), || Ok(Begin {
-        before: option!(SOL_SOCKET, libc::SO_MARK, &[7, 0, 0, 0]),
+        before: option!(SOL_SOCKET, libc::SO_MARK, &7_i32.to_ne_bytes()),
         after: |socket| Ok(socket::set_int(socket, SOL_SOCKET, libc::SO_MARK, 0)?),
         ..sized(&[5])
     })),
@@ -232,12 +232,12 @@ const KINDS: &[Kind] = &[
         })
     }),
     ("broadcast", 1, None, || Ok(Begin {
-        before: option!(SOL_SOCKET, libc::SO_BROADCAST, &[1, 0, 0, 0]),
+        before: option!(SOL_SOCKET, libc::SO_BROADCAST, &1_i32.to_ne_bytes()),
         to: Some(SocketAddrV4::new(BROADCAST, PEER.port())),
         ..sized(&[5])
     })),
     ("broadcast_no_more", 1, None, || Ok(Begin {
-        before: option!(SOL_SOCKET, libc::SO_BROADCAST, &[1, 0, 0, 0]),
+        before: option!(SOL_SOCKET, libc::SO_BROADCAST, &1_i32.to_ne_bytes()),
         to: Some(SocketAddrV4::new(BROADCAST, PEER.port())),
         after: |socket| Ok(socket::set_int(socket, SOL_SOCKET, libc::SO_BROADCAST, 0)?),
         ..sized(&[5])
@@ -266,12 +266,15 @@ const KINDS: &[Kind] = &[
     ("confirming", 1, None, || Ok(Begin { flags: libc::MSG_CONFIRM, ..sized(&[5]) })),
     ("without_a_gateway", 1, None, || Ok(Begin { flags: libc::MSG_DONTROUTE, ..sized(&[5]) })),
     ("at_a_time", 1, None, || Ok(Begin {
-        // CLOCK_MONOTONIC
-        before: option!(SOL_SOCKET, libc::SO_TXTIME, &[1, 0, 0, 0, 0, 0, 0, 0]),
+        before: |socket| {
+            socket::bind(socket, HERE)?;
+            let (clock, flags) = (libc::CLOCK_MONOTONIC, 0);
+            Ok(socket::set_pair(socket, libc::SO_TXTIME, clock, flags)?)
+        },
         ..Begin::with(SOL_SOCKET, libc::SCM_TXTIME, &12_345_678_901_u64.to_ne_bytes())
     })),
     ("unchecked", 1, None, || Ok(Begin {
-        before: option!(SOL_SOCKET, libc::SO_NO_CHECK, &[1, 0, 0, 0]),
+        before: option!(SOL_SOCKET, libc::SO_NO_CHECK, &1_i32.to_ne_bytes()),
         ..sized(&[5])
     })),
     ("shut_down", 1, None, || Ok(Begin {
@@ -287,8 +290,8 @@ const KINDS: &[Kind] = &[
         link::set_mtu("lo", 1500)?;
         let mut begin = Begin::with_int(SOL_IP, libc::IP_TTL, 9);
         for (level, kind, data) in [
-            (SOL_IP, libc::IP_TOS, &[0x2a, 0, 0, 0][..]),
-            (SOL_SOCKET, libc::SO_PRIORITY, &[3, 1, 0, 0]),
+            (SOL_IP, libc::IP_TOS, &0x2a_i32.to_ne_bytes()[..]),
+            (SOL_SOCKET, libc::SO_PRIORITY, &0x103_i32.to_ne_bytes()),
             (SOL_SOCKET, libc::SO_MARK, &[1, 2, 3, 4]),
             (SOL_IP, libc::IP_RETOPTS, RECORD_ROUTE),
             (SOL_IP, libc::IP_PKTINFO, &pktinfo(1, Ipv4Addr::new(127, 0, 0, 9))),

@@ -335,12 +335,7 @@ fn every_attribute() -> Result<()> {
 fn socket_with_stamps(good: &mut Good) -> Result<()> {
     let original = socket::udp()?;
     socket::set_int(&original, SOL_SOCKET, SO_TIMESTAMPING, 0x890)?;
-    socket::set(
-        &original,
-        SOL_SOCKET,
-        libc::SO_TXTIME,
-        &[1, 0, 0, 0, 0, 0, 0, 0],
-    )?;
+    socket::set_pair(&original, libc::SO_TXTIME, libc::CLOCK_MONOTONIC, 0)?;
     let dump = cr::dump(&mut good.client, &original)?;
     for number in [attr::TIMESTAMPING, attr::TXTIME] {
         for attr in dump.all(number) {

@@ -71,7 +71,7 @@ fn kept(socket: UdpSocket) -> Result<()> {
         .map(|one| &one.control[0].2[8..16])
         .collect();
     let last = told.last().context("nothing is told")?;
-    ensure!(last[4..] == [3, 0, 0, 0], "{told:02x?}");
+    ensure!(last[4..] == 3_u32.to_ne_bytes(), "{told:02x?}");
     Ok(())
 }
 

@@ -63,11 +63,11 @@ const ARRIVALS: &[Arrival] = arrivals! {
         peer()?.send_to(b"other", (OTHER, PORT))?;
         Ok(())
     };
-    time_to_live 1 (SOL_IP, libc::IP_TTL) => |_| with(SOL_IP, libc::IP_TTL, &[9, 0, 0, 0]);
-    type_of_service 1 (SOL_IP, libc::IP_TOS) => |_| with(SOL_IP, libc::IP_TOS, &[0x2a, 0, 0, 0]);
+    time_to_live 1 (SOL_IP, libc::IP_TTL) => |_| with(SOL_IP, libc::IP_TTL, &9_i32.to_ne_bytes());
+    type_of_service 1 (SOL_IP, libc::IP_TOS) => |_| with(SOL_IP, libc::IP_TOS, &0x2a_i32.to_ne_bytes());
     mark 1 (SOL_SOCKET, libc::SO_MARK) => |_| with(SOL_SOCKET, libc::SO_MARK, &[1, 2, 3, 0x84]);
     priority 1 (SOL_SOCKET, libc::SO_PRIORITY) => |_| {
-        with(SOL_SOCKET, libc::SO_PRIORITY, &[7, 1, 0, 0])
+        with(SOL_SOCKET, libc::SO_PRIORITY, &0x107_i32.to_ne_bytes())
     };
     record_route 1 (SOL_IP, libc::IP_RETOPTS) => |_| with(SOL_IP, libc::IP_OPTIONS, RECORD_ROUTE);
     option_with_times 1 (SOL_IP, libc::IP_RECVOPTS) => |_| {
@@ -102,7 +102,7 @@ const ARRIVALS: &[Arrival] = arrivals! {
         Ok(())
     };
     broadcast 1 (SOL_IP, libc::IP_PKTINFO) => |_| {
-        let sender = peer_with(SOL_SOCKET, libc::SO_BROADCAST, &[1, 0, 0, 0])?;
+        let sender = peer_with(SOL_SOCKET, libc::SO_BROADCAST, &1_i32.to_ne_bytes())?;
         sender.send_to(b"all", (BROADCAST, PORT))?;
         Ok(())
     };
@@ -287,7 +287,7 @@ fn told_later() -> Result<()> {
     ensure!(messages.len() == 1, "{} messages", messages.len());
     let original = socket::udp()?;
     socket::bind(&original, HERE)?;
-    with(SOL_SOCKET, libc::SO_MARK, &[5, 0, 0, 0])?;
+    with(SOL_SOCKET, libc::SO_MARK, &5_i32.to_ne_bytes())?;
     let mut client = cr::client()?;
     let queued = Queued::of(&mut client, &original)?;
     let ask = |socket: &UdpSocket| -> Result<_> {

@@ -20,8 +20,8 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// Numbers that no socket has: name, path of the attribute, value and bytes of
-/// it, errors.
+/// Numbers that no socket has: name, path of the attribute, value and how many bytes it has,
+/// errors.
 pub type Range = (&'static str, &'static [u16], (i128, usize), &'static [i32]);
 
 const RANGE: &[i32] = &[libc::ERANGE];
@@ -158,14 +158,22 @@ const ENCAP: &[i32] = &[
 ];
 const IFINDEX: &[i32] = &[libc::EINVAL, libc::ERANGE, libc::ENODEV];
 
+/// An attribute with such a number.
+pub fn number_of(number: u16, &(value, len): &(i128, usize)) -> RawAttr {
+    let mut bytes = value.to_le_bytes()[..len].to_vec();
+    if cfg!(target_endian = "big") {
+        bytes.reverse();
+    }
+    RawAttr::new(number, bytes)
+}
+
 fn out_of_range(path: &[u16], value: &(i128, usize), errno: &[i32]) -> Result<()> {
     let Some((number, nests)) = path.split_last() else {
         return Ok(());
     };
     let mut client = cr::client()?;
     let dump = good(&mut client)?;
-    let bytes = value.0.to_ne_bytes()[..value.1].to_vec();
-    let dump = dump.with_at(nests, RawAttr::new(*number, bytes));
+    let dump = dump.with_at(nests, number_of(*number, value));
     let paths = [path];
     cr::restore_refused(&mut client, &dump, Expected::errno(errno).paths(&paths))
 }
