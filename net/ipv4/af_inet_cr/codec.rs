@@ -323,10 +323,11 @@ impl SocketOption {
         udp: impl FnOnce() -> Option<&'a UdpSock>,
     ) -> Option<u32> {
         Some(match self.shape {
-            Shape::Bool(get) | Shape::Once(get, _) => get(sock).into(),
+            Shape::Bool(get) => get(sock).into(),
             Shape::Flag(flag) => sock.flag(flag).into(),
             Shape::InetFlag(flag) => inet().is_some_and(|inet| inet.inet_flag(flag)).into(),
             Shape::UdpFlag(flag) => udp().is_some_and(|udp| udp.udp_flag(flag)).into(),
+            Shape::Once(get, _) => udp().is_some_and(get).into(),
             Shape::Int(get, _, _) | Shape::OneOf(get, _) | Shape::Field(get, _, _) => get(sock),
             // CAST: The same bits.
             Shape::Signed(get, _, _) => get(sock) as u32,

@@ -132,8 +132,8 @@ pub(crate) enum Shape {
     InetFlag(InetFlag),
     /// A boolean in `udp_flags`.
     UdpFlag(UdpFlag),
-    /// A boolean that the first function reads, and that the second sets, for good.
-    Once(fn(&Sock) -> bool, fn(&mut dyn Settable) -> Result),
+    /// A boolean of a UDP socket that the first function reads, and that the second sets, for good.
+    Once(fn(&UdpSock) -> bool, fn(&mut dyn Settable) -> Result),
     /// An integer that the function reads, between these two.
     Int(fn(&Sock) -> u32, u32, u32),
     /// An integer that the function reads, one of these.
@@ -459,7 +459,7 @@ const fn udp_flag(
 const fn udp_trace(
     bit: u32,
     name: &'static str,
-    get: fn(&Sock) -> bool,
+    get: fn(&UdpSock) -> bool,
     set: fn(&mut dyn Settable) -> Result,
 ) -> SocketOption {
     let attr = uapi::AF_INET_CR_A_UDP_FLAGS;
@@ -583,10 +583,10 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
     // an encapsulation for a moment, which nobody may hear.
     udp_trace(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_ENCAP_RCV,
         "encap_rcv of UDP_ENCAP",
-        |sock| of_udp(sock, |udp| udp.encap_rcv() == EncapHandler::Xfrm), set_encap_rcv),
+        |udp| udp.encap_rcv() == EncapHandler::Xfrm, set_encap_rcv),
     udp_trace(uapi::af_inet_cr_udp_flag_AF_INET_CR_UDP_FLAG_GRO_RECEIVE,
         "gro_receive of UDP_ENCAP",
-        |sock| of_udp(sock, |udp| udp.gro_receive() == EncapHandler::Xfrm), set_gro_receive),
+        |udp| udp.gro_receive() == EncapHandler::Xfrm, set_gro_receive),
 
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_BINDTODEVICE, "SO_BINDTODEVICE", uapi::SO_BINDTOIFINDEX,
         Both, BoundDevice, Device),
