@@ -181,9 +181,10 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
         fix: Fix::Newer(&CRIU),
     });
     all.extend(disk());
-    all.extend(arm64(ctx));
+    all.extend(ARM64.needs(ctx));
     all.push(old_bindgen(ctx));
-    all.extend(s390(ctx));
+    all.extend(S390.needs(ctx));
+    all.push(rust_of_s390());
     all.push(Need {
         name: "cargo make",
         group: Group::Comfort,
@@ -434,49 +435,6 @@ fn disk() -> Vec<Need> {
     ]
 }
 
-fn arm64(ctx: &Ctx) -> Vec<Need> {
-    let target = "aarch64-unknown-linux-gnu";
-    vec![
-        program(
-            Group::Arm64,
-            "qemu-system-aarch64",
-            &["--version"],
-            V(6, 0, 0),
-            &[&["qemu-system-arm"]],
-        ),
-        program(
-            Group::Arm64,
-            "aarch64-linux-gnu-gcc",
-            &["--version"],
-            V(9, 0, 0),
-            &[&["gcc-aarch64-linux-gnu"]],
-        ),
-        file(
-            Group::Arm64,
-            "libc of arm64",
-            "/usr/aarch64-linux-gnu/lib/libc.a",
-            &[&["libc6-dev-arm64-cross"]],
-        ),
-        Need {
-            name: "Rust for arm64",
-            group: Group::Arm64,
-            found: there(tools::rust_std(target), target),
-            minimum: None,
-            fix: Fix::Target(target),
-        },
-        Need {
-            name: BUSYBOX_ARM64.name,
-            group: Group::Arm64,
-            found: there(
-                Some(BUSYBOX_ARM64.program_in(&tools::arm64(ctx))).filter(|path| path.exists()),
-                "yes",
-            ),
-            minimum: None,
-            fix: Fix::Newer(&BUSYBOX_ARM64),
-        },
-    ]
-}
-
 /// The oldest bindgen that the kernel takes, beside the one that it is built with here.
 fn old_bindgen(ctx: &Ctx) -> Need {
     let oldest = oldest_bindgen(ctx);
@@ -489,55 +447,96 @@ fn old_bindgen(ctx: &Ctx) -> Need {
     }
 }
 
-fn s390(ctx: &Ctx) -> Vec<Need> {
-    let target = "s390x-unknown-linux-gnu";
-    vec![
-        program(
-            Group::S390,
-            "qemu-system-s390x",
-            &["--version"],
-            V(6, 0, 0),
-            &[&["qemu-system-misc"], &["qemu-system-s390x"]],
-        ),
-        program(
-            Group::S390,
-            "s390x-linux-gnu-gcc",
-            &["--version"],
-            V(9, 0, 0),
-            &[&["gcc-s390x-linux-gnu"]],
-        ),
-        file(
-            Group::S390,
-            "libc of s390x",
-            "/usr/s390x-linux-gnu/lib/libc.a",
-            &[&["libc6-dev-s390x-cross"]],
-        ),
-        Need {
-            name: "Rust for s390x",
-            group: Group::S390,
-            found: there(tools::rust_std(target), target),
-            minimum: None,
-            fix: Fix::Target(target),
-        },
-        Need {
-            name: "rustc for its kernel",
-            group: Group::S390,
-            found: tools::rust_release(RUST_S390)
-                .map_or(Found::Nothing, |rust| Found::Version(rust.version)),
-            minimum: None,
-            fix: Fix::Release(RUST_S390),
-        },
-        Need {
-            name: BUSYBOX_S390.name,
-            group: Group::S390,
-            found: there(
-                Some(BUSYBOX_S390.program_in(&tools::s390(ctx))).filter(|path| path.exists()),
-                "yes",
+/// What it takes to build for another architecture, and to emulate it.
+struct Cross {
+    group: Group,
+    qemu: &'static str,
+    qemu_packages: &'static [&'static [&'static str]],
+    gcc: &'static str,
+    gcc_packages: &'static [&'static [&'static str]],
+    libc: &'static str,
+    libc_path: &'static str,
+    libc_packages: &'static [&'static [&'static str]],
+    rust: &'static str,
+    rust_target: &'static str,
+    busybox: &'static Newer,
+}
+
+static ARM64: Cross = Cross {
+    group: Group::Arm64,
+    qemu: "qemu-system-aarch64",
+    qemu_packages: &[&["qemu-system-arm"]],
+    gcc: "aarch64-linux-gnu-gcc",
+    gcc_packages: &[&["gcc-aarch64-linux-gnu"]],
+    libc: "libc of arm64",
+    libc_path: "/usr/aarch64-linux-gnu/lib/libc.a",
+    libc_packages: &[&["libc6-dev-arm64-cross"]],
+    rust: "Rust for arm64",
+    rust_target: "aarch64-unknown-linux-gnu",
+    busybox: &BUSYBOX_ARM64,
+};
+
+static S390: Cross = Cross {
+    group: Group::S390,
+    qemu: "qemu-system-s390x",
+    qemu_packages: &[&["qemu-system-misc"], &["qemu-system-s390x"]],
+    gcc: "s390x-linux-gnu-gcc",
+    gcc_packages: &[&["gcc-s390x-linux-gnu"]],
+    libc: "libc of s390x",
+    libc_path: "/usr/s390x-linux-gnu/lib/libc.a",
+    libc_packages: &[&["libc6-dev-s390x-cross"]],
+    rust: "Rust for s390x",
+    rust_target: "s390x-unknown-linux-gnu",
+    busybox: &BUSYBOX_S390,
+};
+
+impl Cross {
+    fn needs(&self, ctx: &Ctx) -> [Need; 5] {
+        let busybox = self.busybox.program_in(&(self.busybox.place)(ctx));
+        [
+            program(
+                self.group,
+                self.qemu,
+                &["--version"],
+                V(6, 0, 0),
+                self.qemu_packages,
             ),
-            minimum: None,
-            fix: Fix::Newer(&BUSYBOX_S390),
-        },
-    ]
+            program(
+                self.group,
+                self.gcc,
+                &["--version"],
+                V(9, 0, 0),
+                self.gcc_packages,
+            ),
+            file(self.group, self.libc, self.libc_path, self.libc_packages),
+            Need {
+                name: self.rust,
+                group: self.group,
+                found: there(tools::rust_std(self.rust_target), self.rust_target),
+                minimum: None,
+                fix: Fix::Target(self.rust_target),
+            },
+            Need {
+                name: self.busybox.name,
+                group: self.group,
+                found: there(Some(busybox).filter(|path| path.exists()), "yes"),
+                minimum: None,
+                fix: Fix::Newer(self.busybox),
+            },
+        ]
+    }
+}
+
+/// The rustc that the kernel of s390 takes.
+fn rust_of_s390() -> Need {
+    Need {
+        name: "rustc for its kernel",
+        group: Group::S390,
+        found: tools::rust_release(RUST_S390)
+            .map_or(Found::Nothing, |rust| Found::Version(rust.version)),
+        minimum: None,
+        fix: Fix::Release(RUST_S390),
+    }
 }
 
 /// What there is of sparse. The version does not tell: Debian's snapshots call themselves by that
