@@ -57,6 +57,12 @@ impl Kernel {
         Ok(config.lines().any(|line| line == wanted))
     }
 
+    /// The commit of this repository that it was built from, which may not be what is there now.
+    pub fn commit(&self) -> String {
+        let commit = fs::read_to_string(self.image.with_file_name(COMMIT));
+        commit.unwrap_or_else(|_| "unknown".to_owned())
+    }
+
     /// What a boot loader starts, of a kernel for that (`CONFIG_EFI_STUB`): beside the image.
     pub fn loaded(&self) -> PathBuf {
         self.image.with_file_name(BZIMAGE)
@@ -81,6 +87,9 @@ pub const IMAGE: &str = "vmlinux";
 
 /// What boot loaders take: compressed, and started by BIOS or UEFI.
 const BZIMAGE: &str = "bzImage";
+
+/// The file that names the commit a kernel was built from.
+const COMMIT: &str = "commit";
 
 /// What makes the kernel's scripts for gdb.
 const GDB_SCRIPTS: &str = "scripts_gdb";
@@ -119,6 +128,7 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     setup::require(ctx, &arch.groups(&[Group::Build]))?;
     let _lock = fetch::lock(ctx)?;
     let tools = Toolchain::find_for(ctx, arch)?;
+    let commit = exec::commit(&ctx.repo);
     let tree = tree::prepare(ctx, false)?;
     let build_dir = config::build_dir(ctx, &tree, flavour.name());
     config::make(ctx, &tools, &tree, &build_dir, flavour)?;
@@ -143,6 +153,9 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     let built = place(ctx, flavour);
     files::write_if_changed(&built.image, &fs::read(made.image)?)?;
     files::write_if_changed(&built.config, &fs::read(made.config)?)?;
+    if let Some(commit) = commit {
+        files::write_if_changed(&built.image.with_file_name(COMMIT), commit.as_bytes())?;
+    }
     if scripts {
         built.take_gdb_scripts(&build_dir)?;
     }

@@ -4,7 +4,6 @@
 
 use crate::{
     ctx::Ctx,
-    exec,
     flavour::{
         self,
         Flavour, //
@@ -141,7 +140,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if let Some(counts) = &found.counts {
         let record = Fuzzed {
             version: &pin::load(ctx)?.version,
-            commit: exec::commit(&ctx.repo),
+            commit: kernel.commit(),
             flavour: args.flavour.name(),
             kmemleak: job.kmemleak,
             when: report::now().join(" "),
@@ -202,9 +201,9 @@ fn job(args: &Args, kernel: &Kernel, programs: &Programs, deadlines: &Deadlines)
 /// The record of a run (`fuzz.json`), by which runs can be added up.
 #[derive(Serialize)]
 struct Fuzzed<'a> {
-    /// The kernel: Linux, our commit, the flavour, and whether kmemleak was on.
+    /// The kernel: Linux, the commit it was built from, the flavour, and whether kmemleak was on.
     version: &'a str,
-    commit: Option<String>,
+    commit: String,
     flavour: &'a str,
     kmemleak: bool,
     /// When it ended.
@@ -231,7 +230,7 @@ impl Fuzzed<'_> {
             self.version,
             self.flavour,
             if self.kmemleak { " with kmemleak" } else { "" },
-            self.commit.as_deref().unwrap_or("unknown"),
+            self.commit,
             count("wrong"),
             self.complaints,
         )

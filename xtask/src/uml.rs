@@ -5,7 +5,6 @@
 use crate::{
     build,
     ctx::Ctx,
-    exec,
     flavour::Flavour,
     kunit,
     report::{
@@ -104,7 +103,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         facts: vec![
             ("flavour", flavour.name().to_owned()),
             ("machine", "User Mode Linux".to_owned()),
-            ("commit", exec::commit(&ctx.repo).unwrap_or_default()),
+            ("commit", kernel.commit()),
             ("command line", format!("{command:?}")),
         ],
         config: fs::read_to_string(&kernel.config)?,

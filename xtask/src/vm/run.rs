@@ -5,7 +5,6 @@
 
 use crate::{
     ctx::Ctx,
-    exec,
     report::{
         self,
         About,
@@ -58,7 +57,7 @@ impl Run {
         fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
         fs::copy(&kernel.config, folder.file("config"))?;
         Ok(Self {
-            about: about(ctx, kernel, machine, job, &line)?,
+            about: about(kernel, machine, job, &line)?,
             folder,
             times: Times::default(),
             outputs: Outputs::Lines,
@@ -99,7 +98,7 @@ impl Run {
 }
 
 /// What a guest is started with, for a reader.
-fn about(ctx: &Ctx, kernel: &Kernel, machine: &Machine, job: &Job, line: &Line) -> Result<About> {
+fn about(kernel: &Kernel, machine: &Machine, job: &Job, line: &Line) -> Result<About> {
     let typed = |words: &[String]| {
         let quoted = shlex::try_join(words.iter().map(String::as_str));
         quoted.unwrap_or_else(|_| words.join(" "))
@@ -118,7 +117,6 @@ fn about(ctx: &Ctx, kernel: &Kernel, machine: &Machine, job: &Job, line: &Line) 
         Root::Host => "the root of the host, read only".to_owned(),
         Root::Image(image) => image.display().to_string(),
     };
-    let commit = exec::commit(&ctx.repo);
     Ok(About {
         what: format!("cargo xtask {}", typed(&words)),
         when: format!("{} UTC", report::now().join(" ")),
@@ -127,7 +125,7 @@ fn about(ctx: &Ctx, kernel: &Kernel, machine: &Machine, job: &Job, line: &Line) 
             ("machine", size),
             ("files", root),
             ("program", typed(&job.command)),
-            ("commit", commit.unwrap_or_else(|| "unknown".to_owned())),
+            ("commit", kernel.commit()),
             ("QEMU's command line", line.to_string()),
         ],
         config: fs::read_to_string(&kernel.config)?,
