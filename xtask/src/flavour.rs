@@ -5,7 +5,8 @@
 //! `images/NAME.config` is a config fragment. What makes it a flavour is a head that says what it
 //! is for: its lines that start with `#!`, which are TOML ([`Head`] lists the keys). A fragment
 //! without a head is a part of others. What a machine of an architecture has is in
-//! `images/arch/ARCH.config`, which all have that boot.
+//! `images/arch/ARCH.config`, which all have that boot; what a fragment asks for on one architecture
+//! only is in `images/arch/ARCH-NAME.config`.
 
 use crate::{
     arch::Arch,
@@ -84,6 +85,8 @@ pub struct Flavour {
     arch: Arch,
     /// The fragments that it builds on, the one that counts least first; it is the last itself.
     fragments: Vec<String>,
+    /// Where they are.
+    dir: PathBuf,
 }
 
 /// The head of a fragment.
@@ -166,6 +169,7 @@ impl Flavour {
             arch: head.arch.unwrap_or(Arch::OWN),
             head,
             fragments,
+            dir: dir.to_owned(),
         })
     }
 
@@ -193,9 +197,17 @@ impl Flavour {
 
     /// The fragments before that of the subject, the last one counting most.
     pub fn fragments(&self) -> Vec<String> {
-        let mut all = self.fragments.clone();
-        if self.boots() {
-            all.insert(1, format!("arch/{}", self.arch));
+        let mut all = Vec::new();
+        for name in &self.fragments {
+            all.push(name.clone());
+            if name == BASE {
+                all.push(format!("arch/{}", self.arch));
+                continue;
+            }
+            let of_arch = format!("arch/{}-{name}", self.arch);
+            if fragment(&self.dir, &of_arch).exists() {
+                all.push(of_arch);
+            }
         }
         all
     }
@@ -412,6 +424,18 @@ mod tests {
         assert_eq!(full.name(), "full-arm64");
         assert_eq!(full.fragments(), ["base", "arch/arm64", "default", "full"]);
         assert_eq!(full.below().next().as_deref(), Some("default-arm64"));
+        fs::create_dir(dir.path().join("arch")).unwrap();
+        fs::write(fragment(dir.path(), "arch/arm64-default"), "CONFIG_B=y\n").unwrap();
+        assert_eq!(
+            full.fragments(),
+            [
+                "base",
+                "arch/arm64",
+                "default",
+                "arch/arm64-default",
+                "full"
+            ]
+        );
         assert_eq!(load("disk", Arch::X86_64).unwrap().name(), "disk");
         let uml = Flavour::load(dir.path(), "uml").unwrap();
         assert_eq!((uml.name(), uml.arch()), ("uml", Arch::Um));
