@@ -181,3 +181,23 @@ fn main() -> ExitCode {
         ExitCode::from(4)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_is_a_task_of_cargo_make() {
+        let text = include_str!("../../Makefile.toml");
+        let tasks: toml::Table = toml::from_str(text).unwrap();
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let line = tasks["tasks"]
+                .get(name)
+                .map(|task| task["args"].to_string());
+            let wanted = format!("[\"xtask\", \"{name}\", \"${{@}}\"]");
+            assert_eq!(line, Some(wanted), "the task {name}");
+        }
+    }
+}
