@@ -37,10 +37,12 @@ use crate::{
 };
 use anyhow::{
     Context,
-    Result, //
+    Result,
+    ensure, //
 };
 use screen::Screen;
 use std::{
+    num::NonZero,
     path::{
         Path,
         PathBuf, //
@@ -72,9 +74,10 @@ pub struct Args {
     /// Print the names of the tests that run in userspace and do nothing.
     #[arg(long)]
     list: bool,
-    /// Run all of it this many times, each in a fresh guest; stops at the first that fails.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    repeat: usize,
+    /// Run all of it this many times, each in a fresh guest; stops at the first that fails
+    /// [default: 1].
+    #[arg(long, value_name = "N")]
+    repeat: Option<NonZero<usize>>,
     /// Run again and again until one fails (or --repeat is reached, if given).
     #[arg(long)]
     until_fail: bool,
@@ -82,7 +85,7 @@ pub struct Args {
     #[arg(long)]
     require_kvm: bool,
     /// Print the command line of QEMU and do not start it; the files that it names are made.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["repeat", "until_fail"])]
     dry_run: bool,
     /// Keep the results folder for ever; without it the last 20 are kept.
     #[arg(long)]
@@ -97,18 +100,25 @@ pub struct Args {
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let from = Instant::now();
-    if args.list {
-        return list(&vm::programs(ctx, args.kernel.no_build)?, args);
-    }
     let flavour = args.kernel.flavour()?;
+    if args.require_kvm {
+        accel::may_be_required(flavour.arch())?;
+    }
+    if args.list || (args.filter.is_some() && !only_in_kernel(args)) {
+        let names = names(&vm::programs(ctx, args.kernel.no_build)?, args)?;
+        if args.list {
+            print!("{names}");
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
     let (kernel, programs, root) = args.kernel.parts(ctx, &flavour)?;
     let mut build = Some(from.elapsed());
 
     let accel = accel::choose(ctx, &kernel, args.require_kvm)?;
-    let most = if args.until_fail && args.repeat == 1 {
-        usize::MAX
-    } else {
-        args.repeat.max(1)
+    let most = match args.repeat {
+        Some(repeat) => repeat.get(),
+        None if args.until_fail => usize::MAX,
+        None => 1,
     };
     let mut outcome = Outcome::Passed;
     for turn in 1..=most {
@@ -123,16 +133,18 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     Ok(outcome.into())
 }
 
-/// The names do not depend on the kernel, so the host can say them.
-fn list(programs: &Programs, args: &Args) -> Result<ExitCode> {
+/// The names of the tests that run in userspace. They do not depend on the kernel, so the host can
+/// say them; that there is none is better said now than after a build and a boot.
+fn names(programs: &Programs, args: &Args) -> Result<String> {
     let mut command = Command::new(programs.get("roundtrip")?);
     command.arg("--list").args(selection(args));
-    let status = command.status().context("cannot run roundtrip")?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        Outcome::Infrastructure.into()
-    })
+    let output = command.output().context("cannot run roundtrip")?;
+    ensure!(
+        output.status.success(),
+        "no test in userspace has a name like this: --list without --filter has them all; those in \
+         the kernel are 'kunit::SUITE::CASE'"
+    );
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// One guest from start to verdict.
@@ -162,7 +174,7 @@ fn once(
     };
     let mut run = Run::new(ctx, folder, kernel, &machine, deadlines, &job)?;
     if args.dry_run {
-        println!("{}", run.line());
+        println!("{}", run.by_hand());
         return Ok(Outcome::Passed);
     }
     if let Some(build) = build {

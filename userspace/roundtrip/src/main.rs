@@ -76,6 +76,10 @@ fn main() -> ExitCode {
             filters.any(|pattern| glob::matches(pattern, &test.name))
         });
     }
+    if tests.is_empty() {
+        eprintln!("roundtrip: no test matches");
+        return ExitCode::from(4);
+    }
     if arguments.list {
         for test in &tests {
             println!("{}", test.name);
@@ -83,10 +87,6 @@ fn main() -> ExitCode {
         println!("{}", runner::MACHINE);
         println!("{}", runner::NAMESPACES);
         return ExitCode::SUCCESS;
-    }
-    if tests.is_empty() {
-        eprintln!("roundtrip: no test matches");
-        return ExitCode::from(4);
     }
     if let Err(error) = inetcr::Client::new() {
         eprintln!("roundtrip: {error}");

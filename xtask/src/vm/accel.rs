@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Whether KVM can be used. That `/dev/kvm` opens says little: there are machines where it makes
-//! guests that die in their first second. So a guest is started once, and seen alive or not.
+//! guests that die in their first second. So a guest is started once, and seen alive or not. As it may
+//! be its kernel that is broken, only a second one that dies decides for all that follow.
 
 use crate::{
     arch::Arch,
@@ -16,7 +17,7 @@ use crate::{
 use anyhow::{
     Context,
     Result,
-    bail, //
+    ensure, //
 };
 use fs_err as fs;
 use serde::{
@@ -24,13 +25,17 @@ use serde::{
     Serialize, //
 };
 use std::{
+    collections::BTreeSet,
     io::{
         BufRead as _,
         BufReader, //
     },
     path::Path,
     process::Stdio,
-    sync::mpsc::channel,
+    sync::mpsc::{
+        RecvTimeoutError,
+        channel, //
+    },
     thread,
     time::{
         Duration,
@@ -68,21 +73,55 @@ impl Accel {
     }
 }
 
-/// What a probe found, and where that holds.
-#[derive(Serialize, Deserialize)]
+/// What probes found, and where that holds.
+#[derive(Clone, Serialize, Deserialize)]
 struct Answer {
     key: String,
     accel: Accel,
     reason: String,
+    /// The kernels that did not live under KVM, by their hashes.
+    died: BTreeSet<String>,
 }
 
+/// After so many kernels that did not live under KVM no other is tried.
+const ENOUGH: usize = 2;
+
 impl Answer {
+    /// Before anything was tried.
+    fn unknown(key: String) -> Self {
+        Self {
+            key,
+            accel: Accel::Tcg,
+            reason: "/dev/kvm cannot be opened".to_owned(),
+            died: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it is one for all kernels.
+    fn is_final(&self) -> bool {
+        self.accel == Accel::Kvm || self.died.len() >= ENOUGH
+    }
+
+    /// Whether it is one for a kernel of this hash.
+    fn is_for(&self, hash: &str) -> bool {
+        self.is_final() || self.died.contains(hash)
+    }
+
+    /// Learns what came of a kernel: what is wrong, or nothing if it lives.
+    fn learn(&mut self, hash: String, wrong: Option<String>) {
+        if let Some(reason) = wrong {
+            self.reason = reason;
+            self.died.insert(hash);
+        } else {
+            self.accel = Accel::Kvm;
+        }
+    }
+
     /// For a guest whose processor is not of this machine's architecture.
     fn another(arch: Arch) -> Self {
         Self {
-            key: String::new(),
-            accel: Accel::Tcg,
             reason: format!("this machine has no processor of {arch}"),
+            ..Self::unknown(String::new())
         }
     }
 }
@@ -95,45 +134,60 @@ pub fn choose(ctx: &Ctx, kernel: &Kernel, require_kvm: bool) -> Result<Accel> {
         Answer::another(kernel.arch)
     };
     if answer.accel == Accel::Tcg {
-        if require_kvm {
-            bail!(
-                "--require-kvm, but KVM is of no use here: {}",
-                answer.reason
-            );
-        }
+        ensure!(!require_kvm, "{}", no_kvm(&answer.reason));
         ui::note(&format!(
-            "no KVM ({}): QEMU's TCG, deadlines times 4",
+            "no KVM ({}): QEMU's TCG, and longer deadlines",
             answer.reason
         ));
     }
     Ok(answer.accel)
 }
 
+/// Refuses `--require-kvm` where that can be told without a kernel.
+pub fn may_be_required(arch: Arch) -> Result<()> {
+    ensure!(
+        arch == Arch::OWN,
+        "{}",
+        no_kvm(&Answer::another(arch).reason)
+    );
+    ensure!(
+        may_open(),
+        "{}",
+        no_kvm("/dev/kvm cannot be opened: is it there, and are you of its group?")
+    );
+    Ok(())
+}
+
+fn no_kvm(reason: &str) -> String {
+    format!("--require-kvm, but KVM is of no use here: {reason}; without the option it is emulated")
+}
+
+fn may_open() -> bool {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).open("/dev/kvm").is_ok()
+}
+
 fn remembered_or_probed(ctx: &Ctx, kernel: &Path) -> Result<Answer> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let may_open = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .is_ok();
+    let may_open = may_open();
     let key = format!("{} {may_open}", boot.trim());
     let path = ctx.cache("vm/accel.json");
-    if let Ok(text) = fs::read(&path)
-        && let Ok(answer) = serde_json::from_slice::<Answer>(&text)
-        && answer.key == key
-    {
+    let known = fs::read(&path).unwrap_or_default();
+    let mut answer = serde_json::from_slice::<Answer>(&known)
+        .ok()
+        .filter(|answer| answer.key == key)
+        .unwrap_or_else(|| Answer::unknown(key));
+    if !may_open || answer.is_final() {
         return Ok(answer);
     }
-    let (accel, reason) = if may_open {
+    let hash = files::sha256_file(kernel)?;
+    if !answer.is_for(&hash) {
         let step = ui::Step::new("try KVM");
-        let found = probe(kernel)?;
-        step.done(found.as_deref().unwrap_or("a guest lives"));
-        found.map_or((Accel::Kvm, String::new()), |reason| (Accel::Tcg, reason))
-    } else {
-        (Accel::Tcg, "/dev/kvm cannot be opened".to_owned())
-    };
-    let answer = Answer { key, accel, reason };
-    files::write_atomic(&path, &serde_json::to_vec_pretty(&answer)?)?;
+        let wrong = probe(kernel)?;
+        step.done(wrong.as_deref().unwrap_or("a guest lives"));
+        answer.learn(hash, wrong);
+        files::write_atomic(&path, &serde_json::to_vec_pretty(&answer)?)?;
+    }
     Ok(answer)
 }
 
@@ -162,32 +216,63 @@ fn probe(kernel: &Path) -> Result<Option<String>> {
         }
     });
     let started = Instant::now();
-    let mut alive = false;
+    let mut end = "was not up in time";
     let mut last = "nothing on its console".to_owned();
     while let Some(left) = PATIENCE.checked_sub(started.elapsed()) {
-        let Ok(line) = receiver.recv_timeout(left) else {
-            break;
+        let line = match receiver.recv_timeout(left) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => break,
+            Err(RecvTimeoutError::Disconnected) => {
+                end = "died";
+                break;
+            }
         };
         if ALIVE.iter().any(|sign| line.contains(sign)) {
-            alive = true;
+            end = "";
             break;
         }
         if !line.trim().is_empty() {
             line.trim().clone_into(&mut last);
         }
         if line.contains("KVM internal error") {
+            end = "died";
             break;
         }
     }
     let _ = child.kill();
     let _ = child.wait();
     let last: String = last.chars().take(100).collect();
-    Ok((!alive).then(|| format!("a guest under it died: {last}")))
+    Ok((!end.is_empty()).then(|| format!("a guest under it {end}; its last words: {last}")))
 }
 
 fn guest_line(kernel: &str, append: &str) -> Result<Line> {
     Line::parse(&format!(
-        "qemu-system-x86_64 -machine q35 -accel kvm -cpu host -smp 2 -m 256M -nodefaults \
+        "qemu-system-x86_64 -machine q35 -accel kvm -cpu host -smp 2 -m 1G -nodefaults \
          -no-reboot -display none -serial stdio -kernel '{kernel}' -append {append}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_kernel_that_dies_decides_for_itself_and_two_for_all() {
+        let mut answer = Answer::unknown("a boot".to_owned());
+        assert!(!answer.is_for("first"));
+        answer.learn("first".to_owned(), Some("it died".to_owned()));
+        assert!(answer.is_for("first") && !answer.is_for("second"));
+        answer.learn("second".to_owned(), Some("it died, too".to_owned()));
+        assert!(answer.is_for("third"));
+        assert_eq!(
+            (answer.accel, &*answer.reason),
+            (Accel::Tcg, "it died, too")
+        );
+
+        let mut answer = Answer::unknown("a boot".to_owned());
+        answer.learn("first".to_owned(), Some("it died".to_owned()));
+        answer.learn("second".to_owned(), None);
+        assert!(answer.is_for("third"));
+        assert_eq!(answer.accel, Accel::Kvm);
+    }
 }

@@ -13,11 +13,7 @@ use crate::{
     },
     verdict::Verdict,
     vm::{
-        self,
-        Job,
-        Kernel,
-        Machine,
-        Root,
+        self, Job, Kernel, Machine, Root,
         deadlines::Deadlines,
         guest::{
             self,
@@ -25,7 +21,10 @@ use crate::{
             Record,
             Way, //
         },
-        line::Line, //
+        line::{
+            End,
+            Line, //
+        },
     },
 };
 use anyhow::Result;
@@ -39,6 +38,7 @@ pub struct Run {
     /// What becomes of the job's output; it is handed on by lines if nobody changes this.
     pub outputs: Outputs,
     line: Line,
+    by_hand: Line,
     deadlines: Deadlines,
     about: About,
 }
@@ -54,21 +54,25 @@ impl Run {
         job: &Job,
     ) -> Result<Self> {
         let line = machine.line(ctx, job, &folder)?;
-        fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
+        let mut by_hand = line.clone();
+        by_hand.add_console("console", End::Terminal);
+        fs::write(folder.file("qemu.txt"), format!("{by_hand}\n"))?;
         fs::copy(&kernel.config, folder.file("config"))?;
         Ok(Self {
-            about: about(kernel, machine, job, &line)?,
+            about: about(kernel, machine, job, &by_hand)?,
             folder,
             times: Times::default(),
             outputs: Outputs::Lines,
             line,
+            by_hand,
             deadlines,
         })
     }
 
-    /// The command line of QEMU.
-    pub fn line(&self) -> &Line {
-        &self.line
+    /// The command line of QEMU for a person, who has the console and what the job says on the
+    /// terminal.
+    pub fn by_hand(&self) -> &Line {
+        &self.by_hand
     }
 
     /// Lets the guest live, and takes the time of its job, which is called `what`.
