@@ -69,6 +69,12 @@ impl Program {
     /// Writes the program into a message, and the place of the socket in its group.
     pub(crate) fn put(&self, sock: &Sock, msg: &AttrWriter) -> Result<(), Refusal> {
         if let Some(index) = sock.reuseport_index() {
+            // It stays in the group without the option, but could not come into it, nor could
+            // those behind it.
+            if !sock.reuseport() {
+                let reason = "was switched off in a group that shares the port";
+                return Err(Refusal::new(EOPNOTSUPP, reason).about("SO_REUSEPORT"));
+            }
             // CAST: A group counts its sockets in 16 bits.
             msg.put_u32(attr::REUSEPORT_INDEX, index as u32)?;
         }

@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("usage::reuseport::group", group),
         Test::new("usage::reuseport::alone", alone),
+        Test::new("usage::reuseport::switched_off", switched_off),
         Test::new("usage::reuseport::program", program),
         Test::new("usage::reuseport::order", order),
         Test::new("usage::reuseport::program_unbound", program_unbound),
@@ -62,6 +63,28 @@ fn chosen(sockets: &[&UdpSocket]) -> Result<()> {
             ensure!(got == payload, "socket {index} received {got:?}");
         }
     }
+    Ok(())
+}
+
+/// Who switches the option off stays in the group, but could not come into it again.
+fn switched_off() -> Result<()> {
+    let mut client = cr::client()?;
+    let (first, second) = (sharing()?, sharing()?);
+    sys::set_int(&first, SOL_SOCKET, libc::SO_REUSEPORT, 0)?;
+    let expected = Expected::errno(&[libc::EOPNOTSUPP]).word("SO_REUSEPORT was switched off");
+    cr::dump_refused(&mut client, &first, expected)?;
+    cr::dump(&mut client, &second)?;
+    sys::set_int(&first, SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    cr::dump(&mut client, &first)?;
+
+    // Without a group there is nothing to come into.
+    drop((first, second));
+    let alone = bound()?;
+    for on in [1, 0] {
+        sys::set_int(&alone, SOL_SOCKET, libc::SO_REUSEPORT, on)?;
+        cr::dump(&mut client, &alone)?;
+    }
+    cr::round_trip(&mut client, alone)?;
     Ok(())
 }
 
