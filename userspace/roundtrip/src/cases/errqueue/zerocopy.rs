@@ -4,24 +4,26 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use inetcr::{Client, Selector, Target};
+use inetcr::{Client, RawAttr, Selector, Target};
 use libc::SOL_SOCKET;
 
 use super::making::{SO_ZEROCOPY, send_zerocopy, until_complete, zerocopy};
 use crate::cases::queue::comes_back;
 use crate::cases::queue::traffic::{payload, peer};
-use crate::cr::{self, Expected, QUEUE};
+use crate::cr::{self, Dump, Expected, QUEUE, attr};
 use crate::places::{GROUP, PORT};
-use crate::runner::Test;
+use crate::runner::{Test, skip};
 use crate::sys::filter::{self, Instruction};
-use crate::sys::{link, socket};
+use crate::sys::{link, socket, storage};
 
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new("errqueue::zerocopy::on_its_way", on_its_way),
         Test::new("errqueue::zerocopy::beside_options", beside_options),
+        Test::new("errqueue::zerocopy::beside_storage", beside_storage),
         Test::new("errqueue::zerocopy::switched_off", switched_off),
     ]
 }
@@ -72,6 +74,36 @@ fn kept(socket: UdpSocket) -> Result<()> {
         .collect();
     let last = told.last().context("nothing is told")?;
     ensure!(last[4..] == 3_u32.to_ne_bytes(), "{told:02x?}");
+    Ok(())
+}
+
+/// Data of BPF programs is charged to the socket as what is on its way is, and told from it.
+fn beside_storage() -> Result<()> {
+    const BPF_STORAGE: u32 = 1 << 2;
+    let mut client = cr::client()?;
+    let socket = bound()?;
+    let _map = match storage::keep(&socket) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            return skip("CONFIG_BPF_SYSCALL");
+        }
+        kept => kept?,
+    };
+    socket::set_int(&socket, SOL_SOCKET, SO_ZEROCOPY, 1)?;
+    let fd = RawAttr::u32(attr::SOCK_FD, socket.as_raw_fd().cast_unsigned());
+    let request = [fd, RawAttr::u32(attr::ALLOW_LOST, BPF_STORAGE)];
+
+    let dump = client.raw(cr::DUMP, &request).map(Dump)?;
+    ensure!(dump.u32(attr::LOST) == Some(BPF_STORAGE), "{dump:?}");
+    add_dead_end()?;
+    send_there(&socket)?;
+    let expected = Expected::errno(&[libc::EOPNOTSUPP]).word("MSG_ZEROCOPY");
+    cr::refused(client.raw(cr::DUMP, &request), expected)?;
+    link::remove("dummy0")?;
+    let start = Instant::now();
+    while let Err(error) = client.raw(cr::DUMP, &request) {
+        ensure!(start.elapsed() < Duration::from_secs(5), "{error}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     Ok(())
 }
 

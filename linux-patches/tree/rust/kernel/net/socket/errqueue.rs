@@ -456,11 +456,34 @@ impl<'a> LockedSocket<'a> {
         result
     }
 
-    /// Returns how much memory the options of the socket take that is charged to it.
+    /// Returns how much memory of options and of BPF programs is charged to the socket.
     fn options_memory(&self) -> usize {
+        let others = self.filter_memory().saturating_add(self.storage_memory());
+
         self.memberships()
             .map(|membership| membership.memory())
-            .fold(self.filter_memory(), usize::saturating_add)
+            .fold(others, usize::saturating_add)
+    }
+
+    /// Returns how much memory of the socket the data takes that BPF programs keep with it.
+    fn storage_memory(&self) -> usize {
+        #[cfg(CONFIG_BPF_SYSCALL)]
+        {
+            let _guard = crate::sync::rcu::read_lock();
+
+            // SAFETY: By the type invariants of `Sock`, the pointer is valid. What it points to is
+            // freed by RCU (`bpf_local_storage_free()`). The number is one that programs may change
+            // meanwhile.
+            unsafe {
+                let storage = (&raw const (*self.as_ptr()).sk_bpf_storage).read_volatile();
+
+                if !storage.is_null() {
+                    // CAST: What is charged is an `int`.
+                    return (&raw const (*storage).mem_charge).read_volatile() as usize;
+                }
+            }
+        }
+        0
     }
 }
 
