@@ -231,6 +231,10 @@ pub(crate) fn parse(attr: &Attribute<'_>, there: &Destination<'_>) -> Result<Ite
         },
         peeked: fields.number(datagram::PEEKED)? != 0,
     };
+    if info.has_label() && !there.may_label() {
+        const LABEL: &str = "a security label needs CAP_MAC_ADMIN in the initial user namespace";
+        return Err(fields.wrong(EPERM, datagram::OPTIONS, LABEL));
+    }
     if let Some(error) = &error {
         errqueue::check(error, &info, &fields)?;
     }

@@ -23,6 +23,7 @@ use kernel::{
     net::{
         netlink::{
             Attribute,
+            Capability,
             Policy,
             Request, //
         },
@@ -182,6 +183,8 @@ fn of_a_host(attr: &Attribute<'_>) -> Result<Ipv4Addr, Refusal> {
 /// Where a socket is restored.
 #[derive(Clone, Copy)]
 pub(crate) struct Destination<'a> {
+    /// The request.
+    request: &'a Request<'a>,
     /// The network namespace.
     net: &'a Net,
     /// What is called otherwise there.
@@ -190,8 +193,9 @@ pub(crate) struct Destination<'a> {
 
 impl<'a> Destination<'a> {
     /// The network namespace of a request.
-    pub(crate) fn new(request: &Request<'a>, maps: &'a Maps) -> Destination<'a> {
+    pub(crate) fn new(request: &'a Request<'a>, maps: &'a Maps) -> Destination<'a> {
         Destination {
+            request,
             net: request.net(),
             maps,
         }
@@ -200,6 +204,11 @@ impl<'a> Destination<'a> {
     /// Returns the network namespace.
     pub(crate) fn net(&self) -> &'a Net {
         self.net
+    }
+
+    /// Tells whether the requester may say what security label a datagram has.
+    pub(crate) fn may_label(&self) -> bool {
+        self.request.capable_in_init_ns(Capability::MAC_ADMIN)
     }
 
     /// Returns the index of the device that a message names.

@@ -13,6 +13,7 @@ use super::ends::port_is_free;
 use super::traffic::{holding, payload};
 use super::{drain, same_messages};
 use crate::cases::refusals::attributes::{too_long, too_short};
+use crate::cases::refusals::privileges::in_user_namespace;
 use crate::cr::{self, Dump, Expected, Part, Queued, attr};
 use crate::places::{PEER, PORT};
 use crate::runner::Test;
@@ -28,6 +29,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("queue::refusals::payloads", payloads),
         Test::new("queue::refusals::incomplete", incomplete),
         Test::new("queue::refusals::options_of_ip", options_of_ip),
+        Test::new("queue::refusals::label", || in_user_namespace(label)),
         Test::new("queue::refusals::of_ipv6", of_ipv6),
         Test::new("queue::refusals::no_room", no_room),
         Test::new("queue::refusals::no_room_any_more", no_room_any_more),
@@ -263,6 +265,27 @@ fn incomplete() -> Result<()> {
         cr::refused(Part::commit(&mut good.client), expected)?;
         port_is_free()?;
     }
+    Ok(())
+}
+
+/// What security label a datagram has is not for the root of a user namespace to say.
+fn label() -> Result<()> {
+    let mut good = Good::new()?;
+    for options in [
+        &[134, 12, 0, 0, 0, 3, 128, 6, 1, 2, 3, 4][..],
+        &[1, 1, 134, 10, 0, 0, 0, 3, 128, 4, 1, 2],
+    ] {
+        let datagram = good.datagram.clone().with(RawAttr::new(13, options));
+        let attrs = [RawAttr::nested(attr::DATAGRAM, &datagram.0), piece(3)];
+        let paths = [&[attr::DATAGRAM, 13][..]];
+        let expected = Expected::errno(&[libc::EPERM]).word("CAP_MAC_ADMIN");
+        good.refused(&attrs, expected.paths(&paths))?;
+    }
+    // Behind the end there is none.
+    let datagram = good.datagram.clone().with(RawAttr::new(13, [0, 134, 2, 0]));
+    let queue = vec![RawAttr::nested(attr::DATAGRAM, &datagram.0), piece(3)];
+    let dump = good.dump.clone();
+    Queued { dump, queue }.restore(&mut good.client)?;
     Ok(())
 }
 

@@ -52,6 +52,9 @@ impl Capability {
     /// Administration of the network.
     pub const NET_ADMIN: Capability = Capability(bindings::CAP_NET_ADMIN as c_int);
 
+    /// Administration of a mandatory security module.
+    pub const MAC_ADMIN: Capability = Capability(bindings::CAP_MAC_ADMIN as c_int);
+
     /// Raw access to the network.
     pub const NET_RAW: Capability = Capability(bindings::CAP_NET_RAW as c_int);
 }

@@ -345,7 +345,15 @@ pub(super) unsafe fn append(
     Ok(())
 }
 
-/// Tells whether there is a security label among IP options (`IPOPT_CIPSO`).
+impl DatagramInfo {
+    /// Tells whether the sender has given it a security label, which is an IP option
+    /// (`IPOPT_CIPSO`).
+    pub fn has_label(&self) -> bool {
+        has_label(self.options.as_bytes())
+    }
+}
+
+/// Tells whether there is a security label among IP options.
 ///
 /// Goes over them as `__ip_options_compile` does.
 fn has_label(mut options: &[u8]) -> bool {
