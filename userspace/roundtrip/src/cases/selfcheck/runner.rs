@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use ktap::Status;
 
+use crate::leaks;
 use crate::runner::{MACHINE, NAMESPACES, Outcome, Runner, Test, skip};
 use crate::sys::{socket, task};
 
@@ -102,7 +103,7 @@ fn runner() -> Result<()> {
             |o| matches!(o, Outcome::Failed(text) if text.contains("leaked")),
         ),
     ];
-    let runner = impatient(1);
+    let runner = runner_of(1, IMPATIENT);
     for (name, body, is_right) in expected {
         let mut test = Test::new(*name, body);
         if *name == "hangs" {
@@ -120,21 +121,27 @@ fn runner() -> Result<()> {
 /// What hangs is given this long, times the scale.
 const SOON: Duration = Duration::from_millis(10);
 
-/// A runner that soon sees what is left behind. It does not know how slow this machine is: what is
-/// to end by itself has time enough on the slowest, where a panic takes its seconds to print.
-fn impatient(jobs: usize) -> Runner {
+/// How slow this machine may be: a runner here does not know. What is to end by itself has time enough
+/// on the slowest, where a panic takes its seconds to print.
+const SCALE: u32 = 12;
+
+/// Where something is left behind it is soon seen; where nothing is, there is time for it to go.
+const IMPATIENT: Duration = Duration::from_millis(50);
+const PATIENT: Duration = leaks::PATIENCE.saturating_mul(SCALE);
+
+fn runner_of(jobs: usize, patience: Duration) -> Runner {
     Runner {
         jobs,
-        scale: 12,
+        scale: SCALE,
         live: false,
-        patience: Duration::from_millis(50),
+        patience,
     }
 }
 
 /// What two workers print, and what it comes to.
-fn printed_by_two(tests: &[Test]) -> Result<(String, ktap::Report)> {
+fn printed_by_two(tests: &[Test], patience: Duration) -> Result<(String, ktap::Report)> {
     let mut printed = Vec::new();
-    let all_passed = impatient(2).run(tests, &mut printed)?;
+    let all_passed = runner_of(2, patience).run(tests, &mut printed)?;
     let printed = String::from_utf8(printed)?;
     let mut parser = ktap::Parser::new();
     for line in printed.lines() {
@@ -166,7 +173,7 @@ fn side_by_side() -> Result<()> {
         Test::new("skips", || skip("feature")),
         Test::new("passes", || Ok(())),
     ];
-    let (printed, report) = printed_by_two(&tests)?;
+    let (printed, report) = printed_by_two(&tests, PATIENT)?;
     ensure!(report.problems.is_empty(), "{:?}", report.problems);
     let mut found: Vec<_> = report
         .tests
@@ -206,7 +213,7 @@ fn leak_of_many() -> Result<()> {
         task::outlive_until_end_of(me)?;
         Ok(())
     };
-    let (printed, report) = printed_by_two(&[Test::new("leaks", leaks)])?;
+    let (printed, report) = printed_by_two(&[Test::new("leaks", leaks)], IMPATIENT)?;
     let failed: Vec<_> = report
         .tests
         .iter()
