@@ -319,7 +319,7 @@ static int cr_put_busy_poll(struct sk_buff *msg, const struct sock *sk)
 /* The options of SOL_SOCKET that are booleans, one bit each. */
 static int cr_put_sock_flags(struct sk_buff *msg, const struct sock *sk)
 {
-	const u32 all = 2 * AF_INET_CR_SOCKOPT_FLAG_RCVPRIORITY - 1;
+	const u32 all = 2 * AF_INET_CR_SOCKOPT_FLAG_TIMESTAMP - 1;
 	u32 bits = 0;
 
 	if (sk->sk_no_check_tx)
@@ -346,6 +346,8 @@ static int cr_put_sock_flags(struct sk_buff *msg, const struct sock *sk)
 		bits |= AF_INET_CR_SOCKOPT_FLAG_RCVMARK;
 	if (sock_flag(sk, SOCK_RCVPRIORITY))
 		bits |= AF_INET_CR_SOCKOPT_FLAG_RCVPRIORITY;
+	if (sock_flag(sk, SOCK_TIMESTAMP))
+		bits |= AF_INET_CR_SOCKOPT_FLAG_TIMESTAMP;
 
 	if (nla_put_u32(msg, AF_INET_CR_ATTR_SOCKOPT_FLAGS, bits) ||
 	    nla_put_u32(msg, AF_INET_CR_ATTR_SOCKOPT_FLAGS_MASK, all))
@@ -421,7 +423,8 @@ static int cr_put_sol_socket(struct sk_buff *msg, struct sock *sk,
 			  READ_ONCE(sk->sk_sndtimeo));
 	if (err)
 		return err;
-	if (sock_flag(sk, SOCK_TIMESTAMP) &&
+	if ((sock_flag(sk, SOCK_TIMESTAMP) ||
+	     sock_read_timestamp(sk) != SK_DEFAULT_STAMP) &&
 	    nla_put_sint(msg, AF_INET_CR_ATTR_STAMP, sock_read_timestamp(sk)))
 		return -EMSGSIZE;
 	if (nla_put_u32(msg, AF_INET_CR_ATTR_TSKEY,

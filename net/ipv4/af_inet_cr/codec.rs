@@ -67,6 +67,9 @@ const SK_FORCE_REUSE: u32 = 2;
 /// `SOF_TIMESTAMPING_BIND_PHC`: the clock of the device that has the number counts.
 const BIND_PHC: u32 = uapi::SOF_TIMESTAMPING_BIND_PHC;
 
+/// The time stamp of a socket that has received nothing, `SK_DEFAULT_STAMP`.
+const NO_STAMP: i64 = -1_000_000_000;
+
 /// The value of an option, as the socket has it.
 ///
 /// There is one for each option of a message: it is kept small.
@@ -88,8 +91,8 @@ pub(crate) enum Value<'a> {
     Txtime(Option<(i32, u32)>),
     /// Bytes in the message.
     Bytes(&'a [u8]),
-    /// The time stamp of the last datagram in nanoseconds, if it is asked for.
-    Stamp(Option<i64>),
+    /// The time stamp of the last datagram in nanoseconds, or [`NO_STAMP`].
+    Stamp(i64),
 }
 
 /// The attributes of a request, level by level.
@@ -324,7 +327,7 @@ impl SocketOption {
     ) -> Option<u32> {
         Some(match self.shape {
             Shape::Bool(get) => get(sock).into(),
-            Shape::Flag(flag) => sock.flag(flag).into(),
+            Shape::Flag(flag) | Shape::FlagOnce(flag, _) => sock.flag(flag).into(),
             Shape::InetFlag(flag) => inet().is_some_and(|inet| inet.inet_flag(flag)).into(),
             Shape::UdpFlag(flag) => udp().is_some_and(|udp| udp.udp_flag(flag)).into(),
             Shape::Once(get, _) => udp().is_some_and(get).into(),
@@ -364,13 +367,14 @@ impl SocketOption {
                 sock.flag(SockFlag::TXTIME)
                     .then(|| (sock.clockid().into(), sock.txtime_flags())),
             ),
-            Shape::Stamp => Value::Stamp(sock.flag(SockFlag::TIMESTAMP).then(|| sock.stamp())),
+            Shape::Stamp => Value::Stamp(sock.stamp()),
             // They have no value that could be held.
             Shape::IpOptions => Value::Bytes(&[]),
             Shape::Bool(_)
             | Shape::Flag(_)
             | Shape::InetFlag(_)
             | Shape::UdpFlag(_)
+            | Shape::FlagOnce(..)
             | Shape::Once(..)
             | Shape::Int(..)
             | Shape::OneOf(..)
@@ -443,12 +447,13 @@ impl SocketOption {
                 nest.put_s32(attr::timestamping::BIND_PHC, phc)?;
                 nest.put_u32(attr::timestamping::NEW, new.into())
             })?,
-            Value::Stamp(Some(nanos)) => msg.put_sint(self.attr, nanos)?,
+            Value::Stamp(NO_STAMP) if !sock.flag(SockFlag::TIMESTAMP) => {}
+            Value::Stamp(nanos) => msg.put_sint(self.attr, nanos)?,
             Value::Txtime(Some((clock, flags))) => msg.nest(self.attr, |nest| {
                 nest.put_s32(attr::txtime::CLOCKID, clock)?;
                 nest.put_u32(attr::txtime::FLAGS, flags)
             })?,
-            Value::Txtime(None) | Value::Stamp(None) | Value::Bytes(_) | Value::Int(_) => {}
+            Value::Txtime(None) | Value::Bytes(_) | Value::Int(_) => {}
         }
         Ok(())
     }
@@ -540,7 +545,7 @@ impl SocketOption {
                 Value::Int(value)
             }
             Shape::Time(_) => Value::Time(time::from_nanos(attr.as_sint()?).ok_or_else(range)?),
-            Shape::Stamp => Value::Stamp(Some(attr.as_sint()?)),
+            Shape::Stamp => Value::Stamp(attr.as_sint()?),
             Shape::Linger => parse_linger(&attr, range)?,
             Shape::Timestamping => parse_timestamping(&attr)?,
             Shape::Txtime => parse_txtime(&attr)?,
@@ -629,8 +634,10 @@ impl SocketOption {
             (Shape::Shutdown, Value::Int(how)) if u32::from(Sock::shutdown(socket)) & !how != 0 => {
                 return Err(self.cannot_be_undone());
             }
-            (Shape::Once(..), Value::Int(0)) => return Err(self.cannot_be_undone()),
-            (Shape::Once(_, set), Value::Int(_)) => set(socket),
+            (Shape::FlagOnce(..) | Shape::Once(..), Value::Int(0)) => {
+                return Err(self.cannot_be_undone());
+            }
+            (Shape::FlagOnce(_, set) | Shape::Once(_, set), Value::Int(_)) => set(socket),
             (Shape::Shutdown, Value::Int(how)) => shutdown(how, socket),
             (Shape::Timestamp, Value::Int(mode)) => {
                 let (optname, on) = timestamp_option(mode);
@@ -677,11 +684,11 @@ impl SocketOption {
                     false => set(flags),
                 }
             }
-            (_, Value::Stamp(Some(nanos))) => {
+            (_, Value::Stamp(nanos)) => {
                 socket.lock().map(|sock| internals::set_stamp(&sock, nanos))
             }
-            // They cannot be switched off, and are not on in a new socket.
-            (_, Value::Txtime(None) | Value::Stamp(None)) => Ok(()),
+            // It cannot be switched off, and is not on in a new socket.
+            (_, Value::Txtime(None)) => Ok(()),
             (_, Value::Txtime(Some((clock, flags)))) => {
                 // `struct sock_txtime`
                 let bytes: [u8; 8] = time::concat(clock.to_ne_bytes(), flags.to_ne_bytes());

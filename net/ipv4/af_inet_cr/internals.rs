@@ -268,17 +268,18 @@ pub(crate) fn set_err_soft(sock: &LockedSocket<'_>, errno: u32) {
     unsafe { (&raw mut (*sock.as_ptr()).sk_err_soft).write_volatile(errno as c_int) };
 }
 
-/// Sets the time stamp of the last datagram, in nanoseconds, and that it is asked for.
-///
-/// Mirrors `sock_gettstamp()`, which switches time stamps on, and `sock_recv_cmsgs()`.
-pub(crate) fn set_stamp(sock: &LockedSocket<'_>, nanos: i64) {
-    let sk = sock.as_ptr();
-
+/// Has the time stamps of datagrams taken, as `sock_gettstamp()` does.
+pub(crate) fn enable_timestamp(sock: &LockedSocket<'_>) {
     // SAFETY: The pointer is valid as long as `sock`, which holds its lock.
     unsafe {
-        bindings::sock_enable_timestamp(sk, bindings::sock_flags_SOCK_TIMESTAMP);
-        bindings::sock_write_timestamp(sk, nanos);
+        bindings::sock_enable_timestamp(sock.as_ptr(), bindings::sock_flags_SOCK_TIMESTAMP);
     }
+}
+
+/// Sets the time stamp of the last datagram, in nanoseconds, as `sock_recv_cmsgs()` does.
+pub(crate) fn set_stamp(sock: &LockedSocket<'_>, nanos: i64) {
+    // SAFETY: The pointer is valid as long as `sock`, which holds its lock.
+    unsafe { bindings::sock_write_timestamp(sock.as_ptr(), nanos) };
 }
 
 /// Forgets the corked datagram.

@@ -132,6 +132,8 @@ pub(crate) enum Shape {
     InetFlag(InetFlag),
     /// A boolean in `udp_flags`.
     UdpFlag(UdpFlag),
+    /// A boolean in `sk_flags` that the function sets, for good.
+    FlagOnce(SockFlag, fn(&mut dyn Settable) -> Result),
     /// A boolean of a UDP socket that the first function reads, and that the second sets, for good.
     Once(fn(&UdpSock) -> bool, fn(&mut dyn Settable) -> Result),
     /// An integer that the function reads, between these two.
@@ -171,7 +173,7 @@ pub(crate) enum Shape {
     IpOptions,
     /// The directions that are shut down.
     Shutdown,
-    /// The time stamp of the last datagram, if it is asked for.
+    /// The time stamp of the last datagram, if there was one.
     Stamp,
 }
 
@@ -193,6 +195,7 @@ impl Shape {
             | Shape::Flag(_)
             | Shape::InetFlag(_)
             | Shape::UdpFlag(_)
+            | Shape::FlagOnce(..)
             | Shape::Once(..)
             | Shape::Int(..)
             | Shape::OneOf(..)
@@ -715,6 +718,10 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         Both, Limits, Time(Sock::rcvtimeo)),
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_SNDTIMEO, "SO_SNDTIMEO", uapi::SO_SNDTIMEO_NEW,
         Both, Limits, Time(Sock::sndtimeo)),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_TIMESTAMP,
+        "SOCK_TIMESTAMP", 0, Limits, FlagOnce(SockFlag::TIMESTAMP, |socket| {
+            socket.lock().map(|sock| internals::enable_timestamp(&sock))
+        })),
     socket(uapi::AF_INET_CR_ATTR_STAMP, "SIOCGSTAMP", 0, Both, Limits, Stamp),
     // SO_TIMESTAMPING starts to count anew.
     socket(uapi::AF_INET_CR_ATTR_TSKEY, "SOF_TIMESTAMPING_OPT_ID", 0,
@@ -763,9 +770,8 @@ impl SocketOption {
     /// kernel, `codec.rs` checks.
     pub(crate) const fn policy(&self) -> Policy {
         match self.shape {
-            Bool(_) | Flag(_) | InetFlag(_) | UdpFlag(_) | Once(..) | SizeLock(_) => {
-                Policy::u32_range(0, 1)
-            }
+            Bool(_) | Flag(_) | InetFlag(_) | UdpFlag(_) | FlagOnce(..) | Once(..)
+            | SizeLock(_) => Policy::u32_range(0, 1),
             // CAST: The limit was checked.
             Int(_, min, max) if max <= i16::MAX as u32 => Policy::u32_range(min as i16, max as i16),
             Int(..) | OneOf(..) | Size(_) | Field(..) => Policy::u32(),

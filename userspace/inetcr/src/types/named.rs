@@ -88,6 +88,8 @@ bitflags! {
         const RCVMARK = 1 << 9;
         /// `SO_RCVPRIORITY`.
         const RCVPRIORITY = 1 << 10;
+        /// `SOCK_TIMESTAMP`, which nothing switches off.
+        const TIMESTAMP = 1 << 11;
     }
 }
 flags!(SockoptFlags "sockopt-flag");

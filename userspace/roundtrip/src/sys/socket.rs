@@ -239,6 +239,17 @@ pub fn ioctl_int(fd: &impl AsRawFd, request: u64) -> io::Result<i32> {
     Ok(value)
 }
 
+/// The time stamp of the last datagram, in seconds and nanoseconds (`SIOCGSTAMPNS`). Time stamps are
+/// taken from then on.
+pub fn stamp(fd: &impl AsRawFd) -> io::Result<[i64; 2]> {
+    const SIOCGSTAMPNS: libc::c_ulong = 0x8907;
+    let mut time = [0; 2];
+    // SAFETY: the kernel writes two words of 64 bits.
+    let request = SIOCGSTAMPNS as _;
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), request, &raw mut time) })?;
+    Ok(time)
+}
+
 fn stat(fd: &impl AsRawFd) -> io::Result<libc::stat> {
     // SAFETY: all zeroes is a valid stat.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };

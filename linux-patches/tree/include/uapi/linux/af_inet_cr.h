@@ -78,6 +78,9 @@ enum af_inet_cr_file_flag {
  * @AF_INET_CR_SOCKOPT_FLAG_PREFER_BUSY_POLL: SO_PREFER_BUSY_POLL.
  * @AF_INET_CR_SOCKOPT_FLAG_RCVMARK: SO_RCVMARK.
  * @AF_INET_CR_SOCKOPT_FLAG_RCVPRIORITY: SO_RCVPRIORITY.
+ * @AF_INET_CR_SOCKOPT_FLAG_TIMESTAMP: Datagrams get a time stamp when they
+ *   arrive, as something has asked for it once (SOCK_TIMESTAMP): SIOCGSTAMP,
+ *   or one of the options of @sockopt-timestamp. This cannot be switched off.
  */
 enum af_inet_cr_sockopt_flag {
 	AF_INET_CR_SOCKOPT_FLAG_NO_CHECK = 1,
@@ -91,6 +94,7 @@ enum af_inet_cr_sockopt_flag {
 	AF_INET_CR_SOCKOPT_FLAG_PREFER_BUSY_POLL = 256,
 	AF_INET_CR_SOCKOPT_FLAG_RCVMARK = 512,
 	AF_INET_CR_SOCKOPT_FLAG_RCVPRIORITY = 1024,
+	AF_INET_CR_SOCKOPT_FLAG_TIMESTAMP = 2048,
 };
 
 /**

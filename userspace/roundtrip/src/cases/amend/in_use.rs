@@ -214,6 +214,9 @@ fn locked_by_a_sender() -> Result<()> {
 fn keeps_what_waits() -> Result<()> {
     let mut client = cr::client()?;
     let donor = bound()?;
+    // As the target will.
+    UdpSocket::bind(("127.0.0.1", 0))?.send_to(b"received", HERE)?;
+    socket::receive(&donor, libc::MSG_DONTWAIT)?;
     member(GROUP).only(SOURCES).join(&donor)?;
     filter::attach(&donor, libc::SO_ATTACH_FILTER, &[Instruction::taking(11)])?;
     socket::set_int(&donor, libc::SOL_SOCKET, libc::SO_RCVBUF, 100_000)?;

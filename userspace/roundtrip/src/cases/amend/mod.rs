@@ -228,7 +228,14 @@ fn back_to_new() -> Result<()> {
     let dump = cr::dump(&mut client, &socket::udp()?)?;
     for row in rows() {
         for case in row.cases {
-            let no_way_back = ["filter", "txtime", "ip_options", "lock_filter", "udp_encap"];
+            let no_way_back = [
+                "filter",
+                "txtime",
+                "ip_options",
+                "lock_filter",
+                "udp_encap",
+                "timestamp",
+            ];
             if case.set.is_of_all() || no_way_back.contains(&row.name) {
                 continue;
             }
@@ -426,7 +433,9 @@ fn maps() -> Result<()> {
 fn a_part() -> Result<()> {
     let mut client = cr::client()?;
     let donor = donor_of_all()?;
-    let dump = cr::dump(&mut client, &donor)?;
+    // It has received nothing, which is only told of who has asked for time stamps.
+    let stamp = RawAttr::sint(49, 1_700_000_000_123_456_789);
+    let dump = cr::dump(&mut client, &donor)?.without(49).with(stamp);
     let target = socket::udp()?;
     let nothing = observe(&target);
     amend_all(&mut client, &Dump(Vec::new()), &target)?;
@@ -477,9 +486,9 @@ fn a_part() -> Result<()> {
     Ok(())
 }
 
-/// Attributes that change others: time stamps have one flag for the kind of their structures, and
-/// the last one is kept if they are on; `IP_TOS` sets `SO_PRIORITY`.
-const EFFECTS: &[(u16, u16)] = &[(20, 38), (20, 49), (58, 13)];
+/// Attributes that change others: time stamps have one flag for the kind of their structures, are
+/// taken for good, and the last one is told from then on; `IP_TOS` sets `SO_PRIORITY`.
+const EFFECTS: &[(u16, u16)] = &[(20, 38), (20, 35), (20, 49), (35, 49), (58, 13)];
 
 /// Everything that plain calls say of a socket, but for how it differs by itself.
 fn unchanged(before: &Observation, fd: &UdpSocket) -> Result<()> {

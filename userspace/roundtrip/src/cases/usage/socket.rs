@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use libc::SOL_SOCKET;
 
 use super::{HERE, bound, control, copy_with, round_trip, sys};
+use crate::cr;
 use crate::places::{OTHER, PEER};
 use crate::runner::Test;
 use crate::sys::filter::{self, Instruction};
@@ -31,6 +32,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("usage::socket::peek_off", peek_off),
         Test::new("usage::socket::timestamping_old", || timestamping(37)),
         Test::new("usage::socket::timestamping_new", || timestamping(65)),
+        Test::new("usage::socket::stamp", stamp),
         Test::new("usage::socket::filter", takes_by_filter),
         Test::new("usage::socket::lock_filter", lock_filter),
         Test::new("usage::socket::no_check", no_check),
@@ -103,6 +105,57 @@ fn timestamping(option: i32) -> Result<()> {
         found.len() == 48 && found[..16] != [0; 16],
         "time stamps {found:?}"
     );
+    Ok(())
+}
+
+/// What SIOCGSTAMP says depends on whether something was received, and on whether something had
+/// asked for time stamps before that: a time, the time of the call, or that there is none.
+fn stamp() -> Result<()> {
+    let none = std::io::Error::from_raw_os_error(libc::ENOENT).kind();
+
+    for asked in [
+        None,
+        Some(0),
+        Some(libc::SO_TIMESTAMP),
+        Some(libc::SO_RXQ_OVFL),
+    ] {
+        for received in [false, true] {
+            let original = bound()?;
+            match asked {
+                // Asks, and finds nothing.
+                Some(0) => drop(sys::stamp(&original)),
+                Some(option) => sys::set_int(&original, SOL_SOCKET, option, 1)?,
+                None => {}
+            }
+            if received {
+                UdpSocket::bind(PEER)?.send_to(b"x", HERE)?;
+                sys::receive(&original, 0)?;
+            }
+            let held = original.try_clone()?;
+            let mut client = cr::client()?;
+            let dump = cr::dump(&mut client, &original)?;
+            drop(original);
+            let before = sys::stamp(&held);
+            drop(held);
+            let copy = cr::restore(&mut client, &dump)?;
+            let after = sys::stamp(&copy);
+            let what = format!("{asked:?}, received: {received}: {before:?} and {after:?}");
+            match (before, after) {
+                (Err(before), Err(after)) => {
+                    // With the option, a time goes to recvmsg and nowhere else.
+                    ensure!(!received || asked == Some(libc::SO_TIMESTAMP), "{what}");
+                    ensure!(before.kind() == none && after.kind() == none, "{what}");
+                }
+                (Ok(before), Ok(after)) => {
+                    ensure!(received, "{what}");
+                    // Without a stamp it is the time of the call, and kept.
+                    ensure!(before == after || asked.is_none(), "{what}");
+                    ensure!(sys::stamp(&copy)? == after, "{what}");
+                }
+                _ => bail!("{what}"),
+            }
+        }
+    }
     Ok(())
 }
 
