@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use libc::SOL_SOCKET;
 
-use crate::cr;
+use crate::cr::{self, Expected};
 use crate::places::{BROADCAST, OTHER, PEER, PORT};
 use crate::runner::Test;
 use crate::sys::{socket as sys, task};
@@ -32,6 +32,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("usage::broadcast", broadcast),
         Test::new("usage::priority", priority),
         Test::new("usage::reuseaddr", reuseaddr),
+        Test::new("usage::no_longer_shared", no_longer_shared),
         Test::new("usage::rcvbuf", rcvbuf),
         Test::new("usage::inherited", inherited),
     ];
@@ -232,6 +233,34 @@ fn reuseaddr() -> Result<()> {
     let other = sys::udp()?;
     sys::set_int(&other, SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     sys::bind(&other, HERE).context("joining the copy")?;
+    Ok(())
+}
+
+/// Sockets that share a port by `SO_REUSEADDR`, of which one has switched that off since, cannot come
+/// back as they are. With the option on they do, and it can be switched off again.
+fn no_longer_shared() -> Result<()> {
+    let mut client = cr::client()?;
+    let shared = || -> Result<UdpSocket> {
+        let socket = sys::udp()?;
+        sys::set_int(&socket, SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        sys::bind(&socket, HERE)?;
+        Ok(socket)
+    };
+    let (one, other) = (shared()?, shared()?);
+    let dump = cr::dump(&mut client, &one)?;
+    let with_it = cr::dump(&mut client, &other)?;
+    sys::set_int(&other, SOL_SOCKET, libc::SO_REUSEADDR, 0)?;
+    let without = cr::dump(&mut client, &other)?;
+    drop((one, other));
+    for (first, second) in [(&dump, &without), (&without, &dump)] {
+        let _first = cr::restore(&mut client, first)?;
+        let expected = Expected::errno(&[libc::EADDRINUSE]);
+        cr::restore_refused(&mut client, second, expected)?;
+    }
+    let _one = cr::restore(&mut client, &dump)?;
+    let other = cr::restore(&mut client, &with_it)?;
+    sys::set_int(&other, SOL_SOCKET, libc::SO_REUSEADDR, 0)?;
+    cr::same_dump(&without, &cr::dump(&mut client, &other)?)?;
     Ok(())
 }
 
