@@ -69,7 +69,7 @@ pub fn check(ctx: &Ctx, tree: &Path, present: &Present) -> Result<bool> {
         eprintln!("{SPEC}: {name} is not named in net/ipv4/af_inet_cr/");
         good = false;
     }
-    good &= options::check(tree, &rust)?;
+    good &= options::check(tree)?;
     Ok(good)
 }
 

@@ -8,9 +8,9 @@
 //! by `errqueue.rs`.)
 //!
 //! Traces of the past that traffic leaves, and that nobody set, are no reason to refuse a socket:
-//! the number of dropped datagrams, the queue that the last one came from, the identification of
-//! the next IP header, and the hash for the choice of a path. Nor is whose the socket is (its user,
-//! control group and security label): a restored socket is the restorer's.
+//! the queue that the last datagram came from, the identification of the next IP header, and the
+//! hash for the choice of a path. Nor are its control group and security label: those of a restored
+//! socket are the restorer's.
 
 #![forbid(unsafe_code)]
 
