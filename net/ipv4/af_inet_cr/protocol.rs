@@ -47,7 +47,9 @@ static UDP: Protocol = Protocol {
     family: AF_INET,
     type_: SOCK_DGRAM,
     protocol: IPPROTO_UDP,
-    uncovered: &[&uncovered::SOCKET, &uncovered::IP, &uncovered::UDP],
+    // The nearest first, which have the better name: a sockmap and an encapsulation are also users
+    // in the kernel.
+    uncovered: &[&uncovered::UDP, &uncovered::IP, &uncovered::SOCKET],
 };
 
 /// What a row says about the kind of socket that it describes.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Data that BPF programs keep with a socket (`BPF_MAP_TYPE_SK_STORAGE`).
+//! Maps of BPF that have to do with sockets: data that programs keep with one
+//! (`BPF_MAP_TYPE_SK_STORAGE`), and sockets that a map has.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -56,6 +57,20 @@ fn types() -> io::Result<OwnedFd> {
     Ok(own(bpf(BPF_BTF_LOAD, &[low, high, 0, 0, len, 0, 0])?))
 }
 
+/// Makes a map from 32-bit words of its `union bpf_attr`.
+fn create(attr: &[u32; 16]) -> io::Result<OwnedFd> {
+    Ok(own(bpf(BPF_MAP_CREATE, attr)?))
+}
+
+/// Sets the value of a key.
+fn update(map: &OwnedFd, key: i32, value: i32) -> io::Result<()> {
+    let ([key_low, key_high], [value_low, value_high]) = (pointer(&key), pointer(&value));
+    let number = map.as_raw_fd().cast_unsigned();
+    let update = [number, 0, key_low, key_high, value_low, value_high, 0, 0];
+    bpf(BPF_MAP_UPDATE_ELEM, &update)?;
+    Ok(())
+}
+
 /// Keeps a number with a socket, for as long as the map is there. `ENOSYS` where the kernel has
 /// no BPF.
 pub fn keep(fd: &impl AsRawFd) -> io::Result<OwnedFd> {
@@ -63,15 +78,30 @@ pub fn keep(fd: &impl AsRawFd) -> io::Result<OwnedFd> {
     const BPF_F_NO_PREALLOC: u32 = 1;
 
     let types = types()?;
-    let mut create = [0; 16];
-    create[..5].copy_from_slice(&[SK_STORAGE, 4, 4, 0, BPF_F_NO_PREALLOC]);
+    let mut attr = [0; 16];
+    attr[..5].copy_from_slice(&[SK_STORAGE, 4, 4, 0, BPF_F_NO_PREALLOC]);
     // Behind the name: the types, and which of them key and value have.
-    create[12..15].copy_from_slice(&[types.as_raw_fd().cast_unsigned(), 1, 1]);
-    let map = own(bpf(BPF_MAP_CREATE, &create)?);
-    let (key, value) = (fd.as_raw_fd(), 7_i32);
-    let ([key_low, key_high], [value_low, value_high]) = (pointer(&key), pointer(&value));
-    let number = map.as_raw_fd().cast_unsigned();
-    let update = [number, 0, key_low, key_high, value_low, value_high, 0, 0];
-    bpf(BPF_MAP_UPDATE_ELEM, &update)?;
+    attr[12..15].copy_from_slice(&[types.as_raw_fd().cast_unsigned(), 1, 1]);
+    let map = create(&attr)?;
+    update(&map, fd.as_raw_fd(), 7)?;
+    Ok(map)
+}
+
+/// A map that has sockets, `BPF_MAP_TYPE_*`.
+#[derive(Clone, Copy)]
+pub enum SocketMap {
+    /// Programs redirect what sockets receive.
+    Sockmap = 15,
+    /// A program chooses among the sockets of a `SO_REUSEPORT` group.
+    ReuseportSockarray = 20,
+}
+
+/// Makes a map that has a bound socket, for as long as the map is there. `ENOSYS` where the kernel
+/// has no BPF, and `EINVAL` where it has no such map.
+pub fn map_with(kind: SocketMap, fd: &impl AsRawFd) -> io::Result<OwnedFd> {
+    let mut attr = [0; 16];
+    attr[..4].copy_from_slice(&[kind as u32, 4, 4, 1]);
+    let map = create(&attr)?;
+    update(&map, 0, fd.as_raw_fd())?;
     Ok(map)
 }

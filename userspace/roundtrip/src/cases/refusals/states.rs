@@ -5,13 +5,17 @@
 //! A row goes away when the family learns to carry what it makes.
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use inetcr::{Client, Selector};
 
-use crate::cr::{self, Expected};
+use crate::cr::{self, Dump, Expected};
+use crate::places::PORT;
 use crate::runner::{Test, skip};
+use crate::sys::storage::{self, SocketMap};
 use crate::sys::{filter, link, socket};
 
 /// A state that is not carried: name, a word of the message, and how it is made.
@@ -51,6 +55,16 @@ const STATES: &[State] = &[
     }),
 ];
 
+/// A map of BPF that has the socket: name, and what the refusal calls it.
+const MAPS: &[(&str, &str, SocketMap)] = &[
+    ("sockmap", "a BPF sockmap", SocketMap::Sockmap),
+    (
+        "reuseport_sockarray",
+        "a BPF map or another user in the kernel",
+        SocketMap::ReuseportSockarray,
+    ),
+];
+
 /// Another kind of socket: name, a word of the message, family, type, protocol.
 const KINDS: &[(&str, &str, i32, i32, i32)] = &[
     ("tcp", "type", libc::AF_INET, libc::SOCK_STREAM, 0),
@@ -72,6 +86,11 @@ pub fn tests() -> Vec<Test> {
             refused(&socket, word)
         }));
     }
+    for (name, word, map) in MAPS {
+        tests.push(Test::new(format!("refusals::state::{name}"), || {
+            in_a_map(name, word, *map)
+        }));
+    }
     for (name, word, family, kind, protocol) in KINDS {
         tests.push(Test::new(format!("refusals::kind::{name}"), move || {
             std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647")?;
@@ -90,6 +109,39 @@ pub fn tests() -> Vec<Test> {
         refused(&socket, "type")
     }));
     tests
+}
+
+/// Refused as long as the map has it, and dumped as before when it is out again.
+fn in_a_map(name: &str, word: &str, map: SocketMap) -> Result<()> {
+    let socket = socket::udp()?;
+    socket::set_int(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    socket::bind(&socket, SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT))?;
+    let mut client = cr::client()?;
+    let plain = cr::dump(&mut client, &socket)?;
+    let map = match storage::map_with(map, &socket) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL)) => {
+            return skip(&format!("a BPF map for the state {name}"));
+        }
+        other => other.with_context(|| format!("setting up {name}"))?,
+    };
+    refused(&socket, word)?;
+    drop(map);
+    cr::same_dump(&plain, &again(&mut client, &socket)?)
+}
+
+/// Dumps a socket that a map has just let go, which the kernel does a moment after the map was
+/// closed.
+fn again(client: &mut Client, socket: &UdpSocket) -> Result<Dump> {
+    let start = Instant::now();
+    loop {
+        match cr::dump_by(client, Selector::Fd(socket.as_raw_fd()).into()) {
+            Ok(dump) => return Ok(dump),
+            Err(error) if start.elapsed() > Duration::from_secs(5) => {
+                return Err(error).context("refused without the map");
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
 }
 
 fn make_state(
