@@ -173,6 +173,19 @@ pub fn add_dummy(name: &str) -> io::Result<()> {
     add(name, &attribute(IFLA_INFO_KIND, b"dummy\0"))
 }
 
+/// Makes the end of a tunnel (VXLAN). While it is up, the kernel has a UDP socket on the port.
+/// `EOPNOTSUPP` where the kernel has no such devices.
+pub fn add_vxlan(name: &str, port: u16) -> io::Result<()> {
+    const IFLA_VXLAN_ID: u16 = 1;
+    const IFLA_VXLAN_PORT: u16 = 15;
+
+    let kind = attribute(IFLA_INFO_KIND, b"vxlan\0");
+    let id = attribute(IFLA_VXLAN_ID, &7_u32.to_ne_bytes());
+    let port = attribute(IFLA_VXLAN_PORT, &port.to_be_bytes());
+    let data = attribute(IFLA_INFO_DATA, &[id, port].concat());
+    add(name, &[kind, data].concat())
+}
+
 /// Makes a device of some kind.
 fn add(name: &str, info: &[u8]) -> io::Result<()> {
     let mut body = vec![0_u8; 16]; // struct ifinfomsg

@@ -9,18 +9,20 @@ use anyhow::{Context, Result, ensure};
 use inetcr::{Client, Record, Scope};
 
 use super::{
-    all_dumped, at, bound, dump_many, inode, inodes_of_table, is_dumped, on_one_port, one_each,
+    all_dumped, at, bound, dump_many, inode, inodes_of_table, is_dumped, on, on_one_port, one_each,
+    with_inode,
 };
-use crate::cr::{self, Dump, attr};
+use crate::cr::{self, Dump, Expected, attr};
 use crate::observe::{observe, same};
 use crate::places::{OTHER, PLACES};
 use crate::runner::{Test, skip};
-use crate::sys::{namespace, socket, task};
+use crate::sys::{link, namespace, socket, task};
 
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new("many::namespace::in_every_place", in_every_place),
         Test::new("many::namespace::no_others", no_others),
+        Test::new("many::namespace::none_of_the_kernel", none_of_the_kernel),
         Test::new("many::namespace::shared_port", shared_port),
         Test::new("many::namespace::one_port", one_port).slow(),
         Test::new("many::namespace::many_ports", many_ports).slow(),
@@ -81,6 +83,35 @@ fn no_others() -> Result<()> {
     all_dumped(&mut client, &records, &sockets)?;
     drop((unbound, tcp, ping, raw, of_ipv6));
     Ok(())
+}
+
+/// A socket of the kernel, on the port of a tunnel, is left out, and is refused by itself.
+fn none_of_the_kernel() -> Result<()> {
+    const TUNNEL: u16 = 4789;
+    let mut client = cr::client()?;
+    match link::add_vxlan("vxlan0", TUNNEL) {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            return skip("CONFIG_VXLAN");
+        }
+        other => other.context("making a tunnel")?,
+    }
+    link::up("vxlan0")?;
+    let of_kernel = inodes_of_table()?;
+    ensure!(of_kernel.len() == 1, "the kernel has {of_kernel:?}");
+    let sockets = [bound(7000)?, bound(7002)?];
+    let records = dump_many(&mut client, &[])?;
+    all_dumped(&mut client, &records, &sockets)?;
+    for selection in [on(TUNNEL), with_inode(of_kernel[0])] {
+        let found = dump_many(&mut client, &[selection])?;
+        ensure!(found.is_empty(), "{found:?}");
+    }
+    let by_itself = cr::dump_by(&mut client, inetcr::Selector::Inode(of_kernel[0]).into());
+    cr::refused(by_itself, Expected::errno(&[libc::ENOENT]))?;
+    // When the tunnel is gone, its port is to be had.
+    link::remove("vxlan0")?;
+    let successor = at(Ipv4Addr::UNSPECIFIED, TUNNEL)?;
+    let records = dump_many(&mut client, &[on(TUNNEL)])?;
+    all_dumped(&mut client, &records, &[successor])
 }
 
 /// Sockets that have one port and one address, by either option.
