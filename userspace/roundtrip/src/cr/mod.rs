@@ -83,6 +83,7 @@ pub mod attr {
         pub const IFNAME: u16 = 7;
         pub const IFINDEX: u16 = 8;
         pub const TSTAMP: u16 = 9;
+        pub const HWTSTAMP: u16 = 10;
         pub const OPTIONS: u16 = 13;
         pub const ERROR_ORIGIN: u16 = 21;
         pub const ERROR_ERRNO: u16 = 22;

@@ -6,14 +6,16 @@
 use std::net::{Ipv4Addr, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
+use inetcr::RawAttr;
 use libc::{SOL_IP, SOL_SOCKET, SOL_UDP};
 
 use super::traffic::{
-    Checksum, HERE, IP_CHECKSUM, IP_RECVFRAGSIZE, SO_RXQ_OVFL, SO_TIMESTAMPING, SO_TIMESTAMPNS,
-    payload, peer, peer_with, receiver, send_raw, tell, train,
+    Checksum, HERE, IP_CHECKSUM, IP_RECVFRAGSIZE, RX_HARDWARE, RX_SOFTWARE, SO_RXQ_OVFL,
+    SO_TIMESTAMP, SO_TIMESTAMP_NEW, SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS,
+    SO_TIMESTAMPNS_NEW, payload, peer, peer_with, receiver, send_raw, tell, train,
 };
 use super::{comes_back, drain, queue_memory, same_messages};
-use crate::cr::{self, Queued};
+use crate::cr::{self, Queued, attr};
 use crate::places::{BROADCAST, GROUP, OTHER, PEER, PORT};
 use crate::runner::Test;
 use crate::sys::filter::{self, Instruction};
@@ -51,6 +53,18 @@ const ARRIVALS: &[Arrival] = arrivals! {
     one_frame 1 => |_| sizes(&[1472]);
     largest 1 (SOL_SOCKET, SO_TIMESTAMPNS) => |_| sizes(&[65_507]);
     several 6 (SOL_SOCKET, SO_TIMESTAMPING) => |_| sizes(&[5, 0, 3000, 0, 0, 1]);
+    stamp_of_microseconds 2 (SOL_SOCKET, SO_TIMESTAMP) => |receiver| {
+        stamped(receiver, SO_TIMESTAMP, 1)
+    };
+    new_stamp_of_microseconds 2 (SOL_SOCKET, SO_TIMESTAMP_NEW) => |receiver| {
+        stamped(receiver, SO_TIMESTAMP_NEW, 1)
+    };
+    new_stamp_of_nanoseconds 2 (SOL_SOCKET, SO_TIMESTAMPNS_NEW) => |receiver| {
+        stamped(receiver, SO_TIMESTAMPNS_NEW, 1)
+    };
+    new_stamps 2 (SOL_SOCKET, SO_TIMESTAMPING_NEW) => |receiver| {
+        stamped(receiver, SO_TIMESTAMPING_NEW, RX_SOFTWARE)
+    };
     many 100 => |_| sizes(&[100; 100]);
     from_two_sources 6 => |_| {
         let peers = [peer()?, UdpSocket::bind((OTHER, 7002))?];
@@ -160,12 +174,17 @@ pub fn tests() -> Vec<Test> {
             || arrives(arrival),
         ));
     }
-    for len in [1, 1472, 5000, 17_000, 65_507] {
+    for len in [0, 1, 1472, 5000, 17_000, 65_507] {
         tests.push(Test::new(format!("queue::arrivals::full::{len}"), move || full(len)).slow());
     }
     tests.push(Test::new("queue::arrivals::told_of_drops", told_of_drops));
     tests.push(Test::new("queue::arrivals::told_later", told_later));
     tests.push(Test::new("queue::arrivals::told_nothing", told_nothing));
+    tests.push(Test::new(
+        "queue::arrivals::told_by_hardware",
+        told_by_hardware,
+    ));
+    tests.push(Test::new("queue::arrivals::not_verified", not_verified));
     tests.push(Test::new("queue::arrivals::shut_down", shut_down));
     tests.push(Test::new("queue::arrivals::twice", twice));
     tests
@@ -178,6 +197,12 @@ fn sizes(sizes: &[usize]) -> Result<()> {
         peer.send_to(&payload(number, *len), HERE)?;
     }
     Ok(())
+}
+
+/// The peer sends two to a receiver that is told of time in another form.
+fn stamped(receiver: &UdpSocket, option: i32, value: i32) -> Result<()> {
+    socket::set_int(receiver, SOL_SOCKET, option, value)?;
+    sizes(&[10, 0])
 }
 
 /// The peer sends a datagram with an option of its own.
@@ -312,6 +337,62 @@ fn told_nothing() -> Result<()> {
         "{messages:02x?}"
     );
     Ok(())
+}
+
+/// The time by the clock of a device, which none here has: a message says that a datagram has it.
+fn told_by_hardware() -> Result<()> {
+    const SECONDS: i64 = 1_700_000_000;
+    const NANOS: i64 = 123_456_789;
+
+    let mut client = cr::client()?;
+    let original = socket::udp()?;
+    socket::bind(&original, HERE)?;
+    sizes(&[10])?;
+    let mut queued = Queued::of(&mut client, &original)?;
+    drop(original);
+    let (header, _) = queued.datagrams()?.remove(0);
+    let stamp = RawAttr::sint(attr::datagram::HWTSTAMP, SECONDS * 1_000_000_000 + NANOS);
+    queued.queue[0] = RawAttr::nested(attr::DATAGRAM, &header.with(stamp).0);
+
+    // Also a copy of a copy has it.
+    let copy = queued.restore(&mut client)?;
+    let of_copy = Queued::of(&mut client, &copy)?;
+    drop(copy);
+    ensure!(
+        of_copy.datagrams()? == queued.datagrams()?,
+        "{of_copy:02x?}, not {queued:02x?}"
+    );
+    for option in [SO_TIMESTAMPING, SO_TIMESTAMPING_NEW] {
+        let copy = of_copy.restore(&mut client)?;
+        socket::set_int(&copy, SOL_SOCKET, option, RX_HARDWARE)?;
+        // Software, nothing since long, and hardware: seconds and nanoseconds of each.
+        let told = [0, 0, 0, 0, SECONDS, NANOS].map(i64::to_ne_bytes).concat();
+        let messages = drain(&copy)?;
+        ensure!(
+            messages.len() == 1 && messages[0].control == [(SOL_SOCKET, option, told)],
+            "{messages:02x?}"
+        );
+    }
+    Ok(())
+}
+
+/// One whose checksum nobody has looked at is looked at when it is dumped. So the copy need not be,
+/// and a reader that takes a part of it is not told the sum of the whole.
+fn not_verified() -> Result<()> {
+    let original = socket::udp()?;
+    socket::bind(&original, HERE)?;
+    socket::set_int(&original, SOL_IP, IP_CHECKSUM, 1)?;
+    send_raw(7001, Checksum::Right, &payload(1, 500))?;
+    let mut client = cr::client()?;
+    let queued = Queued::of(&mut client, &original)?;
+    let mut expected = socket::receive_message(&original, libc::MSG_DONTWAIT, 100)?;
+    drop(original);
+    let is_sum = |one: &(i32, i32, Vec<u8>)| (one.0, one.1) == (SOL_IP, IP_CHECKSUM);
+    ensure!(expected.control.iter().any(is_sum), "{expected:02x?}");
+    expected.control.retain(|one| !is_sum(one));
+    let copy = queued.restore(&mut client)?;
+    let found = socket::receive_message(&copy, libc::MSG_DONTWAIT, 100)?;
+    same_messages(&[expected], &[found])
 }
 
 /// What waited when receiving was shut down can still be received, and nothing after it.

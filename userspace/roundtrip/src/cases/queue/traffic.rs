@@ -13,17 +13,25 @@ use crate::sys::socket;
 
 pub const HERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT);
 
+pub const SO_TIMESTAMP: i32 = 29;
 pub const SO_TIMESTAMPNS: i32 = 35;
 pub const SO_TIMESTAMPING: i32 = 37;
+pub const SO_TIMESTAMP_NEW: i32 = 63;
+pub const SO_TIMESTAMPNS_NEW: i32 = 64;
+pub const SO_TIMESTAMPING_NEW: i32 = 65;
 pub const SO_RXQ_OVFL: i32 = 40;
 pub const SO_RCVMARK: i32 = 75;
 pub const SO_RCVPRIORITY: i32 = 82;
 pub const IP_CHECKSUM: i32 = 23;
 pub const IP_RECVFRAGSIZE: i32 = 25;
+const IP_PASSSEC: i32 = 18;
 /// `SOF_TIMESTAMPING_RX_SOFTWARE` and `SOF_TIMESTAMPING_SOFTWARE`.
-const RX_SOFTWARE: i32 = 0x18;
+pub const RX_SOFTWARE: i32 = 0x18;
+/// `SOF_TIMESTAMPING_RX_HARDWARE` and `SOF_TIMESTAMPING_RAW_HARDWARE`.
+pub const RX_HARDWARE: i32 = 0x44;
 
-/// Everything that a reader can be told of a datagram.
+/// Everything that a reader can be told of a datagram. One can be told of time in other forms, but
+/// in one at a time, and of the label where a security module has given it one.
 const TELLING: &[(i32, i32, i32)] = &[
     (SOL_SOCKET, SO_TIMESTAMPNS, 1),
     (SOL_SOCKET, SO_TIMESTAMPING, RX_SOFTWARE),
@@ -38,6 +46,7 @@ const TELLING: &[(i32, i32, i32)] = &[
     (SOL_IP, libc::IP_RECVORIGDSTADDR, 1),
     (SOL_IP, IP_RECVFRAGSIZE, 1),
     (SOL_IP, IP_CHECKSUM, 1),
+    (SOL_IP, IP_PASSSEC, 1),
 ];
 
 /// Has a reader told everything. What is said of time is left out where it is a matter of when the
