@@ -13,6 +13,10 @@ use crate::{
     },
     needs::Group,
     setup,
+    sources::{
+        self,
+        Sources, //
+    },
     tools::Toolchain,
     tree,
     ui::{
@@ -57,10 +61,30 @@ impl Kernel {
         Ok(config.lines().any(|line| line == wanted))
     }
 
-    /// The commit of this repository that it was built from, which may not be what is there now.
+    /// What it was made from, which may not be what is there now.
+    pub fn sources(&self) -> Result<Sources> {
+        Sources::read(&self.sources_file())
+    }
+
+    /// The commit of this repository that it was built from.
     pub fn commit(&self) -> String {
-        let commit = fs::read_to_string(self.image.with_file_name(COMMIT));
-        commit.unwrap_or_else(|_| "unknown".to_owned())
+        let sources = self.sources().ok();
+        let commit = sources.and_then(|sources| sources.commit);
+        commit.unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// The file that says so.
+    pub fn sources_file(&self) -> PathBuf {
+        self.image.with_file_name(sources::FILE)
+    }
+
+    /// Copies it, with what is told about it.
+    pub fn copy(&self, to: &Self) -> Result<()> {
+        let sources = self.sources()?.text()?;
+        files::write_if_changed(&to.image, &fs::read(&self.image)?)?;
+        files::write_if_changed(&to.config, &fs::read(&self.config)?)?;
+        files::write_if_changed(&to.sources_file(), sources.as_bytes())?;
+        Ok(())
     }
 
     /// What a boot loader starts, of a kernel for that (`CONFIG_EFI_STUB`): beside the image.
@@ -87,9 +111,6 @@ pub const IMAGE: &str = "vmlinux";
 
 /// What boot loaders take: compressed, and started by BIOS or UEFI.
 const BZIMAGE: &str = "bzImage";
-
-/// The file that names the commit a kernel was built from.
-const COMMIT: &str = "commit";
 
 /// What makes the kernel's scripts for gdb.
 const GDB_SCRIPTS: &str = "scripts_gdb";
@@ -153,9 +174,8 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     let built = place(ctx, flavour);
     files::write_if_changed(&built.image, &fs::read(made.image)?)?;
     files::write_if_changed(&built.config, &fs::read(made.config)?)?;
-    if let Some(commit) = commit {
-        files::write_if_changed(&built.image.with_file_name(COMMIT), commit.as_bytes())?;
-    }
+    let sources = Sources::of(ctx, &tree, &build_dir, commit)?;
+    files::write_if_changed(&built.sources_file(), sources.text()?.as_bytes())?;
     if scripts {
         built.take_gdb_scripts(&build_dir)?;
     }

@@ -9,6 +9,9 @@
 pub mod archive;
 mod check;
 pub mod disk;
+mod elsewhere;
+mod guest;
+mod manifest;
 mod recipe;
 
 use crate::{
@@ -21,7 +24,7 @@ use crate::{
         Flavour, //
     },
     needs::Group,
-    pin, setup,
+    setup,
     tools::Toolchain,
     ui::{
         self,
@@ -43,18 +46,18 @@ use anyhow::{
 };
 use archive::Entry;
 use fs_err as fs;
+use manifest::{
+    Content,
+    Manifest, //
+};
 use recipe::{
     BIN,
+    Host,
     Item,
     Recipe, //
 };
-use serde_json::{
-    Value,
-    json, //
-};
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     path::{
         Path,
         PathBuf, //
@@ -64,6 +67,9 @@ use std::{
 
 /// The recipe, in the checkout.
 const RECIPE: &str = "images/initramfs.toml";
+
+/// What the line of the manifest boots it to.
+const SHELL: &str = "shell";
 
 /// What the host has a guest do, in the archive that is added.
 pub const JOB: &str = "/etc/host.job";
@@ -81,8 +87,9 @@ enum What {
     /// It is a kernel and an initramfs with static programs: `inetcr`, the tests, a shell. A
     /// manifest beside them says what is in it and what it was made from. It boots to a shell on
     /// the serial console; with `vminit.job=/etc/suite.job` on the kernel's command line it runs
-    /// the tests and powers off. `cargo xtask vm-test --image` does that and judges them, `shell
-    /// --image` and `run --image` do there what they do elsewhere.
+    /// the tests, tells their results there, and powers off. `cargo xtask vm-test --image` runs them
+    /// by a job of its own and judges them as always; `shell --image` and `run --image` do there
+    /// what they do elsewhere.
     Initramfs(Initramfs),
     /// Make the disk image of Debian, and print the commands that boot it.
     ///
@@ -99,7 +106,8 @@ struct Initramfs {
     /// Take the kernel as the last build left it, but not the programs.
     #[arg(long)]
     no_build: bool,
-    /// Boot it by the command that is printed, and check that its shell answers.
+    /// Boot a copy of it as the manifest says, and check that its shell answers and that it is what
+    /// the manifest says.
     #[arg(long)]
     check: bool,
 }
@@ -119,7 +127,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     )?;
     println!("{boot}");
     if args.check {
-        return check::run(&boot);
+        return check::run(ctx, &image);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -131,6 +139,13 @@ pub struct Image {
     pub initramfs: PathBuf,
     /// The programs by their paths in the image.
     pub programs: Programs,
+}
+
+impl Image {
+    /// Where its files are, and what is told about it.
+    pub fn dir(&self) -> PathBuf {
+        self.initramfs.with_file_name("")
+    }
 }
 
 /// Builds what is in it and makes the image, or takes the kernel of the last build.
@@ -153,11 +168,18 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
         let headers = exec::output(&readelf, &["-l", &path.to_string_lossy()]);
         headers.is_some_and(|headers| !headers.contains("INTERP"))
     };
-    let root = match arch.cross() {
-        None => PathBuf::from("/"),
-        Some(cross) => (cross.busybox.place)(ctx),
+    let cross = arch.cross().map(|cross| cross.busybox);
+    let root = cross.map_or_else(|| PathBuf::from("/"), |busybox| (busybox.place)(ctx));
+    let package = |path: &Path| match cross {
+        None => package_of(path),
+        Some(busybox) => Some(format!("{} {}", busybox.package, busybox.version(ctx)?)),
     };
-    let items = recipe.items(&built, &root, &is_static)?;
+    let host = Host {
+        root: &root,
+        is_static: &is_static,
+        package: &package,
+    };
+    let items = recipe.items(&built, &host)?;
     let entries = items
         .iter()
         .map(|(path, item)| (path.as_str(), &item.entry));
@@ -165,11 +187,9 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
 
     let dir = ctx.target.join("images").join(flavour.name());
     let image = place(&dir, arch, &recipe);
-    files::write_if_changed(&image.kernel.image, &fs::read(&kernel.image)?)?;
-    files::write_if_changed(&image.kernel.config, &fs::read(&kernel.config)?)?;
+    kernel.copy(&image.kernel)?;
     files::write_if_changed(&image.initramfs, &content)?;
-    let manifest = manifest(ctx, flavour, &image, &items)?;
-    files::write_if_changed(&dir.join("manifest.json"), manifest.as_bytes())?;
+    manifest(ctx, flavour, &image, &items)?.write(&dir)?;
     ui::note(&format!(
         "{} files, {} KiB: {}",
         items.len(),
@@ -217,75 +237,54 @@ pub fn with_job(image: &Path, job: &Job, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The package of Debian that a file of this machine is of, with its version.
+fn package_of(path: &Path) -> Option<String> {
+    let path = path.to_str()?;
+    // Where `/bin` is `/usr/bin`, a package may name its files by either.
+    let found = [path.to_owned(), format!("/usr{path}")]
+        .iter()
+        .find_map(|path| exec::output("dpkg-query", &["--search", path]))?;
+    let (package, _) = found.split_once(':')?;
+    let format = "--showformat=${Package} ${Version}";
+    exec::output("dpkg-query", &["--show", format, package])
+}
+
 /// What is in the image, and what it was made from.
 fn manifest(
     ctx: &Ctx,
     flavour: &Flavour,
     image: &Image,
     items: &BTreeMap<String, Item>,
-) -> Result<String> {
-    let entries: Vec<_> = items
+) -> Result<Manifest> {
+    let kernel = manifest::Kernel::new(flavour, &image.kernel)?;
+    let mut manifest = Manifest::new(&ctx.repo, kernel);
+    manifest.content = items
         .iter()
-        .map(|(path, item)| {
-            json!({
-                "path": path,
-                "mode": format!("{:06o}", item.entry.mode()),
-                "size": item.entry.content().len(),
-                "sha256": files::sha256(item.entry.content()),
-                "from": item.from,
-            })
-        })
+        .map(
+            |(
+                path,
+                Item {
+                    entry,
+                    from,
+                    package,
+                },
+            )| Content {
+                package: package.clone(),
+                ..Content::new(path, entry.mode(), entry.content(), from)
+            },
+        )
         .collect();
-    let boot = vm::boot_line(
+    let kernel = &image.kernel;
+    for file in [&kernel.image, &kernel.config, &kernel.sources_file()] {
+        manifest.add_file(file)?;
+    }
+    manifest.add_file(&image.initramfs)?;
+    let line = vm::boot_line(
         flavour.arch(),
         Path::new(flavour.arch().build().image),
         Path::new(vm::INITRAMFS),
         flavour.memory(),
     )?;
-    let manifest = json!({
-        "initramfs": {
-            "sha256": files::sha256_file(&image.initramfs)?,
-            "entries": entries,
-        },
-        "kernel": kernel_facts(flavour, &image.kernel.image, &image.kernel.config)?,
-        "sources": sources(ctx)?,
-        // In the folder of the image, wherever that is.
-        "boot": boot.to_string(),
-    });
-    Ok(serde_json::to_string_pretty(&manifest)? + "\n")
-}
-
-/// Which kernel is in an image, for its manifest.
-fn kernel_facts(flavour: &Flavour, image: &Path, config: &Path) -> Result<Value> {
-    Ok(json!({
-        "flavour": flavour.name(),
-        "arch": flavour.arch().name(),
-        "sha256": files::sha256_file(image)?,
-        "config_sha256": files::sha256_file(config)?,
-    }))
-}
-
-/// What an image was made from, for its manifest.
-fn sources(ctx: &Ctx) -> Result<Value> {
-    let linux = match &ctx.linux {
-        Some(dir) => dir.display().to_string(),
-        None => pin::load(ctx)?.package.tarball_sha256,
-    };
-    Ok(json!({
-        "linux": linux,
-        "ours_sha256": ours(ctx)?,
-        "commit": exec::commit(&ctx.repo),
-    }))
-}
-
-/// The hash of all that is done to the kernel.
-fn ours(ctx: &Ctx) -> Result<String> {
-    let mut all = String::new();
-    for dir in ["linux-patches", "net"] {
-        for path in files::list(&ctx.repo(dir))? {
-            let hash = files::sha256(&fs::read(ctx.repo(dir).join(&path))?);
-            writeln!(all, "{hash}  {dir}/{}", path.display())?;
-        }
-    }
-    Ok(files::sha256(all.as_bytes()))
+    manifest.boot.insert(SHELL.to_owned(), line.to_string());
+    Ok(manifest)
 }

@@ -43,6 +43,7 @@ mod selftest;
 mod series;
 mod setup;
 mod shell;
+mod sources;
 mod spec;
 mod tools;
 mod tree;

@@ -519,7 +519,10 @@ impl Cross {
             Need {
                 name: self.busybox.name,
                 group: self.group,
-                found: there(Some(busybox).filter(|path| path.exists()), "yes"),
+                found: match self.busybox.version(ctx).filter(|_| busybox.exists()) {
+                    None => Found::Nothing,
+                    Some(version) => Found::Something(version),
+                },
                 minimum: None,
                 fix: Fix::Newer(self.busybox),
             },
@@ -613,6 +616,16 @@ pub static BUSYBOX_S390: Newer = Newer {
 impl Newer {
     /// The architecture of this machine.
     pub const OWN: &'static str = "amd64";
+
+    /// Which version of its package it is of, once it was brought.
+    pub fn version(&self, ctx: &Ctx) -> Option<String> {
+        let list = fs::read_to_string((self.place)(ctx).join(Self::LIST)).ok()?;
+        let mut lines = list.lines().filter_map(|line| line.split_once(' '));
+        lines.find_map(|(name, version)| (name == self.package).then(|| version.to_owned()))
+    }
+
+    /// In its place, the packages that are there, with their versions.
+    pub const LIST: &'static str = "packages";
 
     /// What starts it. It is alone in its directory, which can be put on PATH.
     pub fn program_in(&self, place: &Path) -> PathBuf {

@@ -1,89 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether the command that is printed boots the image to its shell.
+//! Whether the small image boots by what its manifest says, and is what that says.
 
+use super::{
+    Image,
+    SHELL,
+    elsewhere::Elsewhere,
+    guest::Guest, //
+};
 use crate::{
-    ui::Step,
-    vm::line::Line, //
+    checks::Checks,
+    ctx::Ctx,
+    report::Folder,
+    ui::Step, //
 };
-use anyhow::{
-    Context,
-    Result,
-    bail, //
-};
+use anyhow::Result;
 use std::{
-    io::{
-        Read,
-        Write as _, //
-    },
-    process::{
-        Command,
-        ExitCode,
-        Stdio, //
-    },
+    process::ExitCode,
+    time::Duration, //
 };
 
-/// How long the guest may live, in seconds.
-const LIFE: &str = "180";
+/// How long the guest with the shell may live.
+const LIFE: Duration = Duration::from_secs(180);
 
 /// The end of the shell's prompt.
 const PROMPT: &str = "[af_inet_cr image] ~ # ";
 
-/// What is typed there, and what has to come of it, on lines of their own.
+/// What is typed there at last, and what has to come of it.
 const TYPED: &str = "inetcr show --fd 0; exit 7\n";
 const ANSWERS: [&str; 2] = ["not a socket", "vminit: exit 7"];
 
-/// Boots, waits for the prompt, types, and reads until the guest is gone.
-pub fn run(boot: &Line) -> Result<ExitCode> {
-    let mut command = Command::new("timeout");
-    command.args(["--foreground", "--kill-after=5", LIFE]);
-    let mut child = command
-        .args(boot.words())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start QEMU: `cargo xtask doctor` says what is missing")?;
-    let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        bail!("no pipes");
-    };
-    let step = Step::new("boot the image");
-    let mut said = String::new();
-    let booted = read_until(&mut stdout, &mut said, Some(PROMPT))?;
-    if booted {
-        stdin.write_all(TYPED.as_bytes())?;
-    }
-    step.done(if booted { "a prompt" } else { "no prompt" });
-    read_until(&mut stdout, &mut said, None)?;
-    child.wait()?;
-
-    let mut failed = u8::from(!booted);
-    for answer in ANSWERS {
-        if !said.lines().any(|line| line.contains(answer)) {
-            println!("nothing says {answer:?}");
-            failed += 1;
-        }
-    }
-    if failed > 0 {
-        println!("{said}");
-    }
-    println!(
-        "{} passed, {failed} failed",
-        ANSWERS.len() + 1 - usize::from(failed)
-    );
-    Ok(ExitCode::from(u8::from(failed > 0)))
+/// Boots it to its shell.
+pub fn run(ctx: &Ctx, image: &Image) -> Result<ExitCode> {
+    let mut checks = Checks::default();
+    let elsewhere = Elsewhere::new(ctx, &image.dir())?;
+    elsewhere.check(&mut checks);
+    shell(ctx, &elsewhere, &mut checks)?;
+    Ok(checks.end())
 }
 
-/// Reads until `end` is there, or to the end; gives whether it is there.
-fn read_until(from: &mut impl Read, said: &mut String, end: Option<&str>) -> Result<bool> {
-    let mut piece = [0; 4096];
-    loop {
-        if end.is_some_and(|end| said.contains(end)) {
-            return Ok(true);
-        }
-        let length = from.read(&mut piece)?;
-        if length == 0 {
-            return Ok(false);
-        }
-        said.push_str(&String::from_utf8_lossy(&piece[..length]));
+/// Waits for the prompt, types, and reads until the guest is gone.
+fn shell(ctx: &Ctx, elsewhere: &Elsewhere, checks: &mut Checks) -> Result<()> {
+    let folder = Folder::new(ctx, "image-initramfs", None, false)?;
+    let step = Step::new("boot the image");
+    let mut guest = Guest::start(&elsewhere.line(SHELL)?, elsewhere.path(), &folder)?;
+    let booted = guest.shows(PROMPT, LIFE)?;
+    step.done(if booted { "a prompt" } else { "no prompt" });
+    checks.say("boots to a prompt", booted, &guest.last_words()?);
+    if !booted {
+        return Ok(());
     }
+    guest.types(&format!("{}; {TYPED}", elsewhere.manifest.question()))?;
+    let ended = guest.wait(LIFE, Guest::has_ended)?;
+    checks.say("exit powers off", ended, &guest.last_words()?);
+    let said = guest.console()?;
+    for answer in ANSWERS {
+        let found = said.lines().any(|line| line.contains(answer));
+        checks.say(&format!("says {answer:?}"), found, &guest.last_words()?);
+    }
+    elsewhere.manifest.check_answer(SHELL, &said, checks);
+    guest.check_complaints(SHELL, checks)
 }

@@ -12,9 +12,10 @@ mod grub;
 mod layout;
 mod recipe;
 
-use super::{
-    kernel_facts,
-    sources, //
+use super::manifest::{
+    self,
+    Content,
+    Manifest, //
 };
 use crate::{
     build::{
@@ -45,7 +46,6 @@ use recipe::{
     File,
     Recipe, //
 };
-use serde_json::json;
 use std::{
     collections::BTreeMap,
     io::{
@@ -85,6 +85,9 @@ const HOME: &str = "/root";
 /// What lets in by ssh, beside it.
 const KEY: &str = "ssh-key";
 
+/// What the line is for that logs in.
+const SSH: &str = "ssh";
+
 /// Of this machine, what the lines that are printed lead to ssh from.
 const PORT: u16 = 2222;
 
@@ -96,7 +99,8 @@ pub struct Args {
     /// Get Debian's packages anew, and not as they were when the image was first made.
     #[arg(long)]
     fresh: bool,
-    /// Boot it on BIOS and on UEFI, log in, and run a sample of the tests in it.
+    /// Boot a copy of it on BIOS and on UEFI as the manifest says, and check that one can log in, that
+    /// it is what the manifest says, and that the tests pass in it.
     #[arg(long)]
     check: bool,
 }
@@ -109,13 +113,21 @@ struct Image {
     kernel: Kernel,
 }
 
+impl Image {
+    /// Where its files are, and what is told about it.
+    fn dir(&self) -> &Path {
+        self.disk.parent().unwrap_or(Path::new("/"))
+    }
+}
+
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let flavour = Flavour::named(FLAVOUR)?;
     let image = make(ctx, &flavour, args)?;
     ui::note("on BIOS, on UEFI, and how to log in (-accel kvm makes it fast where there is KVM):");
-    for line in lines(&image.disk, &image.key, &flavour) {
+    for (_, line) in lines(&image.disk, &image.key, &flavour) {
         println!("{line}");
     }
+    ui::note(boot::OVMF_ELSEWHERE);
     if args.check {
         return check::run(ctx, &image, &flavour);
     }
@@ -160,6 +172,11 @@ fn make(ctx: &Ctx, flavour: &Flavour, args: &Args) -> Result<Image> {
         &image.kernel.config,
         "the kernel's configuration",
     )?;
+    add(
+        "/boot/sources.json",
+        &image.kernel.sources_file(),
+        "what the kernel was made from",
+    )?;
     let public = image.key.with_extension("pub");
     add(&format!("{HOME}/.ssh/authorized_keys"), &public, KEY)?;
 
@@ -170,8 +187,7 @@ fn make(ctx: &Ctx, flavour: &Flavour, args: &Args) -> Result<Image> {
     put_together(ctx, &layout, &grub, &root, work.path(), &image.disk)?;
 
     files::write_if_changed(&dir.join("config"), &fs::read(&image.kernel.config)?)?;
-    let manifest = manifest(ctx, flavour, &image, &base, &ours)?;
-    files::write_if_changed(&dir.join("manifest.json"), manifest.as_bytes())?;
+    manifest(ctx, flavour, &image, &base, &ours)?.write(&dir)?;
     ui::note(&format!(
         "{} MiB: {}",
         fs::metadata(&image.disk)?.len() >> 20,
@@ -263,14 +279,14 @@ fn copy_sparse(from: &Path, to: &mut fs::File, offset: u64) -> Result<()> {
 }
 
 /// The commands that boot an image, and then the one that logs in.
-fn lines(disk: &Path, key: &Path, flavour: &Flavour) -> Vec<String> {
-    let boot = Firmware::ALL.map(|firmware| {
+fn lines(disk: &Path, key: &Path, flavour: &Flavour) -> [(&'static str, String); 3] {
+    let [bios, uefi] = Firmware::ALL.map(|firmware| {
         let line = firmware.line(disk, flavour.memory(), PORT);
-        line.to_string()
+        (firmware.name(), line.to_string())
     });
     let ssh = boot::ssh(key, PORT);
     let ssh = shlex::try_join(ssh.iter().map(String::as_str)).unwrap_or_else(|_| ssh.join(" "));
-    boot.into_iter().chain([ssh]).collect()
+    [bios, uefi, (SSH, ssh)]
 }
 
 /// What is in the image, and what it was made from.
@@ -280,27 +296,28 @@ fn manifest(
     image: &Image,
     base: &Base,
     ours: &BTreeMap<String, File>,
-) -> Result<String> {
-    let files: Vec<_> = ours
+) -> Result<Manifest> {
+    let kernel = manifest::Kernel::new(flavour, &image.kernel)?;
+    let mut manifest = Manifest::new(&ctx.repo, kernel);
+    manifest.content = ours
         .iter()
-        .map(|(path, file)| {
-            json!({
-                "path": path,
-                "size": file.content.len(),
-                "sha256": files::sha256(&file.content),
-                "from": file.from,
-            })
-        })
+        .map(|(path, file)| Content::new(path, file.mode(), &file.content, file.from))
         .collect();
-    let manifest = json!({
-        "disk": { "sha256": files::sha256_file(&image.disk)?, "files": files },
-        "debian": { "suite": base.suite, "packages": base.packages()? },
-        "kernel": kernel_facts(flavour, &image.kernel.loaded(), &image.kernel.config)?,
-        "sources": sources(ctx)?,
-        // In the folder of the image, wherever that is.
-        "boot": lines(Path::new(DISK), Path::new(KEY), flavour),
+    manifest.debian = Some(manifest::Debian {
+        suite: base.suite.clone(),
+        packages: base.packages()?,
     });
-    Ok(serde_json::to_string_pretty(&manifest)? + "\n")
+    for file in [
+        &image.disk,
+        &image.key,
+        &image.disk.with_file_name("config"),
+    ] {
+        manifest.add_file(file)?;
+    }
+    let lines = lines(Path::new(DISK), Path::new(KEY), flavour);
+    manifest.boot = lines.map(|(name, line)| (name.to_owned(), line)).into();
+    manifest.notes.push(boot::OVMF_ELSEWHERE.to_owned());
+    Ok(manifest)
 }
 
 #[cfg(test)]

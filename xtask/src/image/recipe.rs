@@ -22,6 +22,9 @@ use std::{
 /// Where the programs of this repository are, in an image.
 pub const BIN: &str = "/bin";
 
+/// What an entry is made from that is written there.
+const RECIPE: &str = "the recipe";
+
 /// The recipe as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +42,18 @@ pub struct Recipe {
 pub struct Item {
     pub entry: Entry,
     pub from: String,
+    /// The package of Debian that it is of, if it is of one.
+    pub package: Option<String>,
+}
+
+/// The machine that an image is made on, as far as files are taken from it.
+pub struct Host<'a> {
+    /// Where they are taken from.
+    pub root: &'a Path,
+    /// Whether a program needs nothing.
+    pub is_static: &'a dyn Fn(&Path) -> bool,
+    /// The package of a file, with its version.
+    pub package: &'a dyn Fn(&Path) -> Option<String>,
 }
 
 /// Whether it can be the path of an entry.
@@ -52,20 +67,15 @@ impl Recipe {
     }
 
     /// All entries by their paths, and so each directory before what is in it. `built` are
-    /// the programs of ours; `root` is where other files are taken from; `is_static` says whether a
-    /// program needs nothing.
-    pub fn items(
-        &self,
-        built: &Programs,
-        root: &Path,
-        is_static: &dyn Fn(&Path) -> bool,
-    ) -> Result<BTreeMap<String, Item>> {
+    /// the programs of ours, `host` is where other files are taken from.
+    pub fn items(&self, built: &Programs, host: &Host<'_>) -> Result<BTreeMap<String, Item>> {
         let mut items = BTreeMap::new();
-        let mut add = |path: String, entry, from: &str| {
+        let mut add = |path: String, entry, from: &str, package| {
             ensure!(is_from_root(&path), "{path:?} is not a path from the root");
             let item = Item {
                 entry,
                 from: from.to_owned(),
+                package,
             };
             ensure!(
                 items.insert(path.clone(), item).is_none(),
@@ -76,7 +86,7 @@ impl Recipe {
         let program = |path: &Path| {
             let content = fs::read(path)?;
             ensure!(
-                !content.starts_with(b"\x7fELF") || is_static(path),
+                !content.starts_with(b"\x7fELF") || (host.is_static)(path),
                 "{} is not a static program (on Debian busybox-static has a busybox that is)",
                 path.display()
             );
@@ -87,23 +97,25 @@ impl Recipe {
         };
         for name in &self.programs {
             let entry = program(built.get(name)?)?;
-            add(format!("{BIN}/{name}"), entry, "this repository")?;
+            add(format!("{BIN}/{name}"), entry, "this repository", None)?;
         }
         for (path, from) in &self.files {
-            let file = root.join(from.strip_prefix("/").unwrap_or(from));
-            add(path.clone(), program(&file)?, &from.display().to_string())?;
+            let file = host.root.join(from.strip_prefix("/").unwrap_or(from));
+            let package = (host.package)(&file);
+            let entry = program(&file)?;
+            add(path.clone(), entry, &from.display().to_string(), package)?;
         }
         for path in &self.directories {
-            add(path.clone(), Entry::Directory, "the recipe")?;
+            add(path.clone(), Entry::Directory, RECIPE, None)?;
         }
         for (path, target) in &self.links {
-            add(path.clone(), Entry::Link(target.clone()), "the recipe")?;
+            add(path.clone(), Entry::Link(target.clone()), RECIPE, None)?;
         }
         for (path, names) in &self.names {
             let (dir, program) = path.rsplit_once('/').context("a name without a path")?;
             for name in names {
                 let link = Entry::Link(program.to_owned());
-                add(format!("{dir}/{name}"), link, "the recipe")?;
+                add(format!("{dir}/{name}"), link, RECIPE, None)?;
             }
         }
         for (path, text) in &self.text {
@@ -111,7 +123,7 @@ impl Recipe {
                 content: text.clone().into_bytes(),
                 program: false,
             };
-            add(path.clone(), entry, "the recipe")?;
+            add(path.clone(), entry, RECIPE, None)?;
         }
         let missing: Vec<_> = items
             .keys()
@@ -122,7 +134,8 @@ impl Recipe {
         for dir in missing {
             items.entry(dir).or_insert_with(|| Item {
                 entry: Entry::Directory,
-                from: "the recipe".to_owned(),
+                from: RECIPE.to_owned(),
+                package: None,
             });
         }
         Ok(items)
@@ -146,10 +159,24 @@ mod tests {
         (dir, recipe, programs)
     }
 
+    /// All files of this machine are static, or none is.
+    fn host(is_static: &dyn Fn(&Path) -> bool) -> Host<'_> {
+        Host {
+            root: Path::new("/"),
+            is_static,
+            package: &|path| Some(format!("the package of {}", path.display())),
+        }
+    }
+
     #[test]
     fn ours_can_be_made() {
-        let (_dir, recipe, programs) = ours();
-        let items = recipe.items(&programs, Path::new("/"), &|_| true).unwrap();
+        let (dir, mut recipe, programs) = ours();
+        let file = dir.path().join("inetcr");
+        recipe.files.insert("/bin/busybox".to_owned(), file.clone());
+        let items = recipe.items(&programs, &host(&|_| true)).unwrap();
+        let package = format!("the package of {}", file.display());
+        assert_eq!(items["/bin/busybox"].package, Some(package));
+        assert_eq!(items["/bin/inetcr"].package, None);
         let place = |path: &str| items.keys().position(|key| key == path).unwrap();
         assert!(place("/bin") < place("/bin/inetcr"));
         assert!(place("/var") < place("/var/tmp"));
@@ -161,7 +188,8 @@ mod tests {
     fn what_is_wrong_is_named() {
         let (_dir, mut recipe, programs) = ours();
         let error = |recipe: &Recipe, is_static: bool| {
-            let items = recipe.items(&programs, Path::new("/"), &|_| is_static);
+            let is_static = |_: &Path| is_static;
+            let items = recipe.items(&programs, &host(&is_static));
             items.map(drop).unwrap_err().to_string()
         };
         assert!(error(&recipe, false).contains("crfuzz is not a static program"));

@@ -44,11 +44,16 @@ pub fn bring(ctx: &Ctx, newer: &Newer) -> Result<()> {
         let archives = apt.join("cache/archives");
         let mut packages = files::list(&archives)?;
         packages.retain(|file| file.extension().is_some_and(|end| end == "deb"));
+        let mut list = String::new();
         for package in packages {
+            let package = archives.join(package);
             let mut unpack = Command::new("dpkg-deb");
-            unpack.arg("--extract").arg(archives.join(package)).arg(dir);
+            unpack.arg("--extract").arg(&package).arg(dir);
             exec::logged(&mut unpack, &exec::log_path(ctx, "setup-apt"), &step, 0)?;
+            list += &name_and_version(&package)?;
+            list.push('\n');
         }
+        fs::write(dir.join(Newer::LIST), list)?;
         fs::remove_dir_all(apt)?;
         let start = newer.program_in(dir);
         fs::create_dir_all(start.with_file_name(""))?;
@@ -61,6 +66,13 @@ pub fn bring(ctx: &Ctx, newer: &Newer) -> Result<()> {
     })?;
     step.done("");
     Ok(())
+}
+
+/// What a package says that it is.
+fn name_and_version(package: &Path) -> Result<String> {
+    let file = package.to_string_lossy();
+    let words = ["--show", "--showformat=${Package} ${Version}", &*file];
+    exec::output("dpkg-deb", &words).with_context(|| format!("{file} is no package"))
 }
 
 /// Starts a program with its own C library and not with the machine's.

@@ -6,6 +6,12 @@ use super::OVMF;
 use crate::vm::line::Line;
 use std::path::Path;
 
+/// What somebody has to know whose system is not Debian.
+pub const OVMF_ELSEWHERE: &str = "-bios names OVMF (UEFI for QEMU) where Debian and Ubuntu have it, \
+    in their package ovmf; it is /usr/share/edk2/ovmf/OVMF_CODE.fd on Fedora and \
+    /usr/share/edk2/x64/OVMF.4m.fd on Arch, both in edk2-ovmf, and edk2-x86_64-code.fd in the data of \
+    a QEMU that was built from its sources";
+
 /// What starts the boot loader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firmware {

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether the disk image boots on BIOS and on UEFI by the lines that are printed, and the tests pass
-//! in it. The image is not changed by that.
+//! Whether a copy of the disk image boots on BIOS and on UEFI as its manifest says, is what that says,
+//! and the tests pass in it.
 
 use super::{
+    Firmware,
     Image,
-    boot::{
-        self,
-        Firmware, //
-    },
+    PORT,
+    SSH, //
 };
 use crate::{
     checks::Checks,
-    complaints,
     ctx::Ctx,
     flavour::Flavour,
+    image::{
+        elsewhere::Elsewhere,
+        guest::Guest, //
+    },
     report::Folder,
     ui::{
         self,
@@ -26,40 +28,34 @@ use crate::{
             Accel, //
         },
         deadlines::Deadlines,
-        qemu, //
+        line::Line, //
     },
 };
 use anyhow::{
     Context,
-    Result, //
+    Result,
+    ensure, //
 };
 use fs_err as fs;
 use std::{
+    collections::BTreeMap,
     io::{
         BufRead as _,
         BufReader, //
     },
     net::TcpListener,
-    path::PathBuf,
+    path::Path,
     process::{
-        Child,
         Command,
         ExitCode,
         Output,
         Stdio, //
     },
-    thread,
-    time::{
-        Duration,
-        Instant, //
-    },
+    time::Duration, //
 };
 
 /// What the console shows when somebody is logged in there.
 const PROMPT: &str = "root@inetcr:~#";
-
-/// How often is looked whether something has come to pass.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// How much longer firmware, boot loader and Debian take than a kernel with our init.
 const DEBIAN: u32 = 4;
@@ -77,122 +73,130 @@ const STATES: [(&str, &str); 3] = [
 
 pub fn run(ctx: &Ctx, image: &Image, flavour: &Flavour) -> Result<ExitCode> {
     let accel = accel::choose(ctx, &image.kernel, false)?;
+    let deadlines = Deadlines::new(accel, flavour);
     let mut checks = Checks::default();
     for firmware in Firmware::ALL {
-        let folder = Folder::new(ctx, &format!("image-disk-{}", firmware.name()), None, false)?;
-        let guest = Guest::start(image, flavour, accel, firmware, folder)?;
-        guest.check(&mut checks)?;
+        let elsewhere = Elsewhere::new(ctx, image.dir())?;
+        elsewhere.check(&mut checks);
+        let what = format!("image-disk-{}", firmware.name());
+        let folder = Folder::new(ctx, &what, None, false)?;
+        let boot = Boot {
+            elsewhere: &elsewhere,
+            firmware,
+            accel,
+            deadlines,
+        };
+        boot.log_in(&folder, &mut checks)?;
     }
     Ok(checks.end())
 }
 
-/// A guest that boots from the image.
-struct Guest {
-    qemu: Child,
-    started: Instant,
+/// A way to boot a copy of the image.
+struct Boot<'a> {
+    elsewhere: &'a Elsewhere,
     firmware: Firmware,
+    accel: Accel,
     deadlines: Deadlines,
-    /// How long it may take to get somewhere.
-    patience: Duration,
-    ssh: Vec<String>,
-    console: PathBuf,
-    folder: Folder,
 }
 
-impl Guest {
-    fn start(
-        image: &Image,
-        flavour: &Flavour,
-        accel: Accel,
-        firmware: Firmware,
-        folder: Folder,
-    ) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut line = firmware.line(&image.disk, flavour.memory(), port);
-        if accel == Accel::Kvm {
-            line.add("-accel", Some("kvm"));
-        }
-        line.add("-snapshot", None);
-        line.add("-no-reboot", None);
-        fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
-        let console = folder.file("console.log");
-        let file = fs::File::create(&console)?.into_file();
-        let qemu = qemu::command(&line)
-            // QEMU takes the end of its input for nothing; a terminal it would change.
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()
-            .context("cannot start QEMU: `cargo xtask doctor` says what is missing")?;
-        let deadlines = Deadlines::new(accel, flavour);
-        Ok(Self {
-            qemu,
-            started: Instant::now(),
-            firmware,
-            deadlines,
-            patience: deadlines.boot * DEBIAN,
-            ssh: boot::ssh(&image.key, port),
-            console,
-            folder,
-        })
+impl Boot<'_> {
+    /// How long it may take to get somewhere.
+    fn patience(&self) -> Duration {
+        self.deadlines.boot * DEBIAN
     }
 
-    fn check(mut self, checks: &mut Checks) -> Result<()> {
+    /// Starts it by the manifest's line, but for what this machine has: a port that is free, and KVM.
+    fn start(&self, port: u16, folder: &Folder) -> Result<Guest> {
+        let line = self.elsewhere.typed(self.firmware.name())?;
+        let mut line = Line::parse(&with_port(line, port)?)?;
+        if self.accel == Accel::Kvm {
+            line.add("-accel", Some("kvm"));
+        }
+        line.add("-no-reboot", None);
+        Guest::start(&line, self.elsewhere.path(), folder)
+    }
+
+    fn log_in(&self, folder: &Folder, checks: &mut Checks) -> Result<()> {
         let name = self.firmware.name();
+        let port = free_port()?;
+        let ssh = Ssh::new(self.elsewhere, port)?;
         let step = Step::new(&format!("boot the image by {name}"));
-        let there = self.wait(self.patience, |guest| Ok(guest.console()?.contains(PROMPT)))?;
+        let mut guest = self.start(port, folder)?;
+        let there = guest.shows(PROMPT, self.patience())?;
         let time = step.done(if there { "logged in" } else { "no prompt" });
         let in_time = format!("{name}: boots to a prompt on the console");
-        checks.say(&in_time, there, &self.last_words()?);
+        checks.say(&in_time, there, &guest.last_words()?);
         if there {
             ui::note(&format!("{name}: a prompt after {}", ui::seconds(time)));
         }
         // sshd makes its key at the first boot, while somebody is logged in already.
         let reached = there
-            && self.wait(self.patience, |guest| {
-                Ok(guest.run("true")?.status.success())
+            && guest.wait(self.patience(), |_| {
+                Ok(ssh.run("true", self.patience())?.status.success())
             })?;
-        checks.say(
-            &format!("{name}: ssh lets in"),
-            reached,
-            &self.last_words()?,
-        );
+        let lets_in = format!("{name}: ssh lets in");
+        checks.say(&lets_in, reached, &guest.last_words()?);
         if reached {
             for (what, command) in STATES {
-                let output = self.run(command)?;
-                let why =
-                    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+                let output = ssh.run(command, self.patience())?;
+                let why = both(&output);
                 checks.say(&format!("{name}: {what}"), output.status.success(), &why);
             }
-            self.run_tests(checks)?;
-            self.run("systemctl poweroff")?;
+            self.check_manifest(&ssh, checks)?;
+            self.run_sample(&ssh, folder, checks)?;
+            ssh.run("systemctl poweroff", self.patience())?;
         }
-        let ended = reached && self.wait(self.patience, Guest::has_ended)?;
+        let ended = reached && guest.wait(self.patience(), Guest::has_ended)?;
         let powers_off = format!("{name}: powers off");
-        checks.say(&powers_off, ended, &self.last_words()?);
-        let (found, _) = complaints::scan(&self.console()?, "console.log");
-        let kinds: Vec<_> = found.iter().map(|complaint| complaint.kind).collect();
-        let quiet = format!("{name}: the kernel does not complain");
-        checks.say(&quiet, kinds.is_empty(), &kinds.join("\n"));
-        ui::note(&format!("results: {}", self.folder.path.display()));
+        checks.say(&powers_off, ended, &guest.last_words()?);
+        guest.check_complaints(name, checks)?;
+        ui::note(&format!("results: {}", folder.path.display()));
+        Ok(())
+    }
+
+    /// Compares what is in the guest with what the manifest says.
+    fn check_manifest(&self, ssh: &Ssh<'_>, checks: &mut Checks) -> Result<()> {
+        let name = self.firmware.name();
+        let manifest = &self.elsewhere.manifest;
+        let answer = ssh.run(&manifest.question(), self.patience())?;
+        manifest.check_answer(name, &both(&answer), checks);
+        let installed = ssh.run(
+            "dpkg-query --show --showformat='${Package} ${Version}\n'",
+            self.patience(),
+        )?;
+        let installed = String::from_utf8_lossy(&installed.stdout).into_owned();
+        let installed: BTreeMap<_, _> = installed
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .collect();
+        let debian = manifest.debian.as_ref().context("no packages")?;
+        let wanted: BTreeMap<_, _> = debian
+            .packages
+            .iter()
+            .map(|(name, version)| (name.as_str(), version.as_str()))
+            .collect();
+        checks.say(
+            &format!("{name}: the packages in it are the manifest's"),
+            installed == wanted,
+            &format!("in the guest {installed:?},\nin the manifest {wanted:?}"),
+        );
         Ok(())
     }
 
     /// Runs a sample of the tests in the guest, and counts them.
-    fn run_tests(&self, checks: &mut Checks) -> Result<()> {
+    fn run_sample(&self, ssh: &Ssh<'_>, folder: &Folder, checks: &mut Checks) -> Result<()> {
         let name = self.firmware.name();
         let tests = format!(
             "ROUNDTRIP_TIME_SCALE={} roundtrip --quick",
             self.deadlines.factor
         );
-        let limit = self.deadlines.run;
-        let errors = self.folder.file("stderr.log");
-        let mut child = self
-            .command(&tests, limit)
+        let errors = folder.file("stderr.log");
+        let mut child = ssh
+            .command(&tests, self.deadlines.run)
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&errors)?.into_file())
             .spawn()?;
-        let mut log = self.folder.log("ktap.log")?;
+        let mut log = folder.log("ktap.log")?;
         let mut parser = ktap::Parser::new();
         let stdout = child.stdout.take().context("no pipe")?;
         for line in BufReader::new(stdout).split(b'\n') {
@@ -213,70 +217,73 @@ impl Guest {
             report.problems.join("\n"),
             fs::read_to_string(errors)?
         );
-        checks.say(&format!("{name}: the tests pass"), good, &why);
+        checks.say(&format!("{name}: a sample of the tests passes"), good, &why);
         Ok(())
+    }
+}
+
+/// The way into a guest.
+struct Ssh<'a> {
+    words: Vec<String>,
+    dir: &'a Path,
+}
+
+impl<'a> Ssh<'a> {
+    /// By the manifest's line.
+    fn new(elsewhere: &'a Elsewhere, port: u16) -> Result<Self> {
+        let line = with_port(elsewhere.typed(SSH)?, port)?;
+        Ok(Self {
+            words: shlex::split(&line).context("unbalanced quotes")?,
+            dir: elsewhere.path(),
+        })
     }
 
     /// Runs a command in the guest.
-    fn run(&self, command: &str) -> Result<Output> {
-        let mut command = self.command(command, self.patience);
+    fn run(&self, command: &str, limit: Duration) -> Result<Output> {
+        let mut command = self.command(command, limit);
         command.output().context("cannot run ssh")
     }
 
     fn command(&self, command: &str, limit: Duration) -> Command {
         let mut ssh = Command::new("timeout");
         ssh.args(["--kill-after=5", &limit.as_secs().to_string()])
-            .args(&self.ssh[..1])
+            .args(&self.words[..1])
             .args(["-q", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"])
-            .args(&self.ssh[1..])
+            .args(&self.words[1..])
             .arg(command)
+            .current_dir(self.dir)
             .stdin(Stdio::null());
         ssh
     }
-
-    /// Waits until something is so, or the guest has ended, or the time is over; says whether it is
-    /// so.
-    fn wait(
-        &mut self,
-        limit: Duration,
-        mut is_so: impl FnMut(&mut Self) -> Result<bool>,
-    ) -> Result<bool> {
-        let from = Instant::now();
-        loop {
-            if is_so(self)? {
-                return Ok(true);
-            }
-            if from.elapsed() > limit || self.has_ended()? {
-                return Ok(false);
-            }
-            thread::sleep(PAUSE);
-        }
-    }
-
-    fn has_ended(&mut self) -> Result<bool> {
-        Ok(self.qemu.try_wait()?.is_some())
-    }
-
-    fn console(&self) -> Result<String> {
-        Ok(String::from_utf8_lossy(&fs::read(&self.console)?).into_owned())
-    }
-
-    /// The end of what the console shows.
-    fn last_words(&self) -> Result<String> {
-        let console = self.console()?;
-        let lines: Vec<_> = console.lines().collect();
-        let last = lines.len().saturating_sub(15);
-        Ok(format!(
-            "after {}\n{}",
-            ui::seconds(self.started.elapsed()),
-            lines[last..].join("\n")
-        ))
-    }
 }
 
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+/// What a command has printed.
+fn both(output: &Output) -> String {
+    let text = [&*output.stdout, &output.stderr].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// A line of the manifest with another port of this machine.
+fn with_port(line: &str, port: u16) -> Result<String> {
+    let old = PORT.to_string();
+    ensure!(line.contains(&old), "no port {old} in {line:?}");
+    Ok(line.replace(&old, &port.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_port_of_a_line_is_another() {
+        let line = Firmware::Bios.line(Path::new("disk.qcow2"), 1024, PORT);
+        let other = with_port(&line.to_string(), 5555).unwrap();
+        let expected = Firmware::Bios.line(Path::new("disk.qcow2"), 1024, 5555);
+        assert_eq!(other, expected.to_string());
+        assert!(with_port("ssh root@127.0.0.1", 5555).is_err());
     }
 }

@@ -147,8 +147,7 @@ impl Base {
         let step = Step::new("make the root file system");
         for (path, file) in ours {
             let path = work.join("files").join(path.trim_start_matches('/'));
-            let mode = if file.program { 0o755 } else { 0o644 };
-            files::write_atomic_mode(&path, &file.content, mode)?;
+            files::write_atomic_mode(&path, &file.content, file.mode() & 0o777)?;
         }
         let image = work.join("root.ext4");
         let mut command = as_root();

@@ -56,6 +56,12 @@ pub struct File {
     pub from: &'static str,
 }
 
+impl File {
+    pub fn mode(&self) -> u32 {
+        if self.program { 0o100_755 } else { 0o100_644 }
+    }
+}
+
 impl Recipe {
     pub fn read(path: &Path) -> Result<Self> {
         Self::parse(&fs::read_to_string(path)?).with_context(|| path.display().to_string())

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A guest as somebody has it who types the command that boots an image: all that is known of it is
+//! its console, which is that person's terminal.
+
+use crate::{
+    checks::Checks,
+    complaints,
+    report::Folder,
+    ui,
+    vm::{
+        line::Line,
+        qemu, //
+    },
+};
+use anyhow::{
+    Context,
+    Result, //
+};
+use fs_err as fs;
+use std::{
+    io::Write as _,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::{
+        Child,
+        ChildStdin,
+        Stdio, //
+    },
+    thread,
+    time::{
+        Duration,
+        Instant, //
+    },
+};
+
+/// How often is looked whether something has come to pass.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub struct Guest {
+    qemu: Child,
+    keyboard: ChildStdin,
+    console: PathBuf,
+    started: Instant,
+}
+
+impl Guest {
+    /// Starts QEMU in a directory; what the console shows is kept in the folder of the run.
+    pub fn start(line: &Line, dir: &Path, folder: &Folder) -> Result<Self> {
+        fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
+        let console = folder.file("console.log");
+        let file = fs::File::create(&console)?.into_file();
+        let mut qemu = qemu::command(line)
+            .current_dir(dir)
+            .stdin(Stdio::piped())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .context("cannot start QEMU: `cargo xtask doctor` says what is missing")?;
+        let keyboard = qemu.stdin.take().context("no pipe")?;
+        Ok(Self {
+            qemu,
+            keyboard,
+            console,
+            started: Instant::now(),
+        })
+    }
+
+    pub fn types(&mut self, text: &str) -> Result<()> {
+        Ok(self.keyboard.write_all(text.as_bytes())?)
+    }
+
+    /// Waits until the console shows something; see [`wait`](Self::wait).
+    pub fn shows(&mut self, text: &str, limit: Duration) -> Result<bool> {
+        self.wait(limit, |guest| Ok(guest.console()?.contains(text)))
+    }
+
+    /// Waits until something is so, or the guest has ended, or the time is over; says whether it is
+    /// so.
+    pub fn wait(
+        &mut self,
+        limit: Duration,
+        mut is_so: impl FnMut(&mut Self) -> Result<bool>,
+    ) -> Result<bool> {
+        let from = Instant::now();
+        loop {
+            // Before the last look, so that nothing is missed that came at the end.
+            let is_last = from.elapsed() > limit || self.has_ended()?;
+            if is_so(self)? {
+                return Ok(true);
+            }
+            if is_last {
+                return Ok(false);
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.qemu.try_wait()?.is_some())
+    }
+
+    /// All that the console has shown.
+    pub fn console(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.console)?).into_owned())
+    }
+
+    /// The end of that.
+    pub fn last_words(&self) -> Result<String> {
+        let console = self.console()?;
+        let lines: Vec<_> = console.lines().collect();
+        let last = lines.len().saturating_sub(15);
+        Ok(format!(
+            "after {}\n{}",
+            ui::seconds(self.started.elapsed()),
+            lines[last..].join("\n")
+        ))
+    }
+
+    /// Checks that the kernel has not complained on the console.
+    pub fn check_complaints(&self, name: &str, checks: &mut Checks) -> Result<()> {
+        let (found, _) = complaints::scan(&self.console()?, "console.log");
+        let kinds: Vec<_> = found.iter().map(|complaint| complaint.kind).collect();
+        let quiet = format!("{name}: the kernel does not complain");
+        checks.say(&quiet, kinds.is_empty(), &kinds.join("\n"));
+        Ok(())
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
