@@ -78,6 +78,8 @@ const STEPS: &[Step] = &[
     always("cargo xtask criu"),
     always("cargo xtask lint kernel"),
     full("cargo xtask vm-test --repeat 5"),
+    full("cargo xtask vm-test --image"),
+    full("cargo xtask image initramfs --no-build --check-tests"),
     full("cargo xtask vm-test --flavour distro"),
     full("cargo xtask vm-test --flavour race"),
     full("cargo xtask vm-test --arch arm64"),

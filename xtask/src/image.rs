@@ -68,8 +68,12 @@ use std::{
 /// The recipe, in the checkout.
 const RECIPE: &str = "images/initramfs.toml";
 
-/// What the line of the manifest boots it to.
+/// What the lines of the manifest boot it to.
 const SHELL: &str = "shell";
+const TESTS: &str = "tests";
+
+/// What the kernel is told for the tests.
+const SUITE: &str = "vminit.job=/etc/suite.job";
 
 /// What the host has a guest do, in the archive that is added.
 pub const JOB: &str = "/etc/host.job";
@@ -110,6 +114,9 @@ struct Initramfs {
     /// the manifest says.
     #[arg(long)]
     check: bool,
+    /// The same, and then boot it to its tests and judge them.
+    #[arg(long)]
+    check_tests: bool,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
@@ -124,10 +131,11 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         &image.kernel.image,
         &image.initramfs,
         flavour.memory(),
+        &[],
     )?;
     println!("{boot}");
-    if args.check {
-        return check::run(ctx, &image);
+    if args.check || args.check_tests {
+        return check::run(ctx, &image, &flavour, args.check_tests);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -279,12 +287,15 @@ fn manifest(
         manifest.add_file(file)?;
     }
     manifest.add_file(&image.initramfs)?;
-    let line = vm::boot_line(
-        flavour.arch(),
-        Path::new(flavour.arch().build().image),
-        Path::new(vm::INITRAMFS),
-        flavour.memory(),
-    )?;
-    manifest.boot.insert(SHELL.to_owned(), line.to_string());
+    for (what, parameters) in [(SHELL, &[][..]), (TESTS, &[SUITE])] {
+        let line = vm::boot_line(
+            flavour.arch(),
+            Path::new(flavour.arch().build().image),
+            Path::new(vm::INITRAMFS),
+            flavour.memory(),
+            parameters,
+        )?;
+        manifest.boot.insert(what.to_owned(), line.to_string());
+    }
     Ok(manifest)
 }

@@ -312,13 +312,21 @@ fn parameters(arch: Arch) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The command line of QEMU that boots an image, for a person: the console is the terminal.
-pub fn boot_line(arch: Arch, kernel: &Path, initramfs: &Path, memory: u32) -> Result<Line> {
+/// The command line of QEMU that boots an image, for a person: the console is the terminal. The
+/// kernel may be told `more`.
+pub fn boot_line(
+    arch: Arch,
+    kernel: &Path,
+    initramfs: &Path,
+    memory: u32,
+    more: &[&str],
+) -> Result<Line> {
     let mut line = base_line(arch, kernel, initramfs, memory, CPUS)?;
     line.add("-nographic", None);
     line.add("-no-reboot", None);
     let mut parameters = parameters(arch)?;
-    parameters.extend(["loglevel=5", "kunit.enable=0"].map(str::to_owned));
+    let ours = ["loglevel=5", "kunit.enable=0"].iter().chain(more);
+    parameters.extend(ours.map(|&word| word.to_owned()));
     line.add("-append", Some(&parameters.join(" ")));
     Ok(line)
 }

@@ -5,14 +5,20 @@
 use super::{
     Image,
     SHELL,
+    TESTS,
     elsewhere::Elsewhere,
     guest::Guest, //
 };
 use crate::{
     checks::Checks,
     ctx::Ctx,
+    flavour::Flavour,
     report::Folder,
-    ui::Step, //
+    ui::Step,
+    vm::{
+        accel::Accel,
+        deadlines::Deadlines, //
+    },
 };
 use anyhow::Result;
 use std::{
@@ -30,12 +36,15 @@ const PROMPT: &str = "[af_inet_cr image] ~ # ";
 const TYPED: &str = "inetcr show --fd 0; exit 7\n";
 const ANSWERS: [&str; 2] = ["not a socket", "vminit: exit 7"];
 
-/// Boots it to its shell.
-pub fn run(ctx: &Ctx, image: &Image) -> Result<ExitCode> {
+/// Boots it to its shell, and `with_tests` also to its tests.
+pub fn run(ctx: &Ctx, image: &Image, flavour: &Flavour, with_tests: bool) -> Result<ExitCode> {
     let mut checks = Checks::default();
     let elsewhere = Elsewhere::new(ctx, &image.dir())?;
     elsewhere.check(&mut checks);
     shell(ctx, &elsewhere, &mut checks)?;
+    if with_tests {
+        tests(ctx, &elsewhere, flavour, &mut checks)?;
+    }
     Ok(checks.end())
 }
 
@@ -60,4 +69,19 @@ fn shell(ctx: &Ctx, elsewhere: &Elsewhere, checks: &mut Checks) -> Result<()> {
     }
     elsewhere.manifest.check_answer(SHELL, &said, checks);
     guest.check_complaints(SHELL, checks)
+}
+
+/// Follows the tests until the guest is gone. The line does without KVM.
+fn tests(ctx: &Ctx, elsewhere: &Elsewhere, flavour: &Flavour, checks: &mut Checks) -> Result<()> {
+    let folder = Folder::new(ctx, "image-initramfs-tests", None, false)?;
+    let limit = Deadlines::new(Accel::Tcg, flavour).run;
+    let mut guest = Guest::start(&elsewhere.line(TESTS)?, elsewhere.path(), &folder)?;
+    guest.check_tests(TESTS, limit, &folder, checks)?;
+    let exit = guest.console()?.contains("vminit: exit 0");
+    checks.say(
+        "the program of the tests is content",
+        exit,
+        &guest.last_words()?,
+    );
+    guest.check_complaints(TESTS, checks)
 }

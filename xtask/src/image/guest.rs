@@ -127,6 +127,57 @@ impl Guest {
         checks.say(&quiet, kinds.is_empty(), &kinds.join("\n"));
         Ok(())
     }
+
+    /// Follows tests on the console until the guest has ended, and counts them.
+    pub fn check_tests(
+        &mut self,
+        name: &str,
+        limit: Duration,
+        folder: &Folder,
+        checks: &mut Checks,
+    ) -> Result<()> {
+        let mut log = folder.log("ktap.log")?;
+        let mut parser = ktap::Parser::new();
+        // What is before them is none of theirs.
+        let (mut begun, mut seen) = (false, 0);
+        let ended = self.wait(limit, |guest| {
+            let ended = guest.has_ended()?;
+            let console = guest.console()?;
+            let whole = console.rfind('\n').map_or(0, |end| end + 1);
+            for line in console[seen..whole].lines() {
+                begun |= matches!(ktap::classify(line), (0, ktap::Line::Version));
+                if !begun {
+                    continue;
+                }
+                log.line(line);
+                // Others speak on the console, too.
+                let shown = match parser.feed(line) {
+                    ktap::Event::Started | ktap::Event::Took => false,
+                    ktap::Event::Text => line.trim_start().starts_with('#'),
+                    ktap::Event::Plan { .. } | ktap::Event::Result { .. } => true,
+                };
+                if shown {
+                    println!("{line}");
+                }
+            }
+            seen = whole;
+            Ok(ended)
+        })?;
+        let report = parser.finish();
+        checks.totals.add(report.totals());
+        let problems = report.problems.join("\n");
+        checks.say(
+            &format!("{name}: the tests pass"),
+            report.is_green(),
+            &problems,
+        );
+        checks.say(
+            &format!("{name}: powers off after the tests"),
+            ended,
+            &self.last_words()?,
+        );
+        Ok(())
+    }
 }
 
 impl Drop for Guest {

@@ -57,6 +57,10 @@ use std::{
 /// What the console shows when somebody is logged in there.
 const PROMPT: &str = "root@inetcr:~#";
 
+/// What GRUB's menu shows for the tests, and the key that starts them.
+const MENU: &str = "power off (t)";
+const KEY: &str = "t";
+
 /// How much longer firmware, boot loader and Debian take than a kernel with our init.
 const DEBIAN: u32 = 4;
 
@@ -71,6 +75,8 @@ const STATES: [(&str, &str); 3] = [
     ("inetcr lists sockets", "inetcr show --all"),
 ];
 
+/// Logs in on either firmware, and has a sample of the tests run on the first one; the other one runs
+/// all of them, as GRUB's menu offers.
 pub fn run(ctx: &Ctx, image: &Image, flavour: &Flavour) -> Result<ExitCode> {
     let accel = accel::choose(ctx, &image.kernel, false)?;
     let deadlines = Deadlines::new(accel, flavour);
@@ -78,15 +84,20 @@ pub fn run(ctx: &Ctx, image: &Image, flavour: &Flavour) -> Result<ExitCode> {
     for firmware in Firmware::ALL {
         let elsewhere = Elsewhere::new(ctx, image.dir())?;
         elsewhere.check(&mut checks);
-        let what = format!("image-disk-{}", firmware.name());
-        let folder = Folder::new(ctx, &what, None, false)?;
+        let folder = |what: &str| {
+            let what = format!("image-disk-{}{what}", firmware.name());
+            Folder::new(ctx, &what, None, false)
+        };
         let boot = Boot {
             elsewhere: &elsewhere,
             firmware,
             accel,
             deadlines,
         };
-        boot.log_in(&folder, &mut checks)?;
+        boot.log_in(&folder("")?, &mut checks)?;
+        if firmware == Firmware::Uefi {
+            boot.run_tests(&folder("-tests")?, &mut checks)?;
+        }
     }
     Ok(checks.end())
 }
@@ -143,7 +154,9 @@ impl Boot<'_> {
                 checks.say(&format!("{name}: {what}"), output.status.success(), &why);
             }
             self.check_manifest(&ssh, checks)?;
-            self.run_sample(&ssh, folder, checks)?;
+            if self.firmware == Firmware::Bios {
+                self.run_sample(&ssh, folder, checks)?;
+            }
             ssh.run("systemctl poweroff", self.patience())?;
         }
         let ended = reached && guest.wait(self.patience(), Guest::has_ended)?;
@@ -218,6 +231,22 @@ impl Boot<'_> {
             fs::read_to_string(errors)?
         );
         checks.say(&format!("{name}: a sample of the tests passes"), good, &why);
+        Ok(())
+    }
+
+    /// Chooses the tests in GRUB's menu, as a person does at the console, and follows them.
+    fn run_tests(&self, folder: &Folder, checks: &mut Checks) -> Result<()> {
+        let name = self.firmware.name();
+        let mut guest = self.start(free_port()?, folder)?;
+        let offered = guest.shows(MENU, self.patience())?;
+        let offers = format!("{name}: GRUB offers the tests");
+        checks.say(&offers, offered, &guest.last_words()?);
+        if offered {
+            guest.types(KEY)?;
+            guest.check_tests(name, self.deadlines.run, folder, checks)?;
+        }
+        guest.check_complaints(name, checks)?;
+        ui::note(&format!("results: {}", folder.path.display()));
         Ok(())
     }
 }
