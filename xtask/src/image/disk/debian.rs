@@ -53,6 +53,7 @@ pub struct Base {
 
 /// Gets the packages, or takes what an earlier run got (but `fresh`).
 pub fn base(ctx: &Ctx, debian: &Debian, fresh: bool) -> Result<Base> {
+    can_be_root()?;
     let suite = fetch::suite()?;
     let key = files::sha256(format!("{suite:?} {debian:?}").as_bytes());
     let tar = ctx
@@ -173,6 +174,22 @@ fn as_root() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--map-auto", "--"]);
     command
+}
+
+/// Whether [`as_root`] can do so, as mmdebstrap has to; it does not say what is missing.
+fn can_be_root() -> Result<()> {
+    let tried = as_root()
+        .arg("true")
+        .output()
+        .context("cannot run unshare")?;
+    ensure!(
+        tried.status.success(),
+        "this user cannot give files to other users: {}\n  It takes user namespaces, and a range of \
+         ids in /etc/subuid and in /etc/subgid: as root,\n  \
+         usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+        String::from_utf8_lossy(&tried.stderr).trim()
+    );
+    Ok(())
 }
 
 /// PATH with what Debian keeps for root only.
