@@ -84,6 +84,7 @@ const STEPS: &[Step] = &[
     full("cargo xtask vm-test --flavour race"),
     full("cargo xtask vm-test --arch arm64"),
     full("cargo xtask vm-test --arch s390"),
+    full("cargo xtask config --flavour debug --arch arm64"),
     full("cargo xtask kunit"),
     full("cargo xtask builds"),
     full("cargo xtask cover"),
