@@ -48,12 +48,17 @@ const LENGTHS: &[&str] = &["queue-len", "error-queue-len", "cork-len"];
 const EFFECTS: &[(&str, &[&str])] = &[
     // IP_TOS sets the priority.
     ("ip.tos", &["sockopt-priority"]),
-    // They share flags. The one starts to count anew, the other begins to note the time.
+    // They share flags. The one starts to count anew, the other begins to note the time, which is
+    // told from then on.
     (
         "sockopt-timestamping.flags",
         &["sockopt-timestamp", "tskey"],
     ),
-    ("sockopt-timestamp", &["sockopt-timestamping.new", "stamp"]),
+    (
+        "sockopt-timestamp",
+        &["sockopt-timestamping.new", TIMESTAMP, STAMP],
+    ),
+    ("sockopt-flags", &[STAMP]),
     // Each lowers the other.
     ("pacing-rate", &["sockopt-max-pacing-rate"]),
     ("sockopt-max-pacing-rate", &["pacing-rate"]),
@@ -71,6 +76,13 @@ const EFFECTS: &[(&str, &[&str])] = &[
     ("udp.flags", &["cork-len", "tskey", GRO_RECEIVE]),
     ("udp.encap", &[ENCAP_RCV, GRO_RECEIVE]),
 ];
+
+/// Whether the time is noted, and what was noted last.
+const TIMESTAMP: &str = "sockopt-flags bit 0x800";
+const STAMP: &str = "stamp";
+
+/// What is told of who has noted none, if he was to do so.
+const NO_STAMP: i64 = -1_000_000_000;
 
 /// What `UDP_ENCAP` leaves behind.
 const ENCAP_RCV: &str = "udp.flags bit 0x10";
@@ -134,6 +146,7 @@ pub struct Rules<'g> {
     volatile: Vec<Key>,
     no_state: Vec<Key>,
     lengths: Vec<Key>,
+    stamp: Key,
     effects: Vec<(Key, Vec<Key>)>,
     pairs: Vec<(Key, Key)>,
     rounded: Vec<Key>,
@@ -167,6 +180,7 @@ impl<'g> Rules<'g> {
             effects: effects.collect::<Result<_>>()?,
             pairs: pairs.collect::<Result<_>>()?,
             rounded: list(ROUNDED)?,
+            stamp: key(grammar, STAMP)?,
             identity: grammar.identity()?,
             which: [number("inode")?, number("cookie")?],
             membership: number("membership")?,
@@ -315,10 +329,12 @@ impl<'g> Rules<'g> {
 
     /// Whether a socket has a value.
     fn is(&self, key: Key, wanted: &[u8], actual: Option<&Vec<u8>>) -> bool {
-        let Some(actual) = actual else {
-            return false;
-        };
         let long = |bytes: &[u8]| bytes.try_into().map(i64::from_ne_bytes).ok();
+        let Some(actual) = actual else {
+            let int = |bytes: &[u8]| bytes.try_into().map(i32::from_ne_bytes).ok();
+            let wanted = long(wanted).or_else(|| int(wanted).map(i64::from));
+            return key == self.stamp && wanted == Some(NO_STAMP);
+        };
         match (long(wanted), long(actual)) {
             (Some(wanted), Some(actual)) if self.rounded.contains(&key) => {
                 (0..JIFFY).contains(&actual.saturating_sub(wanted))

@@ -78,6 +78,11 @@ impl<W: Wire> Session<'_, W> {
             told = attrs::without(&told, &[self.numbers.report]);
         }
         let dump = self.ask(self.numbers.dump, ORDINARY, watched.which.clone())?;
+        // SO_REUSEPORT may go, and then the socket cannot be dumped.
+        let words = dump.words.as_deref().unwrap_or_default();
+        if done && words.contains("SO_REUSEPORT was switched off") {
+            return Ok(());
+        }
         let Some(after) = dump.messages.first().filter(|_| dump.errno == 0) else {
             return Err(format!(
                 "a socket was amended (errno {}) and cannot be dumped any more: errno {}, {:?}",
