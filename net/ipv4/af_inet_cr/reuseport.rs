@@ -70,8 +70,12 @@ impl Program {
     pub(crate) fn put(&self, sock: &Sock, msg: &AttrWriter) -> Result<(), Refusal> {
         if let Some(index) = sock.reuseport_index() {
             // It stays in the group without the option, but could not come into it, nor could
-            // those behind it.
+            // those behind it. One that is alone there has nothing to come into: CRIU makes such
+            // sockets.
             if !sock.reuseport() {
+                if sock.reuseport_len() == 1 && self.0.is_none() {
+                    return Ok(());
+                }
                 let reason = "was switched off in a group that shares the port";
                 return Err(Refusal::new(EOPNOTSUPP, reason).about("SO_REUSEPORT"));
             }

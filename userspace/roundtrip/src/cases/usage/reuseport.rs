@@ -77,8 +77,11 @@ fn switched_off() -> Result<()> {
     sys::set_int(&first, SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     cr::dump(&mut client, &first)?;
 
-    // Without a group there is nothing to come into.
+    // One that is alone has nothing to come into; CRIU binds its sockets so.
     drop((first, second));
+    let single = sharing()?;
+    sys::set_int(&single, SOL_SOCKET, libc::SO_REUSEPORT, 0)?;
+    cr::round_trip(&mut client, single)?;
     let alone = bound()?;
     for on in [1, 0] {
         sys::set_int(&alone, SOL_SOCKET, libc::SO_REUSEPORT, on)?;
