@@ -173,7 +173,7 @@ pub(crate) enum Shape {
     IpOptions,
     /// The directions that are shut down.
     Shutdown,
-    /// The time stamp of the last datagram, if there was one.
+    /// The time stamp of the last datagram, if there was one or one is asked for.
     Stamp,
 }
 
