@@ -158,12 +158,7 @@ impl Addresses {
                     "connected, without a peer",
                 ));
             }
-            if self.local_addr.is_none() {
-                return Err(Refusal::missing(
-                    attr::LOCAL_ADDR,
-                    "connected, without a local address",
-                ));
-            }
+            // It may be without a local address: the device may have none, or none for groups.
             if self.local_port.is_none() {
                 return Err(Refusal::missing(
                     attr::LOCAL_PORT,
@@ -172,13 +167,14 @@ impl Addresses {
             }
         } else if self.peer.is_some() {
             return Err(Refusal::new(EINVAL, "a peer, but not connected").at(attr::PEER_ADDR));
-        } else if self.local_addr.is_none() && self.source.is_some() {
-            return Err(
-                Refusal::new(EINVAL, "a source address without a local one").at(attr::SOURCE_ADDR)
-            );
         } else if self.local_addr.is_some() && self.locks.is_some_and(|it| it & LOCK_ADDR == 0) {
             // A disconnect would have taken it.
             return Err(Refusal::new(EINVAL, "an address that nobody chose").at(attr::BIND_LOCKS));
+        }
+        if self.local_addr.is_none() && self.source.is_some() {
+            return Err(
+                Refusal::new(EINVAL, "a source address without a local one").at(attr::SOURCE_ADDR)
+            );
         }
         if locks & !LOCKS != 0 {
             return Err(Refusal::new(EINVAL, "an unknown bind lock").at(attr::BIND_LOCKS));
@@ -307,7 +303,7 @@ impl Addresses {
 
     /// Returns what of these is another one in `actual`, but for the locks.
     fn difference(&self, actual: &Addresses) -> Option<(&'static str, u16)> {
-        // Only a connected socket always has one.
+        // Of a connected socket, it is the local address if it is no other.
         let source = |it: &Addresses| match it.peer {
             Some(_) => it.source.or(it.local_addr),
             None => it.source,

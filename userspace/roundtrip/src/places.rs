@@ -126,6 +126,11 @@ pub const PLACES: &[Place] = places! {
         socket::connect(s, SocketAddrV4::new(BROADCAST, 7001))?;
         socket::set_int(s, libc::SOL_SOCKET, libc::SO_BROADCAST, 0)
     };
+    // The device has no address that reaches as far as a group: the socket is connected without one.
+    connected_without_address = |s| {
+        socket::set(s, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"lo")?;
+        socket::connect(s, SocketAddrV4::new(GROUP, PEER.port()))
+    };
     // Sends from another address than the one it is bound to.
     multicast_connected = |s| {
         socket::bind(s, SocketAddrV4::new(GROUP, PORT))?;

@@ -170,6 +170,9 @@ fn at_place(place: &Place) -> Result<()> {
     if name.port() != 0 {
         socket::bind(&target, name)?;
     }
+    if let Some(device) = dump.get(cr::attr::BINDTODEVICE) {
+        socket::set(&target, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, device)?;
+    }
     if let Some(peer) = peer {
         let broadcast = dump.u32(6) == Some(1);
         socket::set_int(

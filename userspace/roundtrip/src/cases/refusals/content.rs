@@ -168,10 +168,14 @@ fn addresses() -> Result<()> {
     // A peer, but not connected; connected, but no local part.
     let bad = connected.clone().with(RawAttr::u32(attr::SOCK_STATE, 7));
     cr::restore_refused(&mut client, &bad, invalid.attribute(attr::PEER_ADDR))?;
-    for number in [attr::LOCAL_ADDR, attr::LOCAL_PORT] {
-        let bad = connected.clone().without(number);
-        cr::restore_refused(&mut client, &bad, invalid.attribute(number))?;
-    }
+    let bad = connected.clone().without(attr::LOCAL_PORT);
+    cr::restore_refused(&mut client, &bad, invalid.attribute(attr::LOCAL_PORT))?;
+    let bad = connected.clone().without(attr::LOCAL_ADDR);
+    let sourced = bad.clone().with(address(attr::SOURCE_ADDR));
+    cr::restore_refused(&mut client, &sourced, invalid.attribute(attr::SOURCE_ADDR))?;
+    // There are devices without an address, but it is not one.
+    let other = Expected::errno(&[libc::EADDRNOTAVAIL]).word("local address");
+    cr::restore_refused(&mut client, &bad, other)?;
     // Locks of what is not there.
     for lock in 2..=3 {
         let bad = unbound.clone().with(RawAttr::u32(attr::BIND_LOCKS, lock));
