@@ -141,6 +141,13 @@ impl Corked {
         let Ok(device) = net.device_name(info.ifindex) else {
             return refuse("a corked datagram to a device that is gone");
         };
+        if info.astray {
+            return refuse("a corked datagram that connect() has given another address");
+        }
+        if info.dest.port() == 0 && !is_connected_to(sock, info.dest) {
+            // To send to it by name is an error.
+            return refuse("a corked datagram to port 0");
+        }
         Ok(Some(Corked { info, device }))
     }
 
@@ -298,6 +305,7 @@ impl NewCork {
                 fragsize: 0,
                 ifindex: 0,
                 gateway: false,
+                astray: false,
                 xfrm: false,
                 zerocopy: false,
             },
@@ -357,6 +365,11 @@ impl NewCork {
         internals::set_tskey(&socket.lock(), tskey);
         // One of the ways may have had another MTU.
         internals::forget_local_errors(socket, errors);
+        if !self.is_of_the_connection(socket) {
+            // connect() has found the route to the peer. With it, the next send would go where this
+            // one does, though to somebody else.
+            internals::forget_route(socket);
+        }
         result
     }
 
@@ -433,6 +446,14 @@ impl NewCork {
             socket.setsockopt_int(SOL_SOCKET, SO_BROADCAST, 0)?;
         }
         sent.map(drop)
+    }
+
+    /// Whether what `connect()` has noted where the datagram is noted, too, is the same.
+    fn is_of_the_connection(&self, sock: &Sock) -> bool {
+        is_connected_to(sock, self.info.dest)
+            && sock
+                .inet()
+                .is_some_and(|inet| inet.saddr() == self.info.source)
     }
 
     /// Sends the datagram by a system call.

@@ -295,6 +295,18 @@ pub(crate) fn flush_cork(socket: &mut Socket) {
     }
 }
 
+/// Forgets the route to the peer, which the next send finds anew.
+///
+/// As after any change of what routes go by: `udp_sendmsg()` takes a route that it has for that of
+/// the flow in `inet->cork`.
+pub(crate) fn forget_route(socket: &mut Socket) {
+    let sock = socket.lock();
+
+    // SAFETY: The pointer is valid as long as `sock`. The route is exchanged atomically, and its
+    // readers take a reference under RCU.
+    unsafe { bindings::sk_dst_reset(sock.as_ptr()) };
+}
+
 /// Puts a datagram behind those that wait to be received.
 ///
 /// It is charged to the receive buffer, and there must be room, as for one that arrives: mirrors

@@ -97,6 +97,12 @@ pub mod attr {
         pub const ERROR_PORT: u16 = 30;
     }
 
+    /// Inside `CORK`.
+    pub mod cork {
+        pub const GATEWAY: u16 = 16;
+        pub const FRAGSIZE: u16 = 17;
+    }
+
     /// Inside `REPORT`.
     pub mod report {
         pub const ERRNO: u16 = 2;

@@ -4,6 +4,7 @@
 #include <linux/skbuff.h>
 #include <linux/udp.h>
 #include <net/dst.h>
+#include <net/ip_fib.h>
 #include <net/route.h>
 #include <net/sock.h>
 
@@ -169,11 +170,48 @@ __rust_helper int rust_helper_dst_ifindex(const struct dst_entry *dst)
 	return ifindex;
 }
 
-/* Of a route of IPv4. */
+/* Of a route of IPv4. One with a PMTU of its own has a rt_gw4, and no gateway. */
 __rust_helper bool rust_helper_dst_has_gateway(const struct dst_entry *dst)
 {
-	return dst_rtable(dst)->rt_gw_family != 0;
+	return dst_rtable(dst)->rt_uses_gateway;
 }
+
+#ifdef CONFIG_INET
+/*
+ * Whether a route of IPv4 is of the kind that a packet of this socket with a mark
+ * has to an address: groups and broadcasts have their own, which differ in more
+ * than where they lead to. If there is no route, it may have been one to a
+ * broadcast address that is gone.
+ */
+__rust_helper
+bool rust_helper_dst_is_for(const struct dst_entry *dst, const struct sock *sk,
+			    u32 mark, __be32 addr)
+{
+	unsigned int rt_type = dst_rtable(dst)->rt_type, type = RTN_UNSPEC;
+	struct fib_result res;
+	struct flowi4 fl4;
+
+	if (ipv4_is_multicast(addr)) {
+		type = RTN_MULTICAST;
+	} else if (ipv4_is_lbcast(addr)) {
+		type = RTN_BROADCAST;
+	} else {
+		rcu_read_lock();
+		flowi4_init_output(&fl4, READ_ONCE(dst_dev_rcu(dst)->ifindex), mark, 0,
+				   RT_SCOPE_UNIVERSE, IPPROTO_UDP, 0, addr, 0, 0, 0,
+				   sk_uid(sk));
+		if (!fib_lookup(sock_net(sk), &fl4, &res, 0))
+			type = res.type;
+		rcu_read_unlock();
+		if (type == RTN_UNSPEC)
+			return rt_type != RTN_MULTICAST;
+	}
+
+	if (type == RTN_MULTICAST || type == RTN_BROADCAST)
+		return rt_type == type;
+	return rt_type != RTN_MULTICAST && rt_type != RTN_BROADCAST;
+}
+#endif
 
 __rust_helper u16 rust_helper_skb_protocol_of(const struct sk_buff *skb)
 {

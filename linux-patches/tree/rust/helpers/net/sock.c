@@ -57,6 +57,11 @@ __rust_helper void rust_helper_lock_sock(struct sock *sk)
 	lock_sock(sk);
 }
 
+__rust_helper void rust_helper_sk_dst_reset(struct sock *sk)
+{
+	sk_dst_reset(sk);
+}
+
 __rust_helper int rust_helper_sk_drops_read(const struct sock *sk)
 {
 	return sk_drops_read(sk);

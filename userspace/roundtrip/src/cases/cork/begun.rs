@@ -336,6 +336,10 @@ pub fn tests() -> Vec<Test> {
     tests.push(Test::new("cork::begun::direct", direct));
     tests.push(Test::new("cork::begun::to_a_gateway", to_a_gateway));
     tests.push(Test::new("cork::begun::elsewhere", elsewhere));
+    tests.push(Test::new(
+        "cork::begun::for_somebody_else",
+        for_somebody_else,
+    ));
     tests.push(Test::new("cork::begun::not_sent", not_sent));
     tests.push(Test::new("cork::begun::root_of_a_namespace", || {
         in_user_namespace(root_of_a_namespace)
@@ -457,14 +461,16 @@ fn direct() -> Result<()> {
     socket::send_message(&original, Some(FAR), &control, b"direct", flags)?;
     let queued = dumped(&mut client, &original)?;
     let (cork, _) = queued.cork()?.context("no cork")?;
-    ensure!(cork.u32(GATEWAY) == Some(0), "by a gateway: {cork:?}");
+    ensure!(
+        cork.u32(attr::cork::GATEWAY) == Some(0),
+        "by a gateway: {cork:?}"
+    );
     drop(original);
     drop(restored(&mut client, &queued, &receiver)?);
     Ok(())
 }
 
 const FAR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 99, 0, 1), 7001);
-pub const GATEWAY: u16 = 16;
 
 /// Makes a device with a gateway to everywhere behind it.
 pub fn behind_a_gateway() -> Result<()> {
@@ -486,7 +492,10 @@ fn to_a_gateway() -> Result<()> {
     .make(Style::Option)?;
     let queued = dumped(&mut client, &original)?;
     let (cork, _) = queued.cork()?.context("no cork")?;
-    ensure!(cork.u32(GATEWAY) == Some(1), "by no gateway: {cork:?}");
+    ensure!(
+        cork.u32(attr::cork::GATEWAY) == Some(1),
+        "by no gateway: {cork:?}"
+    );
     drop(original);
     drop(restored(&mut client, &queued, &receiver)?);
     Ok(())
@@ -507,6 +516,44 @@ fn elsewhere() -> Result<()> {
         found[0].payload.starts_with(&payload(0, 1000)),
         "another payload"
     );
+    Ok(())
+}
+
+/// Of a connected socket, whose peer gets what is sent later: `udp_sendmsg()` sends it to where the
+/// corked datagram went if it has a route, which the original has not.
+fn for_somebody_else() -> Result<()> {
+    const ELSEWHERE: SocketAddrV4 = SocketAddrV4::new(OTHER, 7002);
+    let mut client = cr::client()?;
+    let receivers = [receiver()?, socket::udp()?];
+    socket::bind(&receivers[1], ELSEWHERE)?;
+    let begin = Begin {
+        before: |socket| {
+            socket::bind(socket, HERE)?;
+            Ok(socket::connect(socket, PEER)?)
+        },
+        to: Some(ELSEWHERE),
+        // Forgets the route.
+        after: |socket| Ok(socket::set_int(socket, SOL_SOCKET, libc::SO_DONTROUTE, 0)?),
+        ..Begin::plain()
+    };
+    let original = begin.make(Style::Mixed)?;
+    let queued = dumped(&mut client, &original)?;
+    let arrives = |socket: &UdpSocket| -> Result<_> {
+        ensure!(Style::Mixed.finish(socket).is_none(), "not uncorked");
+        socket::send(socket, b"next", 0)?;
+        let [peer, other] = receivers.each_ref().map(drain);
+        let payload = |message: Message| message.payload;
+        let peer: Vec<_> = peer?.into_iter().map(payload).collect();
+        let other: Vec<_> = other?.into_iter().map(payload).collect();
+        Ok((peer, other))
+    };
+    let expected = (vec![b"next".to_vec()], vec![payload(0, 5)]);
+    let of_original = arrives(&original)?;
+    ensure!(of_original == expected, "of the original: {of_original:?}");
+    drop(original);
+    let copy = restored(&mut client, &queued, &receivers[0])?;
+    let of_copy = arrives(&copy)?;
+    ensure!(of_copy == expected, "of the copy: {of_copy:?}");
     Ok(())
 }
 

@@ -22,6 +22,12 @@ pub fn tests() -> Vec<Test> {
         "cork::meanwhile::too_long_for_another_route",
         too_long_for_another_route,
     )];
+    for (name, known) in [("before", true), ("meanwhile", false)] {
+        tests.push(Test::new(
+            format!("cork::meanwhile::smaller_mtu_on_the_way::{name}"),
+            move || smaller_mtu_on_the_way(known),
+        ));
+    }
     for (name, before, during) in ERRORS {
         tests.push(Test::new(
             format!("cork::meanwhile::error_pending::{name}"),
@@ -88,6 +94,33 @@ fn error_pending(before: Option<Error>, during: Option<Error>) -> Result<()> {
         ensure!(style.finish(&copy).is_none(), "the copy does not send");
         same_messages(&expected, &drain(&receiver)?)?;
     }
+    Ok(())
+}
+
+/// A router tells of a smaller MTU, before the datagram is begun or before it is restored: the route
+/// to the peer becomes one of its own, which leads to no gateway all the same.
+fn smaller_mtu_on_the_way(known: bool) -> Result<()> {
+    let mut client = cr::client()?;
+    let receiver = receiver()?;
+    let tell = || {
+        let too_long = Icmp::new(3, 4, [0, 0, 2, 88], 20);
+        too_long.about(PEER).send(|_| Ok(()))
+    };
+    let mut original = Begin::plain().make(Style::Flag)?;
+    if known {
+        tell()?;
+        drop(original);
+        original = Begin::plain().make(Style::Flag)?;
+    }
+    let queued = dumped(&mut client, &original)?;
+    if !known {
+        tell()?;
+    }
+    drop(original);
+    let copy = queued.restore(&mut client)?;
+    ensure!(Style::Flag.finish(&copy).is_none(), "not sent");
+    let found = drain(&receiver)?;
+    ensure!(found.len() == 1, "{} messages", found.len());
     Ok(())
 }
 

@@ -10,12 +10,12 @@ use inetcr::table::{Kind, Role};
 use inetcr::{CORK, Client, PAYLOAD_MAX, RawAttr, Selector, Target};
 use libc::{SOL_IP, SOL_SOCKET};
 
-use super::begun::{GATEWAY, behind_a_gateway};
+use super::begun::behind_a_gateway;
 use super::{Begin, Style, dumped, receiver, restored};
 use crate::cases::queue::{HERE, drain, piece, port_is_free};
 use crate::cases::refusals::attributes::{too_long, too_short};
 use crate::cr::{self, Dump, Expected, Part, QUEUE, Queued, attr};
-use crate::places::PEER;
+use crate::places::{BROADCAST, GROUP, PEER};
 use crate::runner::Test;
 use crate::sys::{link, namespace, socket, task};
 
@@ -25,6 +25,11 @@ pub fn tests() -> Vec<Test> {
         Test::new("cork::refusals::without_a_port", without_a_port),
         Test::new("cork::refusals::device_gone", device_gone),
         Test::new("cork::refusals::options_of_another", options_of_another),
+        Test::new("cork::refusals::route_of_another", route_of_another),
+        Test::new(
+            "cork::refusals::to_port_zero_of_the_peer",
+            to_port_zero_of_the_peer,
+        ),
         Test::new("cork::refusals::less_to_send", less_to_send),
         Test::new("cork::refusals::not_to_be_cut", not_to_be_cut),
         Test::new("cork::refusals::without_a_transaction", alone),
@@ -78,7 +83,7 @@ const RANGES: &[(&str, u16, u32)] = &[
     ("timestamping", 12, 0x10),
     ("timestamping", 12, 0x200),
     ("confirm", 14, 2),
-    ("gateway", GATEWAY, 2),
+    ("gateway", attr::cork::GATEWAY, 2),
 ];
 
 /// The memory of the payload is its owner's, who waits to be told that it is free.
@@ -143,7 +148,48 @@ fn options_of_another() -> Result<()> {
     dumped(&mut cr::client()?, &original)?;
     let other = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 9), 7009);
     socket::connect(&original, other)?;
-    not_dumped(&original, "corked datagram")
+    not_dumped(&original, "connect()")
+}
+
+/// The route is the one to the group, with its TTL, though the packet goes to the peer.
+fn route_of_another() -> Result<()> {
+    let original = Begin {
+        to: Some(SocketAddrV4::new(GROUP, PEER.port())),
+        ..Begin::plain()
+    }
+    .make(Style::Flag)?;
+    dumped(&mut cr::client()?, &original)?;
+    // Nothing keeps it from being carried if it is the same kind of route.
+    socket::connect(&original, SocketAddrV4::new(GROUP, 7009))?;
+    dumped(&mut cr::client()?, &original)?;
+    socket::connect(&original, PEER)?;
+    not_dumped(&original, "connect()")?;
+    let broadcast = SocketAddrV4::new(BROADCAST, PEER.port());
+    socket::set_int(&original, SOL_SOCKET, libc::SO_BROADCAST, 1)?;
+    socket::connect(&original, broadcast)?;
+    not_dumped(&original, "connect()")
+}
+
+/// Which only who is connected to it can send to.
+fn to_port_zero_of_the_peer() -> Result<()> {
+    const PEER_ZERO: SocketAddrV4 = SocketAddrV4::new(*PEER.ip(), 0);
+    let mut client = cr::client()?;
+    let receiver = receiver()?;
+    let begin = Begin {
+        before: |socket| {
+            socket::bind(socket, HERE)?;
+            Ok(socket::connect(socket, PEER_ZERO)?)
+        },
+        to: None,
+        ..Begin::plain()
+    };
+    let original = begin.make(Style::Flag)?;
+    let queued = dumped(&mut client, &original)?;
+    socket::disconnect(&original)?;
+    not_dumped(&original, "port 0")?;
+    drop(original);
+    drop(restored(&mut client, &queued, &receiver)?);
+    Ok(())
 }
 
 /// A send buffer that has become too small for so many packets since.
@@ -551,7 +597,7 @@ fn another_mtu() -> Result<()> {
 /// It went to a gateway, and now would not.
 fn no_gateway() -> Result<()> {
     let mut good = Good::new()?;
-    let cork = good.cork.clone().with(RawAttr::u32(GATEWAY, 1));
+    let cork = good.cork.clone().with(RawAttr::u32(attr::cork::GATEWAY, 1));
     let expected = Expected::errno(&[libc::ENETUNREACH]).word("gateway");
     good.not_made(&cork, expected)
 }

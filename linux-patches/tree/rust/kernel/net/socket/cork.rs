@@ -74,6 +74,9 @@ pub struct Cork {
     pub ifindex: u32,
     /// Whether it goes to a gateway.
     pub gateway: bool,
+    /// Whether `connect()` has changed where it goes to, which has left it a route or options for
+    /// another address.
+    pub astray: bool,
     /// Whether it is to be transformed (IPsec).
     pub xfrm: bool,
     /// Whether its owner is to be told when the memory of the payload is free (`MSG_ZEROCOPY`).
@@ -136,8 +139,8 @@ impl LockedSocket<'_> {
         // and `udp_sendmsg` have filled all of these fields, and those of the flow are the ones of
         // IPv4. They are only written with the socket lock held, which we have by the type
         // invariants, and so is the queue. The route is valid, as the cork has a reference to it,
-        // and one of IPv4.
-        let (cork, addr, tx_flags) = unsafe {
+        // and one of IPv4. The options are valid if the flag says that there are some.
+        let (cork, tx_flags) = unsafe {
             let (base, flow) = (&raw const (*cork).base, &raw const (*cork).fl.u.ip4);
             let shinfo = bindings::skb_shinfo(first);
             let dst = (*base).dst;
@@ -146,10 +149,18 @@ impl LockedSocket<'_> {
             }
             let addr = |be: bindings::__be32| Ipv4Addr::from_bits(u32::from_be(be));
             let port = u16::from_be((*flow).uli.ports.dport);
+            let daddr = (*flow).daddr;
+            // The first address on the way, and the one that it was begun for. Without options,
+            // nobody has noted that.
+            let (hop, begun_for) = match (*base).flags & bindings::IPCORK_OPT {
+                0 => (daddr, daddr),
+                _ if (*(*base).opt).srr != 0 => ((*(*base).opt).faddr, (*base).addr),
+                _ => (daddr, (*base).addr),
+            };
 
             let cork = Cork {
                 len: 0,
-                dest: SocketAddrV4::new(addr((*flow).daddr), port),
+                dest: SocketAddrV4::new(addr(daddr), port),
                 source: addr((*flow).saddr),
                 options: match (*base).flags & bindings::IPCORK_OPT {
                     0 => IpOptions::default(),
@@ -167,18 +178,16 @@ impl LockedSocket<'_> {
                 fragsize: (*base).fragsize,
                 ifindex: bindings::dst_ifindex(dst).unsigned_abs(),
                 gateway: bindings::dst_has_gateway(dst),
+                astray: begun_for != daddr
+                    || !bindings::dst_is_for(dst, self.as_ptr(), (*base).mark, hop),
                 xfrm: !bindings::dst_xfrm(dst).is_null(),
                 zerocopy: self
                     .write_queue()
                     .any(|skb| !bindings::skb_zcopy(skb).is_null()),
             };
-            (cork, addr((*base).addr), u32::from((*shinfo).tx_flags))
+            (cork, u32::from((*shinfo).tx_flags))
         };
 
-        // Options may have been set before the socket was connected to somebody else.
-        if !cork.options.as_bytes().is_empty() && addr != *cork.dest.ip() {
-            return Err(EOPNOTSUPP);
-        }
         let (mut known, mut timestamping) = (0, 0);
         for (tx_flag, flag) in STAMPS {
             known |= tx_flag;
