@@ -315,6 +315,20 @@ pub fn become_user(id: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps the calling thread on the processor that it is on.
+pub fn stay_on_one_processor() -> io::Result<()> {
+    // SAFETY: all zeroes is an empty set, and the number is that of a processor.
+    let set = unsafe {
+        let processor = check(libc::sched_getcpu())?;
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(usize::try_from(processor).unwrap_or_default(), &mut set);
+        set
+    };
+    // SAFETY: one set of that size.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) })?;
+    Ok(())
+}
+
 /// The number that the next descriptor gets.
 pub fn lowest_free_descriptor() -> io::Result<RawFd> {
     let file = memfd()?;

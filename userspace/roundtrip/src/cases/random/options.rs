@@ -2,9 +2,6 @@
 
 //! Random options in, the same options out: rows of the option table in random
 //! order and values, with a place and memberships somewhere among them.
-//!
-//! The seed is fixed, so that a run can be repeated; `--seed` gives another one,
-//! `--cases` another number of cases.
 
 use std::cell::RefCell;
 use std::net::UdpSocket;
@@ -12,47 +9,20 @@ use std::net::UdpSocket;
 use anyhow::{Context, Result, ensure};
 use proptest::collection::vec;
 use proptest::strategy::{Just, Strategy};
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::TestCaseError;
 
+use super::Random;
 use crate::cr;
 use crate::groups::ON_LOOPBACK;
 use crate::options::{Case, Row, Set, apply, remove_devices, rows};
 use crate::places::{PLACES, Place};
-use crate::runner::Test;
 use crate::sys::socket;
-
-/// What is drawn, and how often.
-#[derive(Clone, Copy, clap::Args)]
-pub struct Random {
-    /// Seed of the random tests.
-    #[arg(long, env = "ROUNDTRIP_SEED", default_value_t = 20_070_607)]
-    seed: u64,
-    /// Number of random sockets.
-    #[arg(long, env = "ROUNDTRIP_CASES", default_value_t = 60)]
-    cases: u32,
-}
-
-pub fn tests(random: Random) -> Vec<Test> {
-    let run = move || round_trips(random);
-    vec![Test::new("random::round_trips", run).slow()]
-}
 
 /// A row, with the case that was drawn.
 type Choice = (usize, u8);
 
-fn round_trips(random: Random) -> Result<()> {
-    let Random { seed, cases } = random;
-    println!("--seed {seed} --cases {cases}");
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases,
-        max_shrink_iters: 300,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut runner = TestRunner::new_with_rng(config, rng);
+pub fn round_trips(random: Random) -> Result<()> {
+    let mut runner = random.runner(random.cases);
 
     let rows: Vec<_> = rows().collect();
     let order = Just((0..rows.len()).collect::<Vec<_>>()).prop_shuffle();
