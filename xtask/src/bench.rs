@@ -69,13 +69,21 @@ const FIGURES: &str = "userspace/bench/figures.json";
 /// By how much a case may be dearer, in percent.
 const MORE: u64 = 2;
 
+/// What allocates much and keeps it: it goes by what the allocator has at hand, thus by where the
+/// machine has its memory. (With an initramfs of another size, 3,750 become 3,900.)
+const KEEPS: &str = "restore of a queue";
+
+/// The same for what [`KEEPS`].
+const MORE_IF_IT_KEEPS: u64 = 5;
+
 /// How long the machine may live, in seconds.
 const LIFE: &str = "1800";
 
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools)]
 pub struct Args {
-    /// Fail if a case has become more than 2% dearer than the figures in the repository.
+    /// Fail if a case has become more than 2% dearer than the figures in the repository (5% if it
+    /// restores queues).
     #[arg(long)]
     check: bool,
     /// Write the figures into the repository.
@@ -339,9 +347,14 @@ fn count_with(
 fn dearer(known: &Figures, figures: &Figures) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, number) in figures {
+        let more = if name.starts_with(KEEPS) {
+            MORE_IF_IT_KEEPS
+        } else {
+            MORE
+        };
         match known.get(name) {
             None => wrong.push(format!("{name}: not in {FIGURES} (--update writes it)")),
-            Some(was) if number * 100 > was * (100 + MORE) => {
+            Some(was) if number * 100 > was * (100 + more) => {
                 wrong.push(format!("{name}: {number}, was {was}"));
             }
             Some(_) => {}
@@ -365,10 +378,23 @@ mod tests {
                 .map(|(name, number)| ((*name).to_owned(), *number))
                 .collect()
         };
-        let known = of(&[("dump", 1000), ("restore", 1000), ("queue", 1000)]);
-        let now = of(&[("dump", 1020), ("restore", 1021), ("new", 1)]);
+        let known = of(&[
+            ("dump", 1000),
+            ("restore", 1000),
+            ("queue", 1000),
+            ("restore of a queue: a", 1000),
+            ("restore of a queue: b", 1000),
+        ]);
+        let now = of(&[
+            ("dump", 1020),
+            ("restore", 1021),
+            ("new", 1),
+            ("restore of a queue: a", 1050),
+            ("restore of a queue: b", 1051),
+        ]);
         let wrong = dearer(&known, &now);
-        assert_eq!(wrong.len(), 3, "{wrong:?}");
+        assert_eq!(wrong.len(), 4, "{wrong:?}");
+        assert!(wrong.iter().any(|line| line.contains("queue: b")));
         assert!(wrong.iter().any(|line| line.starts_with("restore")));
         assert!(wrong.iter().any(|line| line.starts_with("new")));
         assert!(wrong.iter().any(|line| line.starts_with("queue")));
