@@ -256,17 +256,19 @@ impl Addresses {
             Refusal::new(errno, reason).at(attr)
         })?;
 
-        if let Some(peer) = self.peer {
-            connect(socket, &peer)
-                .map_err(|errno| Refusal::new(errno, "cannot connect").at(attr::PEER_ADDR))?;
-            socket.settle();
-            if !closed {
-                filter.replace(socket)?;
+        match (self.peer, self.source) {
+            (Some(peer), source) => {
+                connect_from(source, socket, &peer)
+                    .map_err(|errno| Refusal::new(errno, "cannot connect").at(attr::PEER_ADDR))?;
+                socket.settle();
+                if !closed {
+                    filter.replace(socket)?;
+                }
             }
-        } else if let Some(source) = self.source {
-            adopt_source(socket, source).map_err(|errno| {
+            (None, Some(source)) => adopt_source(socket, source).map_err(|errno| {
                 Refusal::new(errno, "cannot send from the source address").at(attr::SOURCE_ADDR)
-            })?;
+            })?,
+            (None, None) => {}
         }
         if let Some(locks) = self.locks {
             internals::set_bind_locks(&socket.lock(), locks);
@@ -277,7 +279,7 @@ impl Addresses {
     /// Refuses a socket that has not got these addresses.
     ///
     /// A program of the cgroup may have changed what was bound or connected to, and the source
-    /// address is up to the routes of the namespace.
+    /// address may not be one of this place.
     pub(crate) fn verify(&self, sock: &Sock) -> Result<(), Refusal> {
         match self.difference(&Addresses::read(sock)?) {
             None => Ok(()),
@@ -364,20 +366,39 @@ fn bind_no_port(socket: &Socket, addr: IpAddr) -> Result {
 
 /// Gives a socket that is not connected the source address that an earlier connection left.
 ///
-/// The source of what is sent to one of the own addresses is that address.
-fn adopt_source(socket: &Socket, source: IpAddr) -> Result {
+/// It connects the socket to that address for a moment.
+fn adopt_source(socket: &mut Socket, source: IpAddr) -> Result {
     /// Nothing is sent to it.
     const PORT: u16 = 9;
 
     let device = socket.bound_dev_if();
 
-    connect(socket, &SocketAddr::new(source, PORT))?;
+    connect_from(Some(source), socket, &SocketAddr::new(source, PORT))?;
     socket.disconnect()?;
     // The socket is not bound to the device any more.
     if device != 0 {
         socket.setsockopt(SOL_SOCKET, SO_BINDTOIFINDEX, &device.to_ne_bytes())?;
     }
     Ok(())
+}
+
+/// Connects a socket to its peer, with the source address of an earlier connection if it has one.
+///
+/// What `bind()` has made its source address stays that.
+fn connect_from(source: Option<IpAddr>, socket: &mut Socket, peer: &SocketAddr) -> Result {
+    let is_free = socket
+        .inet()
+        .is_some_and(|inet| inet.saddr().is_unspecified());
+
+    if let Some(IpAddr::V4(source)) = source.filter(|_| is_free) {
+        internals::set_source(socket, source)?;
+        if connect(socket, peer).is_ok() {
+            return Ok(());
+        }
+        // If that was in the way, the socket gets another one, which is refused in the end.
+        internals::set_source(socket, Ipv4Addr::UNSPECIFIED)?;
+    }
+    connect(socket, peer)
 }
 
 /// Connects a socket to its peer.

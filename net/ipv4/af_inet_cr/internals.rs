@@ -43,6 +43,8 @@ use kernel::{
     uapi, //
 };
 
+use core::net::Ipv4Addr;
+
 /// The number of jiffies in a second.
 ///
 /// (`HZ` of the bindings is that of user space.)
@@ -111,6 +113,19 @@ pub(crate) fn set_bind_locks(sock: &LockedSocket<'_>, locks: u32) {
     // SAFETY: `sk` is valid as long as `sock`, which holds its lock; every writer of
     // `sk_userlocks` takes it.
     unsafe { (*sk).sk_userlocks = ((*sk).sk_userlocks & !BIND_LOCKS) | locks };
+}
+
+/// Sets the address that a socket sends from, before it is connected.
+///
+/// As an earlier connection leaves it: `connect()` only sends from it if it is one of this place,
+/// and keeps it. Sockets are not found by it.
+pub(crate) fn set_source(socket: &mut Socket, addr: Ipv4Addr) -> Result {
+    let sock = socket.lock();
+    let inet = sock.inet().ok_or(EOPNOTSUPP)?.as_ptr();
+
+    // SAFETY: The pointer is valid as long as `sock`, which holds its lock, as every writer does.
+    unsafe { (*inet).inet_saddr = addr.to_bits().to_be() };
+    Ok(())
 }
 
 /// The smallest size of a buffer that `setsockopt()` sets.
@@ -297,8 +312,8 @@ pub(crate) fn flush_cork(socket: &mut Socket) {
 
 /// Forgets the route to the peer, which the next send finds anew.
 ///
-/// As after any change of what routes go by: `udp_sendmsg()` takes a route that it has for that of
-/// the flow in `inet->cork`.
+/// As after an option that routes go by: `udp_sendmsg()` takes a route that it has for that of the
+/// flow in `inet->cork`.
 pub(crate) fn forget_route(socket: &mut Socket) {
     let sock = socket.lock();
 

@@ -12,9 +12,9 @@ use inetcr::RawAttr;
 use crate::cases::{flood_by_a_stranger, is_flooded};
 use crate::cr::{self, Expected, attr};
 use crate::observe::{observe, same};
-use crate::places::{OTHER, PEER, PLACES, Place, place};
+use crate::places::{GROUP, PEER, PLACES, PORT, Place, place};
 use crate::runner::Test;
-use crate::sys::{socket, task};
+use crate::sys::{link, socket, task};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
@@ -199,18 +199,38 @@ fn privileged_port() -> Result<()> {
     cr::restore_refused(&mut client, &dump, expected)
 }
 
-/// The route gives another source address than the dumped one.
+/// It is that of the first connection, whatever the route to the peer gives, and has to be one of
+/// this place.
 fn source_differs() -> Result<()> {
+    let first = Ipv4Addr::new(10, 7, 0, 1);
+    link::add_dummy("dummy0")?;
+    link::address("dummy0", first)?;
     let mut client = cr::client()?;
-    let original = at(place("multicast_connected").context("no such place")?)?;
+    let peer = UdpSocket::bind(PEER)?;
+    let original = socket::udp()?;
+    socket::bind(&original, SocketAddrV4::new(GROUP, PORT))?;
+    socket::connect(&original, SocketAddrV4::new(first, PORT))?;
+    socket::connect(&original, PEER)?;
     let dump = cr::dump(&mut client, &original)?;
-    drop(original);
-    ensure!(
-        dump.get(attr::SOURCE_ADDR) == Some(&Ipv4Addr::LOCALHOST.octets()),
-        "source-addr is {:?}",
-        dump.get(attr::SOURCE_ADDR)
-    );
-    let dump = dump.with(RawAttr::new(attr::SOURCE_ADDR, OTHER.octets()));
+    let source = dump.get(attr::SOURCE_ADDR);
+    ensure!(source == Some(&first.octets()), "source-addr: {source:?}");
+    let copy = cr::round_trip(&mut client, original)?;
+    copy.send(b"x")?;
+    let (_, from) = peer.recv_from(&mut [0; 4])?;
+    ensure!(from.ip() == first, "sent from {from}");
+    // And when it is not connected any more, though a device was chosen since that has it not.
+    socket::disconnect(&copy)?;
+    let lo = 1_u32.to_be_bytes();
+    socket::set(&copy, libc::SOL_IP, libc::IP_UNICAST_IF, &lo)?;
+    drop(cr::round_trip(&mut client, copy)?);
+    // One that was bound to an address sends from that.
+    let place = place("connected_addr_zero").context("no such place")?;
+    let bound = cr::dump(&mut client, &at(place)?)?;
+    let spoiled = bound.with(RawAttr::new(attr::SOURCE_ADDR, first.octets()));
+    let expected = Expected::errno(&[libc::EADDRNOTAVAIL]).attribute(attr::SOURCE_ADDR);
+    cr::restore_refused(&mut client, &spoiled, expected)?;
+
+    link::remove("dummy0")?;
     let expected = Expected::errno(&[libc::EADDRNOTAVAIL]).attribute(attr::SOURCE_ADDR);
     cr::restore_refused(&mut client, &dump, expected)
 }
