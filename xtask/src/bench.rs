@@ -8,6 +8,7 @@
 
 mod beside_c;
 mod goals;
+mod off;
 mod page;
 mod plot;
 mod profile;
@@ -99,6 +100,10 @@ pub struct Args {
     /// loads it as a module.
     #[arg(long, conflicts_with = "profile")]
     c: bool,
+    /// Also count sending and receiving in a kernel without the family, and fail if they do not take
+    /// the same there.
+    #[arg(long, conflicts_with = "profile")]
+    off: bool,
 }
 
 /// What is written into the folder of the run: for people, and for programs.
@@ -125,6 +130,8 @@ enum Cases<'a> {
     One(&'a str),
     /// Those of the family in C and their like in Rust, or this one of them.
     BesideC(Option<&'a str>),
+    /// Those that need no family.
+    Plain,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
@@ -147,6 +154,11 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let mut counted = count(machine(Cases::Usual), &mut log, &known)?;
     if args.large {
         counted.extend(count(machine(Cases::Large), &mut log, &known)?);
+    }
+    let mut wrong = Vec::new();
+    if args.off {
+        let figures = counted.iter().cloned().collect();
+        wrong.extend(off::run(ctx, &initramfs, &mut log, &figures)?);
     }
     fs::remove_file(&initramfs)?;
     let beside_c = if args.c {
@@ -180,12 +192,14 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         goals::update(ctx, &figures)?;
         plot::update(ctx, &figures)?;
     }
-    if !args.check {
+    if !args.check && !args.off {
         return Ok(ExitCode::SUCCESS);
     }
-    let mut known = known;
-    known.retain(|case, _| !skipped(case));
-    let wrong = dearer(&known, &figures);
+    if args.check {
+        let mut known = known;
+        known.retain(|case, _| !skipped(case));
+        wrong.extend(dearer(&known, &figures));
+    }
     for line in &wrong {
         println!("{line}");
     }
@@ -277,6 +291,7 @@ fn machine(kernel: &Path, initramfs: &Path, cases: Cases<'_>) -> Command {
             format!(" BENCH_CASE=\"{case}\""),
         ),
         Cases::BesideC(None) => (MEMORY, " BENCH_C=1".to_owned()),
+        Cases::Plain => (MEMORY, " BENCH_PLAIN=1".to_owned()),
         Cases::BesideC(Some(case)) => (MEMORY, format!(" BENCH_C=1 BENCH_CASE=\"{case}\"")),
     };
     let mut command = Command::new("timeout");

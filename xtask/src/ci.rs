@@ -90,7 +90,7 @@ const STEPS: &[Step] = &[
     full("cargo xtask cover"),
     full("cargo xtask gdb --check"),
     full("cargo xtask rust-analyzer --check"),
-    full("cargo xtask bench --check --c"),
+    full("cargo xtask bench --check --c --off"),
     full("cargo xtask image disk --check"),
     full("cargo xtask fuzz --messages 10000000 --seed 1"),
     full("cargo xtask fuzz --flavour debug --time 1h --seed 1"),

@@ -11,12 +11,13 @@ use crate::ROUNDS;
 use crate::another;
 use crate::count;
 use crate::lookup::{Among, by_inode, by_pidfd};
-use crate::many::{FEW, MOST, namespace, sock_diag, waiting};
+use crate::many::{FEW, MOST, made_by_calls, namespace, restores, sock_diag, waiting};
 use crate::netlink::{Family, Message, all_attrs};
 use crate::options::{self, Which};
 use crate::sys;
 
 /// Something that is counted.
+#[derive(Clone, Copy)]
 pub struct Case {
     pub name: &'static str,
     pub run: fn() -> Result<u64>,
@@ -76,6 +77,8 @@ cases! {
     "dump of the namespace: per socket of 10,000, 65,536 slots" => namespace(MOST, 10_000);
     "dump of the namespace: per socket of 100,000, 65,536 slots" => namespace(MOST, 100_000);
     "dump of the namespace: per socket of 1,000,000, 65,536 slots" => namespace(MOST, 1_000_000);
+    "restore: full state, bound, per socket of 10,000" => restores(10_000);
+    "by system calls: full state, bound, per socket of 10,000" => made_by_calls(10_000);
     "sock_diag: per socket of 1,000" => sock_diag(FEW, 1_000);
     "sock_diag: per socket of 10,000" => sock_diag(FEW, 10_000);
     "sock_diag: per socket of 100,000" => sock_diag(FEW, 100_000);
@@ -108,6 +111,7 @@ pub mod number {
     pub const QUEUE: u8 = 4;
     pub const SOCK_FD: u16 = 4;
     pub const TRANSACTION: u16 = 66;
+    pub const LOCAL_PORT: u16 = 28;
     pub const DATAGRAM: u16 = 61;
     pub const PAYLOAD: u16 = 62;
     pub const QUEUE_LEN: u16 = 70;

@@ -6,8 +6,8 @@
 //! It is the first process of a machine that runs nothing else, and whose clock counts instructions
 //! (`qemu -icount`): `cargo xtask bench` makes that machine. Of each case it prints a line, `bench
 //! NAME INSTRUCTIONS`; of one alone if `BENCH_CASE` names it, of those that need much memory if there
-//! is `BENCH_LARGE`, and of those of the family in C if there is `BENCH_C` (what a kernel does not
-//! know of its command line, init gets).
+//! is `BENCH_LARGE`, of those of the family in C if there is `BENCH_C`, and of those that need no
+//! family if there is `BENCH_PLAIN` (what a kernel does not know of its command line, init gets).
 
 mod another;
 mod beside_c;
@@ -16,6 +16,7 @@ mod lookup;
 mod many;
 mod netlink;
 mod options;
+mod plain;
 mod sys;
 
 use anyhow::Result;
@@ -35,15 +36,17 @@ fn main() {
 
 fn run() -> Result<()> {
     let only = std::env::var("BENCH_CASE").ok();
-    let large = std::env::var_os("BENCH_LARGE").is_some();
-    let cases = match std::env::var_os("BENCH_C") {
-        Some(_) => {
-            beside_c::prepare()?;
-            beside_c::CASES
-        }
-        None => cases::ALL,
+    let is_asked_for = |what| std::env::var_os(what).is_some();
+    let large = is_asked_for("BENCH_LARGE");
+    let cases = if is_asked_for("BENCH_C") {
+        beside_c::prepare()?;
+        vec![beside_c::CASES]
+    } else if is_asked_for("BENCH_PLAIN") {
+        vec![plain::ALL]
+    } else {
+        vec![cases::ALL, plain::ALL]
     };
-    for case in cases {
+    for case in cases.concat() {
         let wanted = match &only {
             Some(only) => only == case.name,
             None => case.name.contains(LARGE) == large,

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What it takes to dump many sockets: here, and by `sock_diag`.
+//! What it takes to dump many sockets, here and by `sock_diag`, and to make many.
 
 use std::os::fd::OwnedFd;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::cases::{number, udp};
+use crate::cases::{image, number, restored, udp, with};
 use crate::netlink::Family;
+use crate::options::Which;
 use crate::sys;
 use crate::{ROUNDS, count_rounds};
 
@@ -16,6 +17,9 @@ const PORTS: std::ops::Range<u16> = 2_000..64_000;
 
 /// How many sockets all rounds of a case may go over together, about: of many there are fewer rounds.
 const SOCKETS: usize = 300_000;
+
+/// The same for those that are made.
+const MADE: usize = 20_000;
 
 /// How many slots the hash table of the bound sockets has: as many as that of a machine with 1 GiB of
 /// memory; and the most that there are, as with 128 GiB.
@@ -56,6 +60,27 @@ impl Sockets {
     }
 }
 
+impl Sockets {
+    /// Makes as many as there are descriptions, which all stay until the next round. What it takes for
+    /// each: to close them is not counted.
+    fn make<T>(
+        &mut self,
+        descriptions: &[T],
+        mut one: impl FnMut(&T) -> Result<OwnedFd>,
+    ) -> Result<u64> {
+        let mut least = u64::MAX;
+        for _ in 0..(MADE / descriptions.len()).clamp(1, ROUNDS) {
+            self.all.clear();
+            let start = sys::instructions();
+            for description in descriptions {
+                self.all.push(one(description)?);
+            }
+            least = least.min(sys::instructions() - start);
+        }
+        Ok(least / u64::try_from(descriptions.len())?)
+    }
+}
+
 impl Drop for Sockets {
     fn drop(&mut self) {
         sys::enter(&self.home).expect("it was here before");
@@ -90,4 +115,31 @@ pub fn waiting(count: usize) -> Result<u64> {
         Ok(())
     })?;
     Ok(most)
+}
+
+/// By a restore of each, bound and with every option off its default.
+pub fn restores(count: usize) -> Result<u64> {
+    let mut sockets = Sockets::new(FEW, 0)?;
+    let mut family = Family::new()?;
+    let attrs = image(&mut family, Which::All, true)?;
+    let request = |port: u16| {
+        let mut attrs = attrs.clone();
+        let mut local = attrs.iter_mut();
+        let local = local.find(|attr| attr.number() == number::LOCAL_PORT);
+        local.context("no port")?.payload = port.to_be_bytes().to_vec();
+        family.request(number::RESTORE, &attrs)
+    };
+    let requests: Vec<_> = PORTS.take(count).map(request).collect::<Result<_>>()?;
+    sockets.make(&requests, |request| restored(&mut family, request))
+}
+
+/// The same by plain calls.
+pub fn made_by_calls(count: usize) -> Result<u64> {
+    let mut sockets = Sockets::new(FEW, 0)?;
+    let ports: Vec<_> = PORTS.take(count).collect();
+    sockets.make(&ports, |port| {
+        let socket = with(Which::All)?;
+        sys::bind(&socket, *port)?;
+        Ok(socket)
+    })
 }

@@ -207,6 +207,23 @@ pub fn send(fd: &OwnedFd, bytes: &[u8], flags: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// `sendto(2)` to a port of 127.0.0.1.
+pub fn send_to(fd: &OwnedFd, bytes: &[u8], port: u16) -> io::Result<()> {
+    let to = localhost(port);
+    // SAFETY: the kernel reads the bytes, and one sockaddr_in.
+    check(unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            0,
+            (&raw const to).cast(),
+            ADDR_LEN,
+        )
+    } as i64)?;
+    Ok(())
+}
+
 pub fn receive(fd: &OwnedFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
     // SAFETY: the kernel writes into the buffer.
     let len = check(unsafe {
