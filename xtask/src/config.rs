@@ -90,6 +90,16 @@ impl Request {
     }
 }
 
+/// Whether a flavour asks for an option (named without `CONFIG_`), whatever the kernel.
+pub fn asks(flavour: &Flavour, option: &str) -> Result<bool> {
+    let dir = flavour::dir()?;
+    let fragments = flavour.fragments().into_iter();
+    let fragments: Vec<_> = fragments
+        .map(|name| flavour::fragment(&dir, &name))
+        .collect();
+    Ok(is_on(&requested(&fragments)?, option))
+}
+
 /// Configures `build` for a flavour.
 pub fn make(
     ctx: &Ctx,
@@ -274,6 +284,13 @@ fn lost(requested: &Options, actual: &Options) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flavour_asks_for_what_its_fragments_have() {
+        let asks = |name| asks(&Flavour::named(name).unwrap(), "GDB_SCRIPTS").unwrap();
+        assert!(asks("gdb"));
+        assert!(!asks("default"));
+    }
 
     #[test]
     fn a_build_begins_with_the_next_one_below_that_is_whole() -> Result<()> {

@@ -5,6 +5,7 @@
 mod check;
 
 use crate::{
+    config,
     ctx::Ctx,
     flavour::Flavour,
     needs::Group,
@@ -92,12 +93,13 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     } else if args.script.is_none() && !args.check && !std::io::stdin().is_terminal() {
         bail!("gdb needs a terminal; --script FILE does without");
     }
-    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
+    // Before a build, which takes long.
     ensure!(
-        kernel.has("DEBUG_INFO")? && kernel.has("GDB_SCRIPTS")?,
-        "the flavour {} has no debug information: see images/gdb.config",
+        config::asks(&args.flavour, "GDB_SCRIPTS")?,
+        "the flavour {} has no debug information: the flavour gdb has, see images/gdb.config",
         args.flavour
     );
+    let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
     let accel = accel::choose(ctx, &kernel, false)?;
     let mut machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
     // Symbols are where they were linked to.
