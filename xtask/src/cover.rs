@@ -45,7 +45,7 @@ pub struct Args {
     no_build: bool,
     /// Only what tests reach whose name matches this pattern (with * and ?).
     #[arg(long, short = 't', value_name = "GLOB")]
-    filter: Option<String>,
+    filter: Vec<String>,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
@@ -57,7 +57,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         kernel: &kernel,
         programs: &programs,
         words: vec!["--cover".to_owned()],
-        filter: args.filter.as_deref(),
+        filter: &args.filter,
         line: LINE,
     };
     let mut said = Vec::new();

@@ -34,7 +34,7 @@ pub struct Args {
     no_build: bool,
     /// Only tests whose name matches this pattern (with * and ?): `criu::another_network`.
     #[arg(long, short = 't', value_name = "GLOB", conflicts_with = "update")]
-    filter: Option<String>,
+    filter: Vec<String>,
     /// Write what was found of each item into the repository, and its documents.
     #[arg(long)]
     update: bool,
@@ -53,7 +53,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         kernel: &kernel,
         programs: &programs,
         words: words.into(),
-        filter: args.filter.as_deref(),
+        filter: &args.filter,
         line: LINE,
     };
     let mut found = Table::default();
@@ -61,7 +61,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if args.update && verdict.outcome == Outcome::Passed {
         found.write(ctx)?;
     }
-    let changed = if args.filter.is_none() && !args.update {
+    let changed = if args.filter.is_empty() && !args.update {
         found.changes(&Table::known(ctx)?)
     } else {
         Vec::new()

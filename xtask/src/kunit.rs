@@ -13,6 +13,7 @@ use ktap::{
     strip_printk, //
 };
 use std::collections::BTreeSet;
+use wildmatch::WildMatch;
 
 /// What the kernel is told to run. KUnit takes one pattern only; this one holds our suites and
 /// few others, whose results are not counted.
@@ -25,8 +26,8 @@ pub const PARAMETERS: [&str; 3] = [
 /// The suite of all doctests.
 const DOCTESTS: &str = "rust_doctests_kernel";
 
-/// Names of suites that are ours.
-const SUITES: [&str; 3] = ["af_inet_cr*", "rust_netlink*", "rust_socket*"];
+/// How the names of suites begin that are ours.
+const SUITES: [&str; 3] = ["af_inet_cr", "rust_netlink", "rust_socket"];
 
 /// Which of the kernel's tests are ours.
 #[derive(Debug, Default)]
@@ -65,7 +66,7 @@ impl Ours {
         if suite == DOCTESTS {
             return self.doctests.iter().any(|start| case.starts_with(start));
         }
-        SUITES.iter().any(|pattern| glob(pattern, suite))
+        SUITES.iter().any(|start| suite.starts_with(start))
     }
 }
 
@@ -81,8 +82,8 @@ fn doctest_name(file: &str) -> Option<String> {
 /// Reads the results out of a console, without lines that other messages put between them.
 ///
 /// Gives nothing if KUnit said nothing. Results of tests that are not ours are left out unless
-/// they failed; of ours those that `filter` does not want.
-pub fn read(console: &str, ours: &Ours, filter: Option<&str>) -> Option<Report> {
+/// they failed; of ours those that none of `filters` wants, if there are some.
+pub fn read(console: &str, ours: &Ours, filters: &[String]) -> Option<Report> {
     let mut parser = Parser::new();
     let mut begun = false;
     for line in console.lines() {
@@ -100,38 +101,21 @@ pub fn read(console: &str, ours: &Ours, filter: Option<&str>) -> Option<Report> 
         let name = suite.name.clone();
         suite
             .children
-            .retain(|case| wanted(&name, case, ours, filter));
+            .retain(|case| wanted(&name, case, ours, filters));
     }
     report
         .tests
-        .retain(|suite| !suite.children.is_empty() || wanted("", suite, ours, filter));
+        .retain(|suite| !suite.children.is_empty() || wanted("", suite, ours, filters));
     Some(report)
 }
 
-fn wanted(suite: &str, case: &Test, ours: &Ours, filter: Option<&str>) -> bool {
+fn wanted(suite: &str, case: &Test, ours: &Ours, filters: &[String]) -> bool {
     // Also a case that is a summary of others (parameters), if one of those failed.
     let failed = case.status == ktap::Status::Failed;
     let full = format!("kunit::{suite}::{}", case.name);
-    failed || (ours.has(suite, &case.name) && filter.is_none_or(|filter| glob(filter, &full)))
-}
-
-/// Whether `name` matches `pattern`, where `*` stands for any text and `?` for one character.
-pub fn glob(pattern: &str, name: &str) -> bool {
-    let mut chars = pattern.chars();
-    match chars.next() {
-        None => name.is_empty(),
-        Some('*') => {
-            let rest = chars.as_str();
-            let mut ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-            ends.any(|at| glob(rest, &name[at..]))
-        }
-        Some(wanted) => {
-            let mut rest = name.chars();
-            rest.next()
-                .is_some_and(|found| wanted == '?' || wanted == found)
-                && glob(chars.as_str(), rest.as_str())
-        }
-    }
+    let is_wanted = |filter: &String| WildMatch::new(filter).matches(&full);
+    let wanted = filters.is_empty() || filters.iter().any(is_wanted);
+    failed || (ours.has(suite, &case.name) && wanted)
 }
 
 #[cfg(test)]
@@ -146,13 +130,13 @@ mod tests {
 
     #[test]
     fn ours_are_read_out_of_a_console() {
-        let report = read(BOOT, &Ours::default(), None).unwrap();
+        let report = read(BOOT, &Ours::default(), &[]).unwrap();
         assert_eq!(report.problems, Vec::<String>::new());
         assert_eq!(names(&report), ["rust_netlink::test_family_flags_bitfield"]);
-        let report = read(BOOT, &Ours::default(), Some("kunit::rust_socket*")).unwrap();
+        let report = read(BOOT, &Ours::default(), &["kunit::rust_socket*".into()]).unwrap();
         assert_eq!(names(&report), Vec::<String>::new());
         assert_eq!(
-            read("[    0.1] no tests here\n", &Ours::default(), None),
+            read("[    0.1] no tests here\n", &Ours::default(), &[]),
             None
         );
     }
@@ -164,14 +148,14 @@ mod tests {
             "    not ok 1 test_ptr_formatting",
         );
         let boot = boot.replace("ok 1 rust_kernel_fmt", "not ok 1 rust_kernel_fmt");
-        let report = read(&boot, &Ours::default(), None).unwrap();
+        let report = read(&boot, &Ours::default(), &[]).unwrap();
         assert_eq!(report.totals().to_string(), "1 passed, 1 failed");
     }
 
     #[test]
     fn a_console_that_stops_within_the_tests_is_no_success() {
         let cut = BOOT.find("ok 2 rust_netlink").unwrap();
-        let report = read(&BOOT[..cut], &Ours::default(), None).unwrap();
+        let report = read(&BOOT[..cut], &Ours::default(), &[]).unwrap();
         assert!(!report.problems.is_empty());
     }
 

@@ -59,9 +59,10 @@ const STOPPED: &str = "reboot: System halted";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only tests whose name, `kunit::SUITE::CASE`, matches this pattern (with * and ?).
+    /// Only tests whose name, `kunit::SUITE::CASE`, matches this pattern (with * and ?); may be
+    /// repeated.
     #[arg(long, short = 't', value_name = "GLOB")]
-    filter: Option<String>,
+    filter: Vec<String>,
     /// Take the kernel as the last build left it.
     #[arg(long)]
     no_build: bool,
@@ -94,7 +95,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     times.add("tests", record.total);
 
     let ours = kunit::Ours::find(ctx)?;
-    let report = kunit::read(record.log(), &ours, args.filter.as_deref());
+    let report = kunit::read(record.log(), &ours, &args.filter);
     let in_kernel = report.map_or(InKernel::Silent, InKernel::Ran);
     let verdict = verdict::judge(&record, None, in_kernel);
     let about = About {

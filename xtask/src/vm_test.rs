@@ -63,10 +63,10 @@ use std::{
 pub struct Args {
     #[command(flatten)]
     kernel: vm::AnyChoice,
-    /// Only tests whose name matches this pattern (with * and ?); those in the kernel are named
-    /// `kunit::SUITE::CASE`.
+    /// Only tests whose name matches this pattern (with * and ?), or one of several if it is
+    /// repeated; those in the kernel are named `kunit::SUITE::CASE`.
     #[arg(long, short = 't', value_name = "GLOB")]
-    filter: Option<String>,
+    filter: Vec<String>,
     /// Of those in userspace, only every eighth, and none that takes long: the answer to a small
     /// change.
     #[arg(long)]
@@ -104,7 +104,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if args.require_kvm {
         accel::may_be_required(flavour.arch())?;
     }
-    if args.list || (args.filter.is_some() && !only_in_kernel(args)) {
+    if args.list || (!args.filter.is_empty() && !only_in_kernel(args)) {
         let names = names(&vm::programs(ctx, args.kernel.no_build)?, args)?;
         if args.list {
             print!("{names}");
@@ -212,17 +212,16 @@ pub fn say(verdict: &Verdict, summary: &str) {
 /// Which tests the program is to run.
 fn selection(args: &Args) -> impl Iterator<Item = &str> {
     let quick = args.quick.then_some("--quick");
-    quick.into_iter().chain(filter(args.filter.as_deref()))
+    quick.into_iter().chain(filter(&args.filter))
 }
 
-fn filter(glob: Option<&str>) -> impl Iterator<Item = &str> {
-    glob.into_iter().flat_map(|glob| ["--filter", glob])
+fn filter(globs: &[String]) -> impl Iterator<Item = &str> {
+    globs.iter().flat_map(|glob| ["--filter", glob])
 }
 
 fn only_in_kernel(args: &Args) -> bool {
-    args.filter
-        .as_deref()
-        .is_some_and(|filter| filter.starts_with("kunit::"))
+    let mut filters = args.filter.iter();
+    !args.filter.is_empty() && filters.all(|filter| filter.starts_with("kunit::"))
 }
 
 /// `roundtrip`, with these arguments.
@@ -261,6 +260,6 @@ fn in_kernel(ctx: &Ctx, args: &Args, kernel: &Kernel, record: &Record) -> Result
         return Ok(InKernel::Without);
     }
     let ours = kunit::Ours::find(ctx)?;
-    let report = kunit::read(record.log(), &ours, args.filter.as_deref());
+    let report = kunit::read(record.log(), &ours, &args.filter);
     Ok(report.map_or(InKernel::Silent, InKernel::Ran))
 }

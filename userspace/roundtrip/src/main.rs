@@ -9,7 +9,6 @@
 mod cases;
 mod cover;
 mod cr;
-mod glob;
 mod groups;
 mod leaks;
 mod observe;
@@ -25,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use runner::{Runner, Test};
+use wildmatch::WildMatch;
 
 /// Dumps and restores sockets and prints KTAP.
 ///
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
     if !arguments.filter.is_empty() {
         tests.retain(|test| {
             let mut filters = arguments.filter.iter();
-            filters.any(|pattern| glob::matches(pattern, &test.name))
+            filters.any(|pattern| WildMatch::new(pattern).matches(&test.name))
         });
     }
     if tests.is_empty() {

@@ -38,7 +38,7 @@ pub struct Suite<'a> {
     pub programs: &'a Programs,
     /// Arguments of `roundtrip`, and which tests it is to run if not all.
     pub words: Vec<String>,
-    pub filter: Option<&'a str>,
+    pub filter: &'a [String],
     /// What lines begin with that are for the caller and nobody else.
     pub line: &'static str,
 }

@@ -8,12 +8,12 @@ use super::{
     Patch,
     World, //
 };
-use crate::kunit;
 use anyhow::{
     Context,
     Result, //
 };
 use std::collections::BTreeSet;
+use wildmatch::WildMatch;
 
 /// Whether somebody maintains each new file when all patches are applied, and each pattern that is
 /// added to MAINTAINERS has a file.
@@ -65,7 +65,10 @@ fn covers(pattern: &str, path: &str) -> bool {
     let below = pattern.ends_with('/');
     let mut path = path.split('/');
     for part in pattern.trim_end_matches('/').split('/') {
-        if !path.next().is_some_and(|name| kunit::glob(part, name)) {
+        if !path
+            .next()
+            .is_some_and(|name| WildMatch::new(part).matches(name))
+        {
             return false;
         }
     }
