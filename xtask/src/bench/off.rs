@@ -31,13 +31,34 @@ pub fn run(ctx: &Ctx, initramfs: &Path, log: &mut Log, figures: &Figures) -> Res
         log,
         figures,
     )?;
-    let differs = |(name, off): &(String, u64)| match figures.get(name) {
+    ensure!(!counted.is_empty(), "nothing was counted");
+    Ok(differing(figures, &counted))
+}
+
+/// What takes another number of instructions without the family, in words.
+fn differing(on: &Figures, off: &[(String, u64)]) -> Vec<String> {
+    let differs = |(name, off): &(String, u64)| match on.get(name) {
         Some(on) if on == off => None,
         on => Some(format!(
             "{name}: {off} without AF_INET_CR, {} with it",
             on.map_or("not counted".to_owned(), u64::to_string)
         )),
     };
-    ensure!(!counted.is_empty(), "nothing was counted");
-    Ok(counted.iter().filter_map(differs).collect())
+    off.iter().filter_map(differs).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_instruction_more_is_told() {
+        let on: Figures = [("sendto", 4532), ("recvfrom", 901)]
+            .map(|(name, figure)| (name.to_owned(), figure))
+            .into();
+        let off = |sendto| [("sendto".to_owned(), sendto), ("recvfrom".to_owned(), 901)];
+        assert_eq!(differing(&on, &off(4532)), Vec::<String>::new());
+        let told = differing(&on, &off(4531));
+        assert_eq!(told, ["sendto: 4531 without AF_INET_CR, 4532 with it"]);
+    }
 }
