@@ -100,6 +100,9 @@ impl Client {
         let (sent, stop) = (Shared::new()?, Shared::new()?);
         let child = task::fork(|| {
             let run = || -> std::io::Result<()> {
+                // From another processor it would overtake itself, where the backlog of the first
+                // one waits for its turn.
+                task::stay_on_one_processor()?;
                 let socket = UdpSocket::bind((CLIENT, 0))?;
                 for number in 0_u32.. {
                     if stop.get() != 0 {
