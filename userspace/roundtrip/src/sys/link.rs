@@ -37,7 +37,8 @@ fn address_of(address: Ipv4Addr) -> libc::sockaddr {
 
 fn ioctl(number: libc::c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
     let fd = socket::udp()?;
-    // SAFETY: every request used here reads and writes one ifreq.
+    // SAFETY: every request used here reads and writes one ifreq, and what that points to, which
+    // lives longer.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), number, std::ptr::from_mut(request)) })?;
     Ok(())
 }
@@ -75,6 +76,23 @@ pub fn set_mtu(name: &str, mtu: i32) -> io::Result<()> {
     let mut request = request(name)?;
     request.ifr_ifru.ifru_mtu = mtu;
     ioctl(libc::SIOCSIFMTU, &mut request)
+}
+
+/// What a device does on behalf of the stack: the commands of ethtool that switch it.
+#[derive(Clone, Copy)]
+pub enum Offload {
+    /// Cutting what TCP sends (`ETHTOOL_STSO`).
+    Tso = 0x1f,
+    /// Merging what is received (`ETHTOOL_SGRO`).
+    Gro = 0x2c,
+}
+
+/// Switches an offload of a device.
+pub fn set_offload(name: &str, offload: Offload, on: bool) -> io::Result<()> {
+    let mut request = request(name)?;
+    let mut value = [offload as u32, u32::from(on)]; // struct ethtool_value
+    request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    ioctl(libc::SIOCETHTOOL, &mut request)
 }
 
 /// Index of a device.
@@ -196,6 +214,16 @@ fn add(name: &str, info: &[u8]) -> io::Result<()> {
         libc::NLM_F_CREATE | libc::NLM_F_EXCL,
         &body,
     )
+}
+
+/// Has what is longer than a packet cut before a device gets it.
+pub fn cut_for(name: &str) -> io::Result<()> {
+    const IFLA_GSO_MAX_SEGS: u16 = 40;
+
+    let mut body = vec![0_u8; 16]; // struct ifinfomsg
+    body[4..8].copy_from_slice(&index(name)?.to_ne_bytes());
+    body.extend(attribute(IFLA_GSO_MAX_SEGS, &1_u32.to_ne_bytes()));
+    rtnetlink(libc::RTM_NEWLINK, 0, &body)
 }
 
 /// Removes a device, waiting until nobody refers to it any more.

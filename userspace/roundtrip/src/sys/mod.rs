@@ -9,6 +9,7 @@
 
 pub mod cgroup;
 pub mod filter;
+pub mod landlock;
 pub mod link;
 mod message;
 pub mod multicast;

@@ -5,12 +5,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use inetcr::{Client, Record, Scope};
 
+use super::others::sockets;
+use super::reading::{Reading, SMALL};
 use super::{
     bound, descriptors_in, descriptors_of, dump_many, is_dumped, is_refused, me, of, report,
 };
@@ -24,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("many::process::every_kind", every_kind),
         Test::new("many::process::open_twice", open_twice),
         Test::new("many::process::far_apart", far_apart),
+        Test::new("many::process::moved", moved),
         Test::new("many::process::another", another),
         Test::new("many::process::without_any", without_any),
         Test::new("many::process::of_other_namespaces", of_other_namespaces),
@@ -140,6 +143,35 @@ fn far_apart() -> Result<()> {
     let records = mine(&mut client)?;
     as_by_themselves(&mut client, &records)?;
     drop(files);
+    Ok(())
+}
+
+/// A process that is not frozen: a socket that it moves to a lower descriptor meanwhile is missing,
+/// and one that it moves to a higher one is there twice.
+fn moved() -> Result<()> {
+    let me = me()?;
+    let low = File::open("/dev/null")?;
+    let mut sockets = sockets()?;
+    let mut reading = Reading::begin(&[of(&me)], SMALL)?;
+    ensure!(reading.part()?, "one part is not enough for this test");
+    let (first, last) = (sockets.remove(0), sockets.pop().context("no socket")?);
+    let cookies = [&first, &last].map(socket::cookie);
+    // In the place of the file, which it closes.
+    let low = low.into_raw_fd();
+    task::dup_onto(&last, low)?;
+    drop(last);
+    task::dup_onto(&first, 900)?;
+    drop(first);
+    let moved = [low, 900].map(task::adopt);
+    let records = reading.whole()?;
+    for (cookie, expected) in cookies.into_iter().zip([2, 0]) {
+        let cookie = Some(cookie?);
+        let records = records.iter();
+        let found = records.filter(|record| record.uint(attr::COOKIE) == cookie);
+        let found = found.count();
+        ensure!(found == expected, "there {found} times, not {expected}");
+    }
+    drop(moved);
     Ok(())
 }
 

@@ -6,8 +6,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use libc::SOL_IP;
+use anyhow::{Context, Result, bail, ensure};
+use libc::{SOL_IP, SOL_UDP};
 
 use super::traffic::{payload, receiver};
 use super::{comes_back, drain};
@@ -19,6 +19,7 @@ use crate::sys::{link, namespace, socket};
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new("queue::devices::by_veth", by_veth),
+        Test::new("queue::devices::merged", merged),
         Test::new("queue::devices::gone", device_gone),
         Test::new("queue::devices::renumbered", renumbered),
     ]
@@ -31,6 +32,20 @@ const FAR: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 2);
 /// namespace, with which the device goes.
 fn received_by_veth() -> Result<(UdpSocket, namespace::Network)> {
     let receiver = receiver()?;
+    let there = send_by_veth(&receiver, |sender| {
+        for number in 0..3 {
+            sender.send_to(&payload(number, 2000), (NEAR, PORT))?;
+        }
+        Ok(())
+    })?;
+    Ok((receiver, there))
+}
+
+/// Has something sent from another network namespace, and waits until the receiver has it.
+fn send_by_veth(
+    receiver: &UdpSocket,
+    send: impl Fn(&UdpSocket) -> Result<()>,
+) -> Result<namespace::Network> {
     let here = namespace::Network::current()?;
     namespace::new_network()?;
     let there = namespace::Network::current()?;
@@ -40,16 +55,14 @@ fn received_by_veth() -> Result<(UdpSocket, namespace::Network)> {
     there.enter()?;
     link::address("veth1", FAR)?;
     let sender = UdpSocket::bind((FAR, 7003))?;
-    for number in 0..3 {
-        sender.send_to(&payload(number, 2000), (NEAR, PORT))?;
-    }
+    send(&sender)?;
     drop(sender);
     here.enter()?;
-    let arrived = socket::readable(&receiver, Duration::from_secs(5))?;
+    let arrived = socket::readable(receiver, Duration::from_secs(5))?;
     ensure!(arrived, "nothing arrived");
     // The others are right behind it.
     std::thread::sleep(Duration::from_millis(50));
-    Ok((receiver, there))
+    Ok(there)
 }
 
 fn by_veth() -> Result<()> {
@@ -60,6 +73,35 @@ fn by_veth() -> Result<()> {
         messages.len() == 3 && messages.iter().all(|one| one.from == Some(from)),
         "{messages:02x?}"
     );
+    drop(copy);
+    link::remove("veth0")?;
+    Ok(())
+}
+
+/// Datagrams that the device had received one by one and merged to one: in the copy it is one, too.
+fn merged() -> Result<()> {
+    let original = receiver()?;
+    socket::set_int(&original, SOL_UDP, libc::UDP_GRO, 1)?;
+    let here = namespace::Network::current()?;
+    let _there = send_by_veth(&original, |sender| {
+        let there = namespace::Network::current()?;
+        here.enter()?;
+        link::set_offload("veth0", link::Offload::Gro, true)?;
+        there.enter()?;
+        // One that cuts what TCP sends would hand it over as it is.
+        link::set_offload("veth1", link::Offload::Tso, false)?;
+        link::cut_for("veth1")?;
+        socket::set_int(sender, SOL_UDP, libc::UDP_SEGMENT, 1000)?;
+        sender.send_to(&payload(1, 9500), (NEAR, PORT))?;
+        Ok(())
+    })?;
+    let (copy, messages) = comes_back(original)?;
+    let [message] = &messages[..] else {
+        bail!("{} messages, not one: nothing was merged", messages.len());
+    };
+    let told = (SOL_UDP, libc::UDP_GRO, 1000_i32.to_ne_bytes().to_vec());
+    ensure!(message.payload == payload(1, 9500), "another payload");
+    ensure!(message.control.contains(&told), "{:02x?}", message.control);
     drop(copy);
     link::remove("veth0")?;
     Ok(())

@@ -2,7 +2,7 @@
 
 //! The transaction that brings a socket with a queue back, and what others see of it.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
 use inetcr::{Client, RawAttr};
@@ -14,7 +14,7 @@ use crate::cases::{flood_by_a_stranger, is_flooded};
 use crate::cr::{self, Dump, Expected, Part, Queued, RESTORE, attr};
 use crate::groups::member;
 use crate::observe::same;
-use crate::places::{GROUP, PEER};
+use crate::places::{GROUP, PEER, PORT};
 use crate::rawnl::RawNetlink;
 use crate::runner::Test;
 use crate::sys::socket::{self};
@@ -23,6 +23,7 @@ use crate::sys::{namespace, task};
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new("queue::transaction::closed_to_others", closed_to_others),
+        Test::new("queue::transaction::shared_port", shared_port),
         Test::new("queue::transaction::flood", flood).slow().alone(),
         Test::new("queue::transaction::messages_of_any_size", any_size).slow(),
         Test::new("queue::transaction::sent_together", sent_together),
@@ -75,6 +76,49 @@ fn closed_to_others() -> Result<()> {
     ensure!(last.payload == b"after commit", "{found:?}");
     expected.push(last.clone());
     same_messages(&expected, &found)
+}
+
+/// Of sockets that share a port by `SO_REUSEADDR`, the one that was bound last gets what is sent to
+/// one host: that of the transaction while it is open, which drops it, and the copy after `commit`.
+/// What is sent to a group is for all of them.
+fn shared_port() -> Result<()> {
+    let mut client = cr::client()?;
+    let shared = || -> Result<UdpSocket> {
+        let socket = socket::udp()?;
+        socket::set_int(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        member(GROUP).join(&socket)?;
+        socket::bind(&socket, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT))?;
+        Ok(socket)
+    };
+    let original = shared()?;
+    let peer = peer()?;
+    peer.send_to(b"waits", HERE)?;
+    let sibling = shared()?;
+    let hears = |payload: &[u8], expected: &[&[u8]]| -> Result<()> {
+        peer.send_to(payload, HERE)?;
+        peer.send_to(b"all", (GROUP, PORT))?;
+        let heard: Vec<_> = drain(&sibling)?
+            .into_iter()
+            .map(|one| one.payload)
+            .collect();
+        ensure!(heard == expected, "{heard:?}, not {expected:?}");
+        Ok(())
+    };
+    let queued = Queued::of(&mut client, &original)?;
+    drop(original);
+    hears(b"alone", &[b"alone", b"all"])?;
+    Part::Begin.send(&mut client, &queued.dump.0)?;
+    hears(b"begun", &[b"all"])?;
+    Part::Abort.send(&mut client, &[])?;
+    hears(b"aborted", &[b"aborted", b"all"])?;
+    almost_done(&mut client, &queued)?;
+    hears(b"begun", &[b"all"])?;
+    let copy = commit(&mut client)?;
+    hears(b"later", &[b"all"])?;
+    let found: Vec<_> = drain(&copy)?.into_iter().map(|one| one.payload).collect();
+    let expected: [&[u8]; 3] = [b"waits", b"later", b"all"];
+    ensure!(found == expected, "{found:?}, not {expected:?}");
+    Ok(())
 }
 
 /// A connected socket comes back with its queue, again and again, while a stranger sends what he

@@ -3,7 +3,7 @@
 //! Who may do what.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use crate::observe::{observe, same};
 use crate::options::{apply, remove_devices, rows, socket_with};
 use crate::places::{PLACES, place};
 use crate::rawnl::{RawNetlink, netlink_socket};
-use crate::runner::Test;
+use crate::runner::{Test, skip};
+use crate::sys::landlock::{self, Right};
 use crate::sys::task::{self, End};
 use crate::sys::{errno_name, namespace, socket};
 
@@ -41,7 +42,46 @@ pub fn tests() -> Vec<Test> {
             in_user_namespace(other_net)
         }),
         Test::new("refusals::privilege::priority", priority),
+        Test::new("refusals::privilege::landlock", landlock),
     ]
+}
+
+/// A security module that lets a process bind to one port and connect to one lets it restore a
+/// socket that has these, and no other one.
+fn landlock() -> Result<()> {
+    let mut client = cr::client()?;
+    let bound = |port| -> Result<UdpSocket> { Ok(UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?) };
+    let mut dump = |port, peer| -> Result<Dump> {
+        let socket = bound(port)?;
+        if let Some(peer) = peer {
+            socket.connect((Ipv4Addr::LOCALHOST, peer))?;
+        }
+        cr::dump(&mut client, &socket)
+    };
+    let good = [dump(7000, None)?, dump(7000, Some(7001))?];
+    let bad = [
+        (dump(7002, None)?, attr::LOCAL_PORT),
+        (dump(7000, Some(7003))?, attr::PEER_ADDR),
+    ];
+    let rights = [(Right::BindUdp, 7000), (Right::ConnectSendUdp, 7001)];
+    match landlock::restrict(&rights) {
+        Err(error) if Right::LACKS.contains(&error.raw_os_error().unwrap_or_default()) => {
+            return skip("Landlock with rights for UDP");
+        }
+        result => result.context("Landlock")?,
+    }
+    let denied = bound(7002).err().context("Landlock does nothing")?;
+    ensure!(denied.to_string().contains("denied"), "{denied}");
+    for dump in &good {
+        drop(cr::restore(&mut client, dump)?);
+    }
+    for (dump, number) in &bad {
+        let expected = Expected::errno(&[libc::EACCES]).attribute(*number);
+        cr::restore_refused(&mut client, dump, expected)?;
+    }
+    // Nothing holds a port that is refused only after it is bound.
+    drop(bound(7000)?);
+    Ok(())
 }
 
 /// Fails unless a request was answered with EPERM. Generic netlink itself says
