@@ -10,7 +10,6 @@ pub mod archive;
 mod check;
 pub mod disk;
 mod elsewhere;
-mod guest;
 mod manifest;
 mod recipe;
 

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `selftest`: the harness's own test. Guests that warn, panic, hang and lie must come out red,
-//! each with its own exit status, and a good one green. So must commands that `run` runs.
+//! each with its own exit status, and a good one green. So must what a person types who wants one
+//! command, one test or a shell in a guest.
 
 mod cases;
 mod commands;
+mod shell;
 
 use crate::{
     ctx::Ctx,
     flavour::Flavour,
+    image,
     report::Folder,
     ui,
     userspace::Programs,
@@ -78,6 +81,9 @@ struct Ready {
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let flavour = Flavour::plain()?;
     let (kernel, programs) = vm::parts(ctx, &flavour, args.no_build)?;
+    if !args.no_build {
+        image::make(ctx, &flavour, true)?;
+    }
     let accel = accel::choose(ctx, &kernel, false)?;
     let mut machine = Machine::new(&kernel, &programs, &flavour, accel)?.without_kunit();
     machine.cpus = 1;
@@ -102,13 +108,17 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         .filter(|case| case.name.contains(&args.filter));
     let from = Instant::now();
     let guests = ready.len();
-    let all = guests + commands.clone().count();
+    let shell = Some(shell::NAME).filter(|name| name.contains(&args.filter));
+    let all = guests + commands.clone().count() + usize::from(shell.is_some());
     println!("KTAP version 1\n1..{all}");
     let mut failed = run_all(ready, ctx.jobs)?;
     for (number, case) in (guests + 1..).zip(commands) {
         failed += report(number, case.name, &commands::wrong(case)?);
     }
-    ui::note(&format!("{all} guests in {}", ui::seconds(from.elapsed())));
+    if let Some(name) = shell {
+        failed += report(all, name, &shell::wrong(&folder)?);
+    }
+    ui::note(&format!("{all} cases in {}", ui::seconds(from.elapsed())));
     ui::note(&format!("results: {}", folder.path.display()));
     println!("{} passed, {failed} failed", all.saturating_sub(failed));
     // No guest at all proves nothing.

@@ -15,6 +15,7 @@ pub mod guest;
 pub mod line;
 pub mod qemu;
 pub mod run;
+pub mod terminal;
 
 pub use crate::build::Kernel;
 

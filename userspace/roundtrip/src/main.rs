@@ -42,6 +42,9 @@ struct Arguments {
     /// Run only every eighth test, and none that takes long.
     #[arg(long)]
     quick: bool,
+    /// Have those fail whose name matches, to see that this is noticed.
+    #[arg(long, value_name = "GLOB", hide = true)]
+    sabotage: Option<String>,
     /// Multiply the times of all tests, for a slow machine.
     #[arg(long, env = "ROUNDTRIP_TIME_SCALE", default_value_t = 1)]
     time_scale: u32,
@@ -75,6 +78,17 @@ fn main() -> ExitCode {
             let mut filters = arguments.filter.iter();
             filters.any(|pattern| WildMatch::new(pattern).matches(&test.name))
         });
+    }
+    if let Some(pattern) = &arguments.sabotage {
+        let pattern = WildMatch::new(pattern);
+        let fail = |test: Test| {
+            if pattern.matches(&test.name) {
+                test.failing()
+            } else {
+                test
+            }
+        };
+        tests = tests.into_iter().map(fail).collect();
     }
     if tests.is_empty() {
         eprintln!("roundtrip: no test matches");

@@ -6,8 +6,7 @@ use super::{
     Image,
     SHELL,
     TESTS,
-    elsewhere::Elsewhere,
-    guest::Guest, //
+    elsewhere::Elsewhere, //
 };
 use crate::{
     checks::Checks,
@@ -17,7 +16,8 @@ use crate::{
     ui::Step,
     vm::{
         accel::Accel,
-        deadlines::Deadlines, //
+        deadlines::Deadlines,
+        terminal::Terminal, //
     },
 };
 use anyhow::Result;
@@ -52,7 +52,7 @@ pub fn run(ctx: &Ctx, image: &Image, flavour: &Flavour, with_tests: bool) -> Res
 fn shell(ctx: &Ctx, elsewhere: &Elsewhere, checks: &mut Checks) -> Result<()> {
     let folder = Folder::new(ctx, "image-initramfs", None, false)?;
     let step = Step::new("boot the image");
-    let mut guest = Guest::start(&elsewhere.line(SHELL)?, elsewhere.path(), &folder)?;
+    let mut guest = Terminal::boot(&elsewhere.line(SHELL)?, elsewhere.path(), &folder)?;
     let booted = guest.shows(PROMPT, LIFE)?;
     step.done(if booted { "a prompt" } else { "no prompt" });
     checks.say("boots to a prompt", booted, &guest.last_words()?);
@@ -60,7 +60,7 @@ fn shell(ctx: &Ctx, elsewhere: &Elsewhere, checks: &mut Checks) -> Result<()> {
         return Ok(());
     }
     guest.types(&format!("{}; {TYPED}", elsewhere.manifest.question()))?;
-    let ended = guest.wait(LIFE, Guest::has_ended)?;
+    let ended = guest.wait(LIFE, Terminal::has_ended)?;
     checks.say("exit powers off", ended, &guest.last_words()?);
     let said = guest.console()?;
     for answer in ANSWERS {
@@ -75,7 +75,7 @@ fn shell(ctx: &Ctx, elsewhere: &Elsewhere, checks: &mut Checks) -> Result<()> {
 fn tests(ctx: &Ctx, elsewhere: &Elsewhere, flavour: &Flavour, checks: &mut Checks) -> Result<()> {
     let folder = Folder::new(ctx, "image-initramfs-tests", None, false)?;
     let limit = Deadlines::new(Accel::Tcg, flavour).run;
-    let mut guest = Guest::start(&elsewhere.line(TESTS)?, elsewhere.path(), &folder)?;
+    let mut guest = Terminal::boot(&elsewhere.line(TESTS)?, elsewhere.path(), &folder)?;
     guest.check_tests(TESTS, limit, &folder, checks)?;
     let exit = guest.console()?.contains("vminit: exit 0");
     checks.say(

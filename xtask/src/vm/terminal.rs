@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest as somebody has it who types the command that boots an image: all that is known of it is
-//! its console, which is that person's terminal.
+//! A guest as somebody has it who types a command that boots it: all that is known of it is its
+//! console, which is that person's terminal.
 
 use crate::{
     checks::Checks,
@@ -27,6 +27,7 @@ use std::{
     process::{
         Child,
         ChildStdin,
+        Command,
         Stdio, //
     },
     thread,
@@ -39,29 +40,36 @@ use std::{
 /// How often is looked whether something has come to pass.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub struct Guest {
-    qemu: Child,
+pub struct Terminal {
+    command: Child,
     keyboard: ChildStdin,
     console: PathBuf,
     started: Instant,
 }
 
-impl Guest {
-    /// Starts QEMU in a directory; what the console shows is kept in the folder of the run.
-    pub fn start(line: &Line, dir: &Path, folder: &Folder) -> Result<Self> {
+impl Terminal {
+    /// Starts QEMU in a directory.
+    pub fn boot(line: &Line, dir: &Path, folder: &Folder) -> Result<Self> {
         fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
+        Self::start(qemu::command(line).current_dir(dir), folder)
+    }
+
+    /// Starts a command; what the console shows is kept in the folder of the run.
+    pub fn start(command: &mut Command, folder: &Folder) -> Result<Self> {
         let console = folder.file("console.log");
         let file = fs::File::create(&console)?.into_file();
-        let mut qemu = qemu::command(line)
-            .current_dir(dir)
+        let mut command = command
             .stdin(Stdio::piped())
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
-            .context("cannot start QEMU: `cargo xtask doctor` says what is missing")?;
-        let keyboard = qemu.stdin.take().context("no pipe")?;
+            .with_context(|| {
+                let program = command.get_program().display();
+                format!("cannot start {program}: `cargo xtask doctor` says what is missing")
+            })?;
+        let keyboard = command.stdin.take().context("no pipe")?;
         Ok(Self {
-            qemu,
+            command,
             keyboard,
             console,
             started: Instant::now(),
@@ -74,7 +82,7 @@ impl Guest {
 
     /// Waits until the console shows something; see [`wait`](Self::wait).
     pub fn shows(&mut self, text: &str, limit: Duration) -> Result<bool> {
-        self.wait(limit, |guest| Ok(guest.console()?.contains(text)))
+        self.wait(limit, |terminal| Ok(terminal.console()?.contains(text)))
     }
 
     /// Waits until something is so, or the guest has ended, or the time is over; says whether it is
@@ -99,7 +107,7 @@ impl Guest {
     }
 
     pub fn has_ended(&mut self) -> Result<bool> {
-        Ok(self.qemu.try_wait()?.is_some())
+        Ok(self.command.try_wait()?.is_some())
     }
 
     /// All that the console has shown.
@@ -140,9 +148,9 @@ impl Guest {
         let mut parser = ktap::Parser::new();
         // What is before them is none of theirs.
         let (mut begun, mut seen) = (false, 0);
-        let ended = self.wait(limit, |guest| {
-            let ended = guest.has_ended()?;
-            let console = guest.console()?;
+        let ended = self.wait(limit, |terminal| {
+            let ended = terminal.has_ended()?;
+            let console = terminal.console()?;
             let whole = console.rfind('\n').map_or(0, |end| end + 1);
             for line in console[seen..whole].lines() {
                 begun |= matches!(ktap::classify(line), (0, ktap::Line::Version));
@@ -180,9 +188,9 @@ impl Guest {
     }
 }
 
-impl Drop for Guest {
+impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+        let _ = self.command.kill();
+        let _ = self.command.wait();
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::leaks::{Counters, Namespaces};
@@ -53,6 +53,16 @@ impl Test {
     /// meet a moment that it would miss next to others.
     pub fn alone(mut self) -> Self {
         self.alone = true;
+        self
+    }
+
+    /// Has it fail where it would pass, to see that this is noticed.
+    pub fn failing(mut self) -> Self {
+        let run = self.run;
+        self.run = Box::new(move || {
+            run()?;
+            bail!("it passes, but was told to fail")
+        });
         self
     }
 }

@@ -13,10 +13,7 @@ use crate::{
     checks::Checks,
     ctx::Ctx,
     flavour::Flavour,
-    image::{
-        elsewhere::Elsewhere,
-        guest::Guest, //
-    },
+    image::elsewhere::Elsewhere,
     report::Folder,
     ui::{
         self,
@@ -28,7 +25,8 @@ use crate::{
             Accel, //
         },
         deadlines::Deadlines,
-        line::Line, //
+        line::Line,
+        terminal::Terminal, //
     },
 };
 use anyhow::{
@@ -117,14 +115,14 @@ impl Boot<'_> {
     }
 
     /// Starts it by the manifest's line, but for what this machine has: a port that is free, and KVM.
-    fn start(&self, port: u16, folder: &Folder) -> Result<Guest> {
+    fn start(&self, port: u16, folder: &Folder) -> Result<Terminal> {
         let line = self.elsewhere.typed(self.firmware.name())?;
         let mut line = Line::parse(&with_port(line, port)?)?;
         if self.accel == Accel::Kvm {
             line.add("-accel", Some("kvm"));
         }
         line.add("-no-reboot", None);
-        Guest::start(&line, self.elsewhere.path(), folder)
+        Terminal::boot(&line, self.elsewhere.path(), folder)
     }
 
     fn log_in(&self, folder: &Folder, checks: &mut Checks) -> Result<()> {
@@ -159,7 +157,7 @@ impl Boot<'_> {
             }
             ssh.run("systemctl poweroff", self.patience())?;
         }
-        let ended = reached && guest.wait(self.patience(), Guest::has_ended)?;
+        let ended = reached && guest.wait(self.patience(), Terminal::has_ended)?;
         let powers_off = format!("{name}: powers off");
         checks.say(&powers_off, ended, &guest.last_words()?);
         guest.check_complaints(name, checks)?;
