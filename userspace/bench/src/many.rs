@@ -117,7 +117,7 @@ pub fn waiting(count: usize) -> Result<u64> {
     Ok(most)
 }
 
-/// By a restore of each, bound and with every option off its default.
+/// By a restore of each, bound and with nearly every option off its default.
 pub fn restores(count: usize) -> Result<u64> {
     let mut sockets = Sockets::new(FEW, 0)?;
     let mut family = Family::new()?;

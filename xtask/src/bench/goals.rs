@@ -71,7 +71,7 @@ const GOALS: [(&str, Cost, Most); 17] = [
         Hundredths(50, "as CRIU and close: five options, bound"),
     ),
     (
-        "with every option off its default: 0.8 of the plain calls",
+        "with nearly every option off its default: 0.8 of the plain calls",
         Of("restore and close: full state, bound"),
         Hundredths(80, "by system calls and close: full state, bound"),
     ),

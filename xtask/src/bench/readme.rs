@@ -60,7 +60,7 @@ const ROWS: [(&str, &str, &str); 17] = [
         "by system calls and close: the options of the RFC, bound",
     ),
     (
-        "with every option off its default",
+        "with nearly every option off its default",
         "restore and close: full state, bound",
         "by system calls and close: full state, bound",
     ),
