@@ -245,7 +245,7 @@ impl Addresses {
                 ),
                 EADDRINUSE => ("another socket has the local port", attr::LOCAL_PORT),
                 EACCES => (
-                    "may not bind there: low ports need CAP_NET_BIND_SERVICE",
+                    "may not bind there: CAP_NET_BIND_SERVICE for low ports, or a security module",
                     attr::LOCAL_PORT,
                 ),
                 _ => (

@@ -144,7 +144,17 @@ impl Filter {
 
 /// The refusal of a filter that cannot be attached.
 fn cannot(errno: Error) -> Refusal {
-    Refusal::new(errno, "cannot be set")
+    cannot_attach(errno)
         .about("SO_ATTACH_FILTER")
         .at(attr::SOCKOPT_FILTER)
+}
+
+/// The refusal of a program that cannot be attached.
+pub(crate) fn cannot_attach(errno: Error) -> Refusal {
+    let reason = match errno {
+        // One error for both.
+        ENOMEM => "has no memory, or is above optmem_max",
+        _ => "cannot be set",
+    };
+    Refusal::new(errno, reason)
 }

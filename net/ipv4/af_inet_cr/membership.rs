@@ -248,7 +248,15 @@ impl Membership {
             .and_then(|()| {
                 socket.set_source_filter(self.group, self.ifindex, self.exclude, &self.sources)
             })
-            .map_err(|errno| cannot(errno).about("MCAST_MSFILTER"))
+            .map_err(|errno| {
+                let reason = match errno {
+                    ENOBUFS => "is above igmp_max_msf or optmem_max",
+                    _ => "cannot be set",
+                };
+                Refusal::new(errno, reason)
+                    .about("MCAST_MSFILTER")
+                    .at(attr::MEMBERSHIP)
+            })
     }
 }
 
@@ -263,7 +271,11 @@ struct Found {
 
 /// The refusal of a membership that cannot be had.
 fn cannot(errno: Error) -> Refusal {
-    Refusal::new(errno, "cannot be set")
+    let reason = match errno {
+        ENOBUFS => "is above igmp_max_memberships or optmem_max",
+        _ => "cannot be set",
+    };
+    Refusal::new(errno, reason)
         .about("IP_ADD_MEMBERSHIP")
         .at(attr::MEMBERSHIP)
 }

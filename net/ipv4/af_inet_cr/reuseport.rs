@@ -153,7 +153,7 @@ impl Program {
 
 /// The refusal of a program that cannot be attached.
 fn cannot(errno: Error) -> Refusal {
-    Refusal::new(errno, "cannot be set")
+    filter::cannot_attach(errno)
         .about(NAME)
         .at(attr::REUSEPORT_FILTER)
 }
