@@ -18,7 +18,9 @@ use super::program::Program;
 ///
 /// Where a device or an address of the image is not the one of this place, --map-device and
 /// --map-address say which one takes its place. Without them, a device or an address that is not
-/// here is an error.
+/// here is an error. What is to be otherwise can be changed in the image: `inetcr show --json FILE`
+/// prints one that this command takes as well. There, a membership or an option can be left out, and
+/// with "freebind" among the flags of "ip" a socket is bound to an address that is not here (yet).
 ///
 /// The sockets that were dumped must be gone, if they are of this network namespace: their addresses
 /// are taken. Restore only images from those whom you trust; the checksum finds accidents, not forgers.
