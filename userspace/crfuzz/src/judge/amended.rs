@@ -190,8 +190,8 @@ impl<'g> Rules<'g> {
 
     /// Gives the values that were applied, and whether that changed them, or says what is wrong.
     pub fn judge(&self, what: Amended<'_>) -> Result<Vec<(Key, bool)>, Wrong> {
-        let state = |bytes| self.reading.state(&attrs::without(bytes, &self.identity));
-        let (before, after) = (state(what.before), state(what.after));
+        let dump = |bytes| self.reading.dump(&attrs::without(bytes, &self.identity));
+        let (before, after) = (dump(what.before), dump(what.after));
         if what.errno != 0 {
             if NO_ROOM.contains(&what.errno) {
                 return Ok(Vec::new());
@@ -397,7 +397,7 @@ mod tests {
         ["sockopt-priority","00000000"],["sockopt-rcvtimeo","ffffffff"],
         ["sockopt-flags","01000000"],["sockopt-flags-mask","ff070000"],
         ["ip",[["flags","00000000"],["flags-mask","ffff0000"],["tos","00000000"],
-               ["multicast-ifname","00"],["multicast-addr","00000000"]]],
+               ["options","01010100"],["multicast-ifname","00"],["multicast-addr","00000000"]]],
         ["udp",[["flags","00000000"],["flags-mask","3f000000"],["encap","00000000"]]],
         ["membership",[["group","ef010203"],["ifname","6c6f00"],["exclude","01000000"]]]"#;
 
@@ -460,6 +460,14 @@ mod tests {
             (r#"priority","00"#, r#"priority","06"#),
         ];
         assert_eq!(verdict(tos, 0, &[], &changed), Ok(1));
+        let none = r#"["ip",[["options",""]]]"#;
+        let changed = [(r#"["options","01010100"],"#, "")];
+        assert_eq!(verdict(none, 0, &[], &changed), Ok(1));
+        wrong(
+            verdict(MARK, 0, &[], &[MARKED, changed[0]]),
+            "ip.options was",
+        );
+        wrong(verdict(none, 0, &[], &[]), "says nothing of ip.options");
         let name = r#"["ip",[["multicast-ifname","653700"]]],
             ["map",[["device","653700"],["to-device","6c6f00"]]]"#;
         let changed = [(r#"multicast-ifname","00"#, r#"multicast-ifname","6c6f00"#)];

@@ -137,6 +137,14 @@ impl<'g> Reading<'g> {
         state
     }
 
+    /// Takes a dump apart, which is of all that a socket has.
+    pub fn dump(&self, bytes: &[u8]) -> State {
+        let mut state = self.state(bytes);
+        // Who wants none says so.
+        state.values.entry(self.options).or_default();
+        state
+    }
+
     /// Brings into one form what one value alone does not tell.
     fn settle(&self, values: &mut Values) {
         for (bits, mask) in &self.masks {
@@ -157,9 +165,6 @@ impl<'g> Reading<'g> {
             if values.get(key).is_some_and(is_zero) {
                 values.remove(key);
             }
-        }
-        if values.get(&self.options).is_some_and(Vec::is_empty) {
-            values.remove(&self.options);
         }
         // Where it is no other one, a dump has none.
         if values.get(&self.source) == values.get(&self.local) {
