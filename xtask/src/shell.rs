@@ -3,17 +3,19 @@
 //! `shell`: a shell in a VM, for a person.
 
 use crate::{
+    complaints,
     ctx::Ctx,
-    exec,
     report::Folder,
     ui,
     userspace::Programs,
+    verdict::Outcome,
     vm::{
         self,
         Job,
         Machine,
         Root,
         accel,
+        facts::Facts,
         line::{
             End,
             Line, //
@@ -33,6 +35,10 @@ use std::{
     path::Path,
     process::ExitCode, //
 };
+
+/// What the folder of the run has of a guest: what was on the terminal, and what `vminit` reports.
+const CONSOLE: &str = "console.log";
+const CONTROL: &str = "vminit.log";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -87,32 +93,106 @@ pub fn line(ctx: &Ctx, mut machine: Machine, programs: &Programs, folder: &Folde
     job.environment = vec![("TERM".to_owned(), term)];
 
     let mut line = machine.line(ctx, &job, folder)?;
-    line.add_console("console", End::Terminal);
-    line.add_port("inetcr.ctl", "ctl", End::File(&folder.file("vminit.log")));
+    line.add_console("console", End::Terminal(Some(&folder.file(CONSOLE))));
+    line.add_port("inetcr.ctl", "ctl", End::File(&folder.file(CONTROL)));
     Ok(line)
 }
 
-/// Gives the terminal to the machine until it ends.
+/// Gives the terminal to the machine until it ends, and says how it did.
 pub fn enter(line: &Line, folder: &Folder) -> Result<ExitCode> {
     fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
     ui::note("what you write is gone afterwards. `exit` powers off.");
     let status = qemu::command(line).status().context("cannot start QEMU")?;
     let _ = fs::remove_file(folder.file(vm::INITRAMFS));
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(3)
+    // Of a machine that was not started there is nothing.
+    let said = |name: &str| {
+        let said = fs::read(folder.file(name)).unwrap_or_default();
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let mut facts = Facts::default();
+    for line in said(CONTROL).lines() {
+        facts.feed(line);
+    }
+    let (outcome, why) = judge(&facts, &said(CONSOLE));
+    for line in why {
+        ui::note(&line);
+    }
+    Ok(match outcome {
+        Outcome::Passed if !status.success() => Outcome::Lost.into(),
+        outcome => outcome.into(),
     })
+}
+
+/// What came of a guest, and why. What the shell ended with is for nobody to judge.
+fn judge(facts: &Facts, console: &str) -> (Outcome, Vec<String>) {
+    if let Some(what) = &facts.no_start {
+        let why = format!("the guest cannot start {what}");
+        return (Outcome::Infrastructure, vec![why]);
+    }
+    // What a person has on the terminal may look like a complaint: it counts if there is no more.
+    let (log, file) = if facts.done {
+        (facts.log.as_str(), CONTROL)
+    } else {
+        (console, CONSOLE)
+    };
+    let (complaints, _) = complaints::scan(log, file);
+    let mut why: Vec<_> = complaints
+        .iter()
+        .map(|complaint| format!("the kernel complained: {}", complaint.kind))
+        .collect();
+    if !facts.done {
+        why.push("the guest ended before its shell did".to_owned());
+    }
+    let outcome = match (complaints.is_empty(), facts.done) {
+        (false, _) => Outcome::Kernel,
+        (true, false) => Outcome::Lost,
+        (true, true) => Outcome::Passed,
+    };
+    (outcome, why)
 }
 
 /// What bash reads at its start. The serial line does not know the size of the terminal.
 fn start_file(programs: &Programs) -> String {
-    let size = exec::output("stty", &["size"]).unwrap_or_default();
-    let size = size.trim().split_once(' ').unwrap_or(("24", "80"));
+    let (rows, columns) = size();
     format!(
-        "export PATH='{}'\nPS1='[af_inet_cr VM] \\w \\$ '\nstty rows {} cols {}\n",
-        programs.path(),
-        size.0,
-        size.1
+        "export PATH='{}'\nPS1='[af_inet_cr VM] \\w \\$ '\nstty rows {rows} cols {columns}\n",
+        programs.path()
     )
+}
+
+/// Rows and columns of the terminal. One that does not know them says 0.
+fn size() -> (u16, u16) {
+    let size = rustix::termios::tcgetwinsize(std::io::stdin());
+    let size = size.map(|size| (size.ws_row, size.ws_col));
+    size.ok()
+        .filter(|(rows, columns)| *rows > 0 && *columns > 0)
+        .unwrap_or((24, 80))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_comes_to_what_it_says_at_its_end() {
+        let outcome = |lines: &[&str], console: &str| {
+            let mut facts = Facts::default();
+            for line in lines {
+                facts.feed(line);
+            }
+            judge(&facts, console).0
+        };
+        let panic = "[    4.2] Kernel panic - not syncing: sysrq triggered crash\n";
+        let ended = ["start 0.9", "exit 130", "done 9.5"];
+        assert_eq!(outcome(&ended, ""), Outcome::Passed);
+        // Somebody reads an old log there.
+        assert_eq!(outcome(&ended, panic), Outcome::Passed);
+        let complains = "log [    4.2] WARNING: net/core/x.c:1 at f+0x1/0x2, CPU#0: sh/1";
+        let ended = ["start 0.9", "exit 0", complains, "done 9.5"];
+        assert_eq!(outcome(&ended, ""), Outcome::Kernel);
+        assert_eq!(outcome(&["start 0.9"], panic), Outcome::Kernel);
+        assert_eq!(outcome(&["start 0.9"], "# reboot -f\n"), Outcome::Lost);
+        let ended = ["no-start \"/bin/bash\": No such file", "done 9.5"];
+        assert_eq!(outcome(&ended, ""), Outcome::Infrastructure);
+    }
 }

@@ -22,8 +22,8 @@ pub enum End<'a> {
     /// A socket that somebody listens to.
     Socket(&'a Path),
     File(&'a Path),
-    /// The terminal of this process.
-    Terminal,
+    /// The terminal of this process. What is shown there may be kept in a file, too.
+    Terminal(Option<&'a Path>),
 }
 
 /// Parameters of the kernel that virtme-ng sets for its own init and console.
@@ -117,7 +117,10 @@ impl Line {
         let chardev = match end {
             End::Socket(path) => format!("socket,id={id},path={}", path.display()),
             End::File(path) => format!("file,id={id},append=on,path={}", path.display()),
-            End::Terminal => format!("stdio,id={id},signal=off"),
+            End::Terminal(None) => format!("stdio,id={id},signal=off"),
+            End::Terminal(Some(log)) => {
+                format!("stdio,id={id},signal=off,logfile={}", log.display())
+            }
         };
         self.add("-chardev", Some(&chardev));
     }

@@ -55,7 +55,7 @@ impl Run {
     ) -> Result<Self> {
         let line = machine.line(ctx, job, &folder)?;
         let mut by_hand = line.clone();
-        by_hand.add_console("console", End::Terminal);
+        by_hand.add_console("console", End::Terminal(None));
         fs::write(folder.file("qemu.txt"), format!("{by_hand}\n"))?;
         fs::copy(&kernel.config, folder.file("config"))?;
         Ok(Self {

@@ -28,6 +28,7 @@ use std::{
         Child,
         ChildStdin,
         Command,
+        ExitStatus,
         Stdio, //
     },
     thread,
@@ -107,7 +108,12 @@ impl Terminal {
     }
 
     pub fn has_ended(&mut self) -> Result<bool> {
-        Ok(self.command.try_wait()?.is_some())
+        Ok(self.status()?.is_some())
+    }
+
+    /// What the command has ended with, if it has.
+    pub fn status(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.command.try_wait()?)
     }
 
     /// All that the console has shown.
