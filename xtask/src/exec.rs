@@ -14,6 +14,7 @@ use anyhow::{
 use fs_err as fs;
 use std::{
     collections::VecDeque,
+    ffi::OsStr,
     io::{
         BufRead as _,
         BufReader,
@@ -118,8 +119,17 @@ fn describe(command: &Command) -> String {
         .join(" ")
 }
 
+/// A program that is ended if it takes longer than some seconds.
+pub fn within(seconds: u64, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", &seconds.to_string()])
+        .arg(program);
+    command
+}
+
 /// A program's standard output, if it can be run and succeeds.
-pub fn output(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Option<String> {
+pub fn output(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
     let output = Command::new(program)
         .args(args)
         // Set by cargo for xtask; it would give /usr/bin/rustc the libraries of another rustc.

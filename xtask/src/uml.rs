@@ -5,6 +5,7 @@
 use crate::{
     build,
     ctx::Ctx,
+    exec,
     flavour::Flavour,
     kunit,
     report::{
@@ -51,7 +52,7 @@ use std::{
 const FLAVOUR: &str = "uml";
 
 /// How long it may live, in seconds, and what `timeout` exits with then.
-const LIFE: &str = "60";
+const LIFE: u64 = 60;
 const TOO_LONG: i32 = 124;
 
 /// What the kernel says last, if it was told to stop.
@@ -87,8 +88,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     fs::copy(&kernel.config, folder.file("config"))?;
     // The copy of an image is no program otherwise.
     fs::set_permissions(&kernel.image, Permissions::from_mode(0o755))?;
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", LIFE]).arg(&kernel.image);
+    let mut command = exec::within(LIFE, &kernel.image);
     command.args(["mem=256M", "kunit_shutdown=halt"]);
     command.args(kunit::PARAMETERS);
     let record = live(&mut command)?;

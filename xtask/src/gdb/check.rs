@@ -5,6 +5,7 @@
 use super::gdb;
 use crate::{
     checks::Checks,
+    exec,
     report::Folder,
     ui::{
         self,
@@ -19,7 +20,6 @@ use fs_err as fs;
 use std::{
     path::Path,
     process::{
-        Command,
         ExitCode,
         Stdio, //
     },
@@ -29,7 +29,7 @@ use std::{
 const SCRIPT: &str = include_str!("check.gdb");
 
 /// How long it may take, in seconds.
-const LIFE: &str = "300";
+const LIFE: u64 = 300;
 
 /// What has to come of it, and the words of gdb or of the guest's program that show it.
 const CHECKS: [(&str, &str); 7] = [
@@ -62,10 +62,8 @@ pub fn run(start: &Path, output: &Path, folder: &Folder) -> Result<ExitCode> {
     let file = fs::File::create(&log)?.into_file();
     let step = Step::new("stop where a socket is dumped");
     let gdb = gdb(start);
-    let mut command = Command::new("timeout");
+    let mut command = exec::within(LIFE, gdb.get_program());
     command
-        .args(["--kill-after=5", LIFE])
-        .arg(gdb.get_program())
         .args(gdb.get_args())
         .arg("--batch")
         .arg("-x")

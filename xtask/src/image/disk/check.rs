@@ -12,6 +12,7 @@ use super::{
 use crate::{
     checks::Checks,
     ctx::Ctx,
+    exec,
     flavour::Flavour,
     image::elsewhere::Elsewhere,
     report::Folder,
@@ -272,11 +273,10 @@ impl<'a> Ssh<'a> {
     }
 
     fn command(&self, command: &str, limit: Duration) -> Command {
-        let mut ssh = Command::new("timeout");
-        ssh.args(["--kill-after=5", &limit.as_secs().to_string()])
-            .args(&self.words[..1])
-            .args(["-q", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"])
-            .args(&self.words[1..])
+        let (program, words) = (&self.words[0], &self.words[1..]);
+        let mut ssh = exec::within(limit.as_secs(), program);
+        ssh.args(["-q", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"])
+            .args(words)
             .arg(command)
             .current_dir(self.dir)
             .stdin(Stdio::null());
