@@ -32,6 +32,10 @@ pub struct Global {
     jobs: Option<usize>,
 }
 
+/// The variable by which a command that runs others has their results below its own, where they
+/// take the place of nobody else's.
+pub const RESULTS: &str = "AF_INET_CR_RESULTS";
+
 /// Where things are.
 pub struct Ctx {
     /// The shell to run commands with; its working directory is `repo`.
@@ -42,7 +46,8 @@ pub struct Ctx {
     pub cache: PathBuf,
     /// Cargo's target directory.
     pub target: PathBuf,
-    /// Test results, logs and other things to look at; inside `target`.
+    /// Test results, logs and other things to look at; inside `target`, if no [`RESULTS`] says
+    /// otherwise.
     pub results: PathBuf,
     /// The kernel given by the user instead of the pin.
     pub linux: Option<PathBuf>,
@@ -74,7 +79,10 @@ impl Ctx {
         Ok(Self {
             sh,
             cache: cache_dir()?,
-            results: target.join("results"),
+            results: match env::var_os(RESULTS) {
+                Some(dir) => repo.join(dir),
+                None => target.join("results"),
+            },
             repo,
             target,
             linux,

@@ -48,7 +48,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes a new one below `target/results`, or takes the one that was asked for.
+    /// Makes a new one among the results, or takes the one that was asked for.
     pub fn new(ctx: &Ctx, what: &str, asked: Option<&Path>, keep: bool) -> Result<Self> {
         let path = if let Some(path) = asked {
             std::path::absolute(path)?

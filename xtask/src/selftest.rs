@@ -64,7 +64,8 @@ const IDLE: Duration = Duration::from_secs(4);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Take the kernel and the programs as the last build left them.
+    /// Take the kernel, the programs and the small image as the last build left them; the image is
+    /// that of `cargo xtask image initramfs`.
     #[arg(long)]
     no_build: bool,
     /// Only cases whose name contains this.
@@ -106,17 +107,21 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let commands = commands::CASES
         .iter()
         .filter(|case| case.name.contains(&args.filter));
+    let shells = shell::CASES
+        .iter()
+        .filter(|case| case.name.contains(&args.filter));
     let from = Instant::now();
     let guests = ready.len();
-    let shell = Some(shell::NAME).filter(|name| name.contains(&args.filter));
-    let all = guests + commands.clone().count() + usize::from(shell.is_some());
+    let all = guests + commands.clone().count() + shells.clone().count();
+    let results = folder.path.join("commands");
     println!("KTAP version 1\n1..{all}");
     let mut failed = run_all(ready, ctx.jobs)?;
-    for (number, case) in (guests + 1..).zip(commands) {
-        failed += report(number, case.name, &commands::wrong(case)?);
+    let mut numbers = guests + 1..;
+    for (case, number) in commands.zip(&mut numbers) {
+        failed += report(number, case.name, &commands::wrong(case, &results)?);
     }
-    if let Some(name) = shell {
-        failed += report(all, name, &shell::wrong(&folder)?);
+    for (case, number) in shells.zip(&mut numbers) {
+        failed += report(number, case.name, &shell::wrong(case, &folder, &results)?);
     }
     ui::note(&format!("{all} cases in {}", ui::seconds(from.elapsed())));
     ui::note(&format!("results: {}", folder.path.display()));

@@ -3,6 +3,7 @@
 //! `shell`, as a person has it at a terminal.
 
 use crate::{
+    ctx,
     report::Folder,
     ui,
     vm::terminal::Terminal, //
@@ -14,6 +15,7 @@ use anyhow::{
 use fs_err as fs;
 use std::{
     env,
+    path::Path,
     process::Command,
     time::{
         Duration,
@@ -21,8 +23,32 @@ use std::{
     },
 };
 
-/// The name of the case.
-pub const NAME: &str = "shell: a prompt, the programs on PATH, and an end by exit";
+/// A shell, what is typed there, and what has to come of it.
+pub struct Case {
+    pub name: &'static str,
+    typed: &'static str,
+    /// What the terminal has to show. It shows what is typed, too, so that this is not in it.
+    answers: &'static [&'static str],
+    status: i32,
+}
+
+pub const CASES: &[Case] = &[
+    Case {
+        name: "shell: a prompt, the programs on PATH, the size of the terminal, and an end by exit",
+        typed: "inetcr show --fd 0; echo $((6 * 7)) on $(tty); stty size; exit\n",
+        answers: &["not a socket", "42 on /dev/", "41 97"],
+        status: 0,
+    },
+    Case {
+        name: "shell: a kernel that dies",
+        typed: "echo c > /proc/sysrq-trigger\n",
+        answers: &["Kernel panic", "the kernel complained: kernel panic"],
+        status: 2,
+    },
+];
+
+/// The size that the terminal is given: none that one has by itself.
+const SIZE: &str = "stty rows 41 cols 97";
 
 /// How long it may take to get somewhere.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -30,15 +56,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The beginning of the prompt.
 const PROMPT: &str = "[af_inet_cr VM]";
 
-/// What is typed, and what has to come of it, which is not in what is typed: the terminal shows
-/// that, too.
-const TYPED: &str = "inetcr show --fd 0; echo $((6 * 7)) on $(tty); exit\n";
-const ANSWERS: [&str; 2] = ["not a socket", "42 on /dev/"];
-
-/// Runs it; gives what is not as it has to be.
-pub fn wrong(folder: &Folder) -> Result<Vec<String>> {
+/// Runs it, with the results of `shell` in a folder; gives what is not as it has to be.
+pub fn wrong(case: &Case, folder: &Folder, results: &Path) -> Result<Vec<String>> {
     let folder = Folder {
-        path: folder.path.join("shell"),
+        path: folder.path.join(case.name.replace(' ', "-")),
     };
     fs::create_dir_all(&folder.path)?;
     let program = env::current_exe()?;
@@ -47,6 +68,7 @@ pub fn wrong(folder: &Folder) -> Result<Vec<String>> {
         "shell",
         "--no-build",
     ])?;
+    let line = format!("{SIZE}; exec {line}");
     // It gives the command a terminal, and this program its other end.
     let mut script = Command::new("script");
     script.args([
@@ -57,6 +79,7 @@ pub fn wrong(folder: &Folder) -> Result<Vec<String>> {
         &line,
         "/dev/null",
     ]);
+    script.env(ctx::RESULTS, results);
     let from = Instant::now();
     let mut terminal = Terminal::start(&mut script, &folder)?;
     if !terminal.shows(PROMPT, PATIENCE)? {
@@ -64,13 +87,16 @@ pub fn wrong(folder: &Folder) -> Result<Vec<String>> {
     }
     let time = ui::seconds(from.elapsed());
     ui::note(&format!("shell: a prompt after {time}"));
-    terminal.types(TYPED)?;
+    terminal.types(case.typed)?;
     let mut wrong = Vec::new();
-    if !terminal.wait(PATIENCE, Terminal::has_ended)? {
-        wrong.push(format!("it does not end {}", terminal.last_words()?));
+    terminal.wait(PATIENCE, Terminal::has_ended)?;
+    match terminal.status()? {
+        Some(status) if status.code() == Some(case.status) => {}
+        Some(status) => wrong.push(format!("{status}, not {}", case.status)),
+        None => wrong.push(format!("it does not end {}", terminal.last_words()?)),
     }
     let said = terminal.console()?;
-    for answer in ANSWERS {
+    for answer in case.answers {
         if !said.contains(answer) {
             wrong.push(format!("nothing says {answer:?}: {said:?}"));
         }
