@@ -30,6 +30,7 @@ use anyhow::{
 };
 use fs_err as fs;
 use std::{
+    os::unix::ffi::OsStrExt as _,
     path::{
         Path,
         PathBuf, //
@@ -76,6 +77,17 @@ impl Kernel {
     /// The file that says so.
     pub fn sources_file(&self) -> PathBuf {
         self.image.with_file_name(sources::FILE)
+    }
+
+    /// The working tree that it was built from, if that is still there. It may have changed since.
+    pub fn tree(&self) -> Option<PathBuf> {
+        let tree = fs::read_to_string(self.tree_file()).ok()?;
+        Some(PathBuf::from(tree)).filter(|tree| tree.is_dir())
+    }
+
+    /// The file that says where that is. It is of this machine, so that no image takes it along.
+    fn tree_file(&self) -> PathBuf {
+        self.image.with_file_name("tree")
     }
 
     /// Copies it, with what is told about it.
@@ -176,6 +188,7 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     files::write_if_changed(&built.config, &fs::read(made.config)?)?;
     let sources = Sources::of(ctx, &tree, &build_dir, commit)?;
     files::write_if_changed(&built.sources_file(), sources.text()?.as_bytes())?;
+    files::write_if_changed(&built.tree_file(), tree.dir.as_os_str().as_bytes())?;
     if scripts {
         built.take_gdb_scripts(&build_dir)?;
     }
@@ -364,6 +377,23 @@ mod tests {
         Duration,
         SystemTime, //
     };
+
+    #[test]
+    fn the_tree_of_a_kernel_is_known_as_long_as_it_is_there() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let kernel = Kernel {
+            image: dir.path().join(IMAGE),
+            config: dir.path().join("config"),
+            arch: Arch::OWN,
+        };
+        assert_eq!(kernel.tree(), None);
+        let tree = dir.path().join("some");
+        fs::write(kernel.tree_file(), tree.as_os_str().as_bytes())?;
+        assert_eq!(kernel.tree(), None);
+        fs::create_dir(&tree)?;
+        assert_eq!(kernel.tree(), Some(tree));
+        Ok(())
+    }
 
     #[test]
     fn only_what_make_did_not_finish_is_removed() -> Result<()> {

@@ -7,9 +7,7 @@ mod page;
 
 use crate::{
     ctx::Ctx,
-    fetch,
     flavour::Flavour,
-    tree,
     ui::Step,
     verdict::Outcome,
     vm,
@@ -51,6 +49,11 @@ pub struct Args {
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let flavour = Flavour::named(FLAVOUR)?;
     let (kernel, programs) = vm::parts(ctx, &flavour, args.no_build)?;
+    // Before the tests, which take long.
+    let root = kernel.tree().with_context(|| {
+        let kernel = kernel.image.display();
+        format!("the sources of {kernel} are not there any more: run without --no-build")
+    })?;
     let suite = Suite {
         name: FLAVOUR,
         flavour: &flavour,
@@ -74,7 +77,6 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 
     let step = Step::new("look up the lines that were reached");
     let lines = Lines::of(&kernel.image, &reached)?;
-    let root = tree::place(ctx, &fetch::source(ctx)?);
     fs::write(folder.file(PAGE), page::page(&lines, &root)?)?;
     fs::write(folder.file(LCOV), lines.lcov(&root))?;
     step.done(&folder.file(PAGE).display().to_string());

@@ -7,9 +7,9 @@ pub mod suite;
 
 use crate::{
     ctx::Ctx,
-    fetch, kunit, lint,
+    kunit, lint,
     report::Folder,
-    spec, tree,
+    spec,
     userspace::{
         self,
         Programs, //
@@ -242,14 +242,17 @@ fn job(
     ];
     // What these need is on this machine only: the tests that miss them are skipped.
     if *root == Root::Host {
-        let tree = tree::place(ctx, &fetch::source(ctx)?);
         let file = |name: &str, path: &Path| set(name, path.display().to_string());
-        job.environment.extend([
-            file("INETCR_TESTS", programs.get(userspace::TOOL_TESTS)?),
-            file("YNL_PYTHON", &lint::python(ctx)),
-            file("YNL", &tree.join("tools/net/ynl/pyynl")),
-            file("YNL_SPEC", &tree.join(spec::SPEC)),
-        ]);
+        let tests = programs.get(userspace::TOOL_TESTS)?;
+        job.environment.push(file("INETCR_TESTS", tests));
+        // With --no-build the tree may be gone: it is not brought back for some tests.
+        if let Some(tree) = kernel.tree() {
+            job.environment.extend([
+                file("YNL_PYTHON", &lint::python(ctx)),
+                file("YNL", &tree.join("tools/net/ynl/pyynl")),
+                file("YNL_SPEC", &tree.join(spec::SPEC)),
+            ]);
+        }
     }
     job.kmemleak = kernel.has("DEBUG_KMEMLEAK")?;
     Ok(job)
