@@ -226,6 +226,8 @@ impl Flavour {
     /// Refuses one that does not boot, where that is wanted: before the build, which takes long, and
     /// not after it.
     pub fn must_boot(&self) -> Result<()> {
+        // It says what runs one that is a program.
+        self.arch.guest()?;
         ensure!(
             self.boots(),
             "a kernel of the flavour {self} cannot boot: it is only built"
@@ -469,5 +471,8 @@ mod tests {
         }
         assert!(Flavour::plain().unwrap().boots());
         assert!(!Flavour::named(SERIES).unwrap().boots());
+        let error = |name| Flavour::named(name).unwrap().must_boot().unwrap_err();
+        assert!(error(SERIES).to_string().contains("only built"));
+        assert!(error("uml").to_string().contains("cargo xtask kunit"));
     }
 }

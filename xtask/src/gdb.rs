@@ -71,7 +71,8 @@ pub struct Args {
     /// Set a breakpoint and let the kernel run until there; can be given several times.
     #[arg(long = "break", value_name = "LOCATION")]
     breaks: Vec<String>,
-    /// Do what this file of gdb commands says, and end (gdb's --batch).
+    /// Do what this file of gdb commands says, and end (gdb's --batch). It begins at
+    /// `start_kernel`, or with --break at the first breakpoint.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
     /// Give this terminal to a shell in the guest, and print the command that starts gdb in another
@@ -96,7 +97,8 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     // Before a build, which takes long.
     ensure!(
         config::asks(&args.flavour, "GDB_SCRIPTS")?,
-        "the flavour {} has no debug information: the flavour gdb has, see images/gdb.config",
+        "the flavour {} does not ask for the kernel's scripts for gdb (GDB_SCRIPTS): the flavour \
+         gdb does, see images/gdb.config",
         args.flavour
     );
     let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
@@ -134,15 +136,16 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         return check::run(&start, &output, &folder);
     }
     let mut gdb = gdb(&start);
-    if let Some(script) = &args.script {
-        let script = fs::canonicalize(script)?;
-        gdb.arg("--batch").arg("-x").arg(script);
-    }
+    // It does all of this in the order in which it is told it.
     for location in &args.breaks {
         gdb.arg("-ex").arg(format!("break {location}"));
     }
     if !args.breaks.is_empty() {
         gdb.args(["-ex", "continue"]);
+    }
+    if let Some(script) = &args.script {
+        let script = fs::canonicalize(script)?;
+        gdb.arg("--batch").arg("-x").arg(script);
     }
     // gdb takes the place of this program, so that Ctrl-C is for it alone.
     Err(gdb.exec()).context("cannot start gdb")
