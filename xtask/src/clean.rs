@@ -5,7 +5,8 @@
 use crate::{
     ctx::Ctx,
     lock::Lock,
-    ui, //
+    report,
+    ui::Step, //
 };
 use anyhow::Result;
 use fs_err as fs;
@@ -13,13 +14,19 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Also remove the downloaded sources and the tools (bindgen, virtme-ng).
+    /// Also remove what came from the network: the sources of the kernel, Debian's packages, and
+    /// the tools that are of no package of this machine (bindgen, virtme-ng, sparse and others).
     #[arg(long)]
     all: bool,
 }
 
-/// What a build makes; anything else in the cache came from the network.
-const BUILT: [&str; 4] = ["build", "tree", "ccache", "vm"];
+/// What is made in the cache, and what came from the network there.
+const BUILT: [&str; 3] = ["build", "tree", "vm"];
+const FETCHED: [&str; 3] = ["src", "download", "tools"];
+
+/// What this driver makes in cargo's target directory, beside the results. --no-build would go on
+/// with it.
+const MADE: [&str; 4] = ["kernel", "images", "series", "logs"];
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     {
@@ -28,20 +35,63 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
             remove(&ctx.cache(name))?;
         }
         if args.all {
-            for name in ["src", "download", "tools"] {
+            for name in FETCHED {
                 remove(&ctx.cache(name))?;
             }
         }
+        for name in MADE {
+            remove(&ctx.target.join(name))?;
+        }
     }
-    remove(&ctx.results)?;
+    let step = Step::new(&format!("remove {}", ctx.results.display()));
+    let kept = report::remove_all(&ctx.results)?;
+    step.done(&match kept {
+        0 => String::new(),
+        kept => format!("but for {kept} made with --keep"),
+    });
     Ok(ExitCode::SUCCESS)
 }
 
 fn remove(dir: &std::path::Path) -> Result<()> {
     if dir.exists() {
-        let step = ui::Step::new(&format!("remove {}", dir.display()));
+        let step = Step::new(&format!("remove {}", dir.display()));
         fs::remove_dir_all(dir)?;
         step.done("");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_built_goes_and_what_is_kept_stays() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let ctx = Ctx::in_dir(dir.path())?;
+        let kept = ctx.results.join("20260101-000000-vm-test-1");
+        let all = [
+            ctx.target.join("kernel/default"),
+            ctx.target.join("debug"),
+            ctx.cache("build/some"),
+            ctx.cache("src/some"),
+            ctx.results.join("20260102-000000-run-2"),
+            kept.clone(),
+        ];
+        for dir in &all {
+            fs::create_dir_all(dir)?;
+        }
+        fs::write(kept.join(report::KEEP), "")?;
+        run(&ctx, &Args { all: false })?;
+        let left = all.each_ref().map(|dir| dir.exists());
+        assert_eq!(left, [false, true, false, true, false, true]);
+        run(&ctx, &Args { all: true })?;
+        let left = all.each_ref().map(|dir| dir.exists());
+        assert_eq!(left, [false, true, false, false, false, true]);
+        // Without anything that is kept, nothing is left.
+        fs::remove_file(kept.join(report::KEEP))?;
+        run(&ctx, &Args { all: false })?;
+        assert!(!ctx.results.exists());
+        Ok(())
+    }
 }

@@ -37,7 +37,7 @@ use std::{
 const KEPT: usize = 20;
 
 /// The file that saves a folder from being cleaned up.
-const KEEP: &str = "keep";
+pub const KEEP: &str = "keep";
 
 /// The run as a page.
 const PAGE: &str = "report.html";
@@ -302,6 +302,28 @@ fn word(status: Status) -> &'static str {
     }
 }
 
+/// Removes all folders but those that are to be kept; gives how many these are.
+pub fn remove_all(results: &Path) -> Result<usize> {
+    if !results.exists() {
+        return Ok(0);
+    }
+    let mut kept = 0;
+    for entry in fs::read_dir(results)? {
+        let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+        if !kind.is_dir() {
+            fs::remove_file(path)?;
+        } else if path.join(KEEP).exists() {
+            kept += 1;
+        } else {
+            fs::remove_dir_all(path)?;
+        }
+    }
+    if kept == 0 {
+        fs::remove_dir(results)?;
+    }
+    Ok(kept)
+}
+
 /// Removes the oldest folders. Names begin with the time, so their order is that of time.
 fn clean_up(results: &Path) {
     let Ok(entries) = fs::read_dir(results) else {
@@ -359,6 +381,24 @@ fn stamp(seconds: u64) -> [String; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_oldest_go_first_and_what_is_kept_never() {
+        let dir = tempfile::tempdir().unwrap();
+        let names: Vec<_> = (0..KEPT + 3)
+            .map(|number| format!("20260101-{number:06}-run-1"))
+            .collect();
+        for name in &names {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        fs::create_dir(dir.path().join("mine")).unwrap();
+        fs::write(dir.path().join(&names[1]).join(KEEP), "").unwrap();
+        clean_up(dir.path());
+        let gone = |name: &&String| !dir.path().join(name).exists();
+        let gone: Vec<_> = names.iter().filter(gone).collect();
+        assert_eq!(gone, [&names[0], &names[2]]);
+        assert!(dir.path().join("mine").exists());
+    }
 
     #[test]
     fn times_as_names() {
