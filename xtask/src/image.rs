@@ -192,7 +192,7 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
         .map(|(path, item)| (path.as_str(), &item.entry));
     let content = archive::write(Vec::new(), entries)?;
 
-    let dir = ctx.target.join("images").join(flavour.name());
+    let dir = dir(ctx, flavour);
     let image = place(&dir, arch, &recipe);
     kernel.copy(&image.kernel)?;
     files::write_if_changed(&image.initramfs, &content)?;
@@ -209,7 +209,7 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
 /// The image as it was made last.
 pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Image> {
     flavour.must_boot()?;
-    let dir = ctx.target.join("images").join(flavour.name());
+    let dir = dir(ctx, flavour);
     let image = place(&dir, flavour.arch(), &Recipe::read(&ctx.repo(RECIPE))?);
     ensure!(
         image.initramfs.exists(),
@@ -217,6 +217,11 @@ pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Image> {
         dir.display()
     );
     Ok(image)
+}
+
+/// Where the small image of a flavour is: not beside the disk image, which has a flavour, too.
+fn dir(ctx: &Ctx, flavour: &Flavour) -> PathBuf {
+    ctx.target.join("images/initramfs").join(flavour.name())
 }
 
 fn place(dir: &Path, arch: Arch, recipe: &Recipe) -> Image {
