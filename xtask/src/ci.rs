@@ -83,7 +83,9 @@ const STEPS: &[Step] = &[
     full("cargo xtask vm-test --flavour distro"),
     full("cargo xtask vm-test --flavour race"),
     full("cargo xtask vm-test --arch arm64"),
+    full("cargo xtask run --arch arm64 --no-build -- inetcr show --all"),
     full("cargo xtask vm-test --arch s390"),
+    full("cargo xtask run --arch s390 --no-build -- inetcr show --all"),
     full("cargo xtask config --flavour debug --arch arm64"),
     full("cargo xtask kunit"),
     full("cargo xtask builds"),
@@ -92,8 +94,9 @@ const STEPS: &[Step] = &[
     full("cargo xtask rust-analyzer --check"),
     full("cargo xtask bench --check --c --off"),
     full("cargo xtask image disk --check"),
-    full("cargo xtask fuzz --messages 10000000 --seed 1"),
-    full("cargo xtask fuzz --flavour debug --time 1h --seed 1"),
+    // Without a seed, so that each time the messages are others.
+    full("cargo xtask fuzz --flavour debug --no-kmemleak --messages 10000000"),
+    full("cargo xtask fuzz --flavour debug --messages 300000"),
     full("cargo xtask series check --build"),
 ];
 
