@@ -88,7 +88,11 @@ pub struct Args {
     #[arg(long)]
     keep_corpus: bool,
     /// Send the cases in a file (`repro.jsonl` of an earlier run), show the answers, and stop.
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["messages", "time", "seed", "workers", "corpus", "keep_corpus"]
+    )]
     replay: Option<PathBuf>,
     /// Without kmemleak, whose stacks beside those of KASAN take half of the time (`debug`): what
     /// leaks is only found if the caches of the kernel hold many objects more at the end.
@@ -287,4 +291,36 @@ fn keep(path: &Path, cases: &[String]) -> Result<()> {
     }
     ui::note(&format!("{} cases more in {CORPUS}", cases.len()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn what_a_replay_would_pass_over_is_refused() {
+        let parsed = |more: &[&str]| {
+            let words = [&["fuzz", "--replay", "repro.jsonl"], more].concat();
+            Command::try_parse_from(words).map(|command| command.args)
+        };
+        let args = parsed(&["--no-build", "--no-kmemleak"]).unwrap();
+        assert_eq!((args.workers, args.messages), (1, None));
+        for more in [
+            &["--messages", "9"][..],
+            &["--time", "1h"],
+            &["--seed", "1"],
+            &["--workers", "1"],
+            &["--corpus", "corpus.jsonl"],
+            &["--keep-corpus"],
+        ] {
+            assert!(parsed(more).is_err(), "{more:?}");
+        }
+    }
 }

@@ -38,6 +38,7 @@ use crate::{
 use anyhow::{
     Context,
     Result,
+    bail,
     ensure, //
 };
 use screen::Screen;
@@ -72,7 +73,11 @@ pub struct Args {
     #[arg(long)]
     quick: bool,
     /// Print the names of the tests that run in userspace and do nothing.
-    #[arg(long)]
+    #[arg(
+        long,
+        conflicts_with_all = ["repeat", "until_fail", "require_kvm", "dry_run", "keep", "results"],
+        conflicts_with_all = ["image", "extra"]
+    )]
     list: bool,
     /// Run all of it this many times, each in a fresh guest; stops at the first that fails
     /// [default: 1].
@@ -88,9 +93,9 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["repeat", "until_fail"])]
     dry_run: bool,
     /// Keep the results folder for ever; without it the last 20 are kept.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "results")]
     keep: bool,
-    /// Put the results here and not below target/results.
+    /// Put the results here, where they are kept, and not below target/results.
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
     /// More arguments for the program of the tests (see `roundtrip --help`).
@@ -101,6 +106,10 @@ pub struct Args {
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let from = Instant::now();
     let flavour = args.kernel.flavour()?;
+    ensure!(
+        args.extra.is_empty() || !only_in_kernel(args),
+        "the arguments behind -- are for the tests in userspace, and --filter leaves none of these"
+    );
     if args.require_kvm {
         accel::may_be_required(flavour.arch())?;
     }
@@ -139,12 +148,32 @@ fn names(programs: &Programs, args: &Args) -> Result<String> {
     let mut command = Command::new(programs.get("roundtrip")?);
     command.arg("--list").args(selection(args));
     let output = command.output().context("cannot run roundtrip")?;
-    ensure!(
-        output.status.success(),
+    if !output.status.success() {
+        ensure!(
+            output.status.code() == Some(NO_TEST),
+            "roundtrip cannot say which tests there are ({}): {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        bail!("{}", no_test(args));
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// What `roundtrip` exits with if none of its tests is wanted.
+const NO_TEST: i32 = 4;
+
+/// Why there is none.
+fn no_test(args: &Args) -> &'static str {
+    if only_in_kernel(args) {
+        "--list has the tests in userspace only: `cargo xtask kunit` runs those in the kernel, and \
+         says their names"
+    } else if args.quick {
+        "none of the tests in userspace that --quick leaves has a name like this: leave out --quick"
+    } else {
         "no test in userspace has a name like this: --list without --filter has them all; those in \
          the kernel are 'kunit::SUITE::CASE'"
-    );
-    Ok(String::from_utf8(output.stdout)?)
+    }
 }
 
 /// One guest from start to verdict.
@@ -265,4 +294,51 @@ fn in_kernel(ctx: &Ctx, args: &Args, kernel: &Kernel, record: &Record) -> Result
     let ours = kunit::Ours::find(ctx)?;
     let report = kunit::read(record.log(), &ours, &args.filter);
     Ok(report.map_or(InKernel::Silent, InKernel::Ran))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parsed(words: &str) -> Result<Args, clap::Error> {
+        let words = std::iter::once("vm-test").chain(words.split_whitespace());
+        Command::try_parse_from(words).map(|command| command.args)
+    }
+
+    #[test]
+    fn what_would_be_passed_over_in_silence_is_refused() {
+        for words in [
+            "--list --repeat 2",
+            "--list --until-fail",
+            "--list --results x",
+            "--list --image",
+            "--list --dry-run",
+            "--list --keep",
+            "--list -- --jobs 1",
+            "--keep --results x",
+        ] {
+            assert!(parsed(words).is_err(), "{words}");
+        }
+        assert!(parsed("--list --quick --filter a::* --no-build").is_ok());
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = Ctx::in_dir(dir.path()).unwrap();
+        let args = parsed("--filter kunit::* -- --jobs 1").unwrap();
+        let error = run(&ctx, &args).unwrap_err().to_string();
+        assert!(error.contains("behind --"), "{error}");
+    }
+
+    #[test]
+    fn that_there_is_no_test_has_its_reason() {
+        let why = |words| no_test(&parsed(words).unwrap());
+        assert!(why("--list --filter kunit::*").contains("cargo xtask kunit"));
+        assert!(why("--quick --filter a").contains("--quick leaves"));
+        assert!(why("--filter a --filter kunit::*").contains("no test in userspace"));
+    }
 }
