@@ -4,6 +4,11 @@
 //!
 //! mmdebstrap brings the packages, mke2fs makes the root, GRUB starts the kernel: each of them as it
 //! is in Debian, and none of them needs root, a loop device or a mount of this machine's.
+//!
+//! Others do all of it at once, and take more. Of Debian 12, the oldest that this is to run on,
+//! mkosi (14) has to be root, and attaches the image to a loop device; systemd-repart (252) takes one
+//! to make the file systems. libguestfs needs neither, as it works in an appliance, which is one more
+//! guest of QEMU: that has to boot first, and is slow without KVM, which nothing here needs.
 
 mod boot;
 mod check;
