@@ -121,7 +121,8 @@ enum Command {
     Shell(shell::Args),
     Run(run::Args),
     Gdb(gdb::Args),
-    /// Check that guests which warn, panic, hang or lie come out red.
+    /// Check that guests which warn, panic, hang or lie come out red, and that `run`, `shell`, and
+    /// `vm-test` with its most usual switches do what they say.
     Selftest(selftest::Args),
     /// Take what was edited in the working tree over into linux-patches/ and net/.
     Refresh(refresh::Args),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `selftest`: the harness's own test. Guests that warn, panic, hang and lie must come out red,
-//! each with its own exit status, and a good one green. So must what a person types who wants one
-//! command, one test or a shell in a guest.
+//! each with its own exit status, and a good one green. So must what a person types: `run`,
+//! `shell`, and `vm-test` with its most usual switches.
 
 mod cases;
 mod commands;
