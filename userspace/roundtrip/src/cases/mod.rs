@@ -134,6 +134,61 @@ mod tests {
         random: Random,
     }
 
+    /// What the kernel carries beside the options of the table of options here, and tests of it.
+    const OTHERS: &[(&str, &str)] = &[
+        ("SO_DOMAIN", "refusals::range::sock_family::*"),
+        ("SO_TYPE", "refusals::range::sock_type::*"),
+        ("SO_PROTOCOL", "refusals::range::sock_protocol::*"),
+        ("encap_rcv of UDP_ENCAP", "encap::histories::*"),
+        ("gro_receive of UDP_ENCAP", "encap::histories::*"),
+        ("the pacing rate", "options::pacing_rate::*"),
+        ("SO_BUF_LOCK", "options::*buf_ulock::*"),
+        ("SOCK_TIMESTAMP", "usage::socket::stamp"),
+        ("SIOCGSTAMP", "usage::socket::stamp"),
+        ("SOF_TIMESTAMPING_OPT_ID", "cork::stamps::numbered"),
+        ("MSG_ZEROCOPY", "errqueue::goes_on"),
+        ("SO_ERROR", "forgotten::pending_error"),
+        ("a soft error", "amend::errors"),
+        ("shutdown()", "shutdown::*"),
+        ("the count of drops", "queue::arrivals::told_of_drops"),
+    ];
+
+    /// A row of the kernel's table of options has a row of that name in the one here, or it is
+    /// known where else it is tested.
+    #[test]
+    fn what_the_kernel_carries_is_tested() {
+        let tests = all(Default::parse_from([""]).random);
+        let text = include_str!("../../../../net/ipv4/af_inet_cr/options.rs");
+        let table = text.split("static OPTIONS: &[SocketOption] = &[\n").nth(1);
+        let table = table.and_then(|table| table.split("\n];\n").next());
+        let table = table.expect("no table of options");
+        // The only text of a row is its name, and its first line calls a function.
+        let names: Vec<_> = table.split('"').skip(1).step_by(2).collect();
+        let first = |line: &&str| {
+            line.strip_prefix("    ")
+                .is_some_and(|row| row.starts_with(|first: char| first.is_ascii_lowercase()))
+        };
+        assert_eq!(
+            names.len(),
+            table.lines().filter(first).count(),
+            "{names:?}"
+        );
+        assert!(names.len() > 60, "{names:?}");
+        for (name, _) in OTHERS {
+            assert!(names.contains(name), "the kernel carries no {name}");
+        }
+        for name in names {
+            let row = name.strip_prefix("SO_").unwrap_or(name).to_lowercase();
+            let other = OTHERS.iter().find(|other| other.0 == name);
+            let pattern = other.map_or_else(|| format!("options::{row}::*"), |it| it.1.into());
+            let matcher = WildMatch::new(&pattern);
+            assert!(
+                tests.iter().any(|test| matcher.matches(&test.name)),
+                "nothing tests {name}: no test is called {pattern}"
+            );
+        }
+    }
+
     /// The documentation names tests as proofs: by patterns that match some.
     #[test]
     fn the_documentation_names_tests_that_exist() {
