@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! When there is no room: for a descriptor, for the reply.
+//! When there is no room: for a descriptor, for the reply, for a filter.
 
+use std::fs;
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, ensure};
 use inetcr::RawAttr;
+use libc::SOL_SOCKET;
 
-use crate::cr::{self, DUMP, Expected, RESTORE, attr};
+use crate::cr::{self, DUMP, Expected, Part, RESTORE, attr};
 use crate::rawnl::RawNetlink;
 use crate::runner::Test;
+use crate::sys::filter::{self, Instruction};
 use crate::sys::{socket, task};
 
 pub fn tests() -> Vec<Test> {
@@ -18,6 +22,9 @@ pub fn tests() -> Vec<Test> {
         Test::new("refusals::resource::descriptor_number", descriptor_number),
         Test::new("refusals::resource::receiver_full", receiver_full),
         Test::new("refusals::resource::receiver_gone", receiver_gone),
+        Test::new("refusals::resource::filter", long_filter),
+        Test::new("refusals::resource::group_program", long_group_program),
+        Test::new("refusals::resource::filter_at_commit", filter_at_commit),
     ]
 }
 
@@ -103,4 +110,68 @@ fn receiver_gone() -> Result<()> {
         raw.send(DUMP, &fill)?;
     }
     Ok(())
+}
+
+/// A socket that shares its port.
+fn sharing() -> Result<UdpSocket> {
+    let socket = socket::udp()?;
+    socket::set_int(&socket, SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    socket::bind(&socket, "127.0.0.1:7000".parse()?)?;
+    Ok(socket)
+}
+
+/// Dumps a socket with a long program that an option attaches, and does something while the network
+/// namespace does not allow it any more. The dump is good again behind that.
+fn with_little_room(
+    option: i32,
+    work: impl FnOnce(&mut inetcr::Client, &cr::Dump) -> Result<()>,
+) -> Result<()> {
+    const OPTMEM_MAX: &str = "/proc/sys/net/core/optmem_max";
+
+    let mut program = vec![Instruction::NOTHING; 2000];
+    program.push(Instruction::taking(u32::MAX));
+    let original = sharing()?;
+    filter::attach(&original, option, &program)?;
+    let mut client = cr::client()?;
+    let dump = cr::dump(&mut client, &original)?;
+    drop(original);
+
+    let old = fs::read_to_string(OPTMEM_MAX)?;
+    fs::write(OPTMEM_MAX, "8000")?;
+    let attached = filter::attach(&sharing()?, option, &program);
+    let errno = attached.err().and_then(|error| error.raw_os_error());
+    ensure!(errno == Some(libc::ENOMEM), "attached: {errno:?}");
+    work(&mut client, &dump)?;
+    fs::write(OPTMEM_MAX, old.trim())?;
+    cr::restore(&mut client, &dump).context("with room again")?;
+    Ok(())
+}
+
+/// A refusal says which limit has no room for a program.
+fn no_room_for_it() -> Expected<'static> {
+    Expected::errno(&[libc::ENOMEM]).word("optmem_max")
+}
+
+fn long_filter() -> Result<()> {
+    with_little_room(libc::SO_ATTACH_FILTER, |client, dump| {
+        cr::restore_refused(client, dump, no_room_for_it().attribute(attr::FILTER))
+    })
+}
+
+fn long_group_program() -> Result<()> {
+    with_little_room(libc::SO_ATTACH_REUSEPORT_CBPF, |client, dump| {
+        let expected = no_room_for_it().attribute(attr::REUSEPORT_FILTER);
+        cr::restore_refused(client, dump, expected)
+    })
+}
+
+/// In a transaction the filter takes the place of the one that keeps everything out, at the end.
+fn filter_at_commit() -> Result<()> {
+    with_little_room(libc::SO_ATTACH_FILTER, |client, dump| {
+        Part::Begin.send(client, &dump.0).context("begin")?;
+        let files = cr::open_files();
+        cr::refused(Part::commit(client), no_room_for_it())?;
+        ensure!(cr::open_files() == files, "the refusal left a descriptor");
+        Ok(())
+    })
 }
