@@ -5,11 +5,12 @@
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use inetcr::{IpFlags, RawAttr};
 use libc::{SOL_IP, SOL_SOCKET};
 
-use super::{NEW, OLD, Place, address, device, mapped, maps, moves, restored};
-use crate::cr::{self, Expected, attr};
+use super::{NEW, OLD, Place, address, device, mapped, maps, moves, name, restored};
+use crate::cr::{self, Dump, Expected, attr};
 use crate::observe::{observe, same};
 use crate::places::{GROUP, PORT};
 use crate::runner::Test;
@@ -56,6 +57,8 @@ pub fn tests() -> Vec<Test> {
         Test::new("maps::unused", unused),
         Test::new("maps::other_namespace", other_namespace),
         Test::new("maps::by_hand", by_hand),
+        Test::new("maps::by_an_option_of_the_restorer", by_an_option),
+        Test::new("maps::left_out", left_out),
     ];
     parts.chain(others).collect()
 }
@@ -312,4 +315,105 @@ fn by_hand() -> Result<()> {
     let bound_to = socket::get(&copy, SOL_SOCKET, libc::SO_BINDTODEVICE, 16)?;
     ensure!(bound_to.is_empty(), "bound to {bound_to:?}");
     Ok(())
+}
+
+/// The restorer allows the address that is not here by an option that the original did not have.
+/// Who wants the original takes it back then, and is left with the address.
+fn by_an_option() -> Result<()> {
+    const FLAGS: u16 = 1;
+
+    let mut client = cr::client()?;
+    OLD.add()?;
+    let dump = cr::dump(&mut client, &with(OLD, &[bound])?)?;
+    link::remove(OLD.device)?;
+    let expected = Expected::errno(&[libc::EADDRNOTAVAIL]).attribute(attr::LOCAL_ADDR);
+    cr::restore_refused(&mut client, &dump, expected)?;
+    let there = SocketAddrV4::new(OLD.addr, PORT);
+    for (flag, option) in [
+        (IpFlags::FREEBIND, libc::IP_FREEBIND),
+        (IpFlags::TRANSPARENT, libc::IP_TRANSPARENT),
+    ] {
+        let flags = dump.u32_at(&[attr::IP, FLAGS]).context("no flags")?;
+        ensure!(flags & flag.bits() == 0, "the original has {flag:?}");
+        let flags = RawAttr::u32(FLAGS, flags | flag.bits());
+        let allowed = dump.clone().with_at(&[attr::IP], flags);
+        let copy = cr::restore(&mut client, &allowed).with_context(|| format!("{flag:?}"))?;
+        ensure!(socket::name(&copy)? == there, "not bound to {there}");
+        ensure!(socket::get_int(&copy, SOL_IP, option)? == 1, "no {flag:?}");
+        cr::same_dump(&allowed, &cr::dump(&mut client, &copy)?)?;
+        socket::set_int(&copy, SOL_IP, option, 0)?;
+        cr::same_dump(&dump, &cr::dump(&mut client, &copy)?)?;
+    }
+    Ok(())
+}
+
+/// A dump without what it has of a device.
+type WithoutDevice = fn(Dump) -> Dump;
+
+/// Where a device is gone, what it was for is left out, and all else comes back: the copy is as one
+/// that never had to do with the device.
+fn left_out() -> Result<()> {
+    const MULTICAST_IFNAME: u16 = 9;
+    const MULTICAST_ADDR: u16 = 10;
+    const UNICAST_IFNAME: u16 = 11;
+    /// Each step, what it needs to be left out, and the attribute that is refused otherwise.
+    const PARTS: &[(Step, WithoutDevice, &[u16])] = &[
+        (
+            unicast_device,
+            |dump| dump.without_at(&[attr::IP, UNICAST_IFNAME]),
+            &[attr::IP, UNICAST_IFNAME],
+        ),
+        (
+            multicast_device,
+            |dump| {
+                let dump = dump.without_at(&[attr::IP, MULTICAST_IFNAME]);
+                dump.without_at(&[attr::IP, MULTICAST_ADDR])
+            },
+            &[attr::IP, MULTICAST_IFNAME],
+        ),
+        (
+            member,
+            |dump| {
+                let gone = name(attr::membership::IFNAME, OLD.device);
+                let mut others = dump.all(attr::MEMBERSHIP);
+                others.retain(|one| one.children().is_ok_and(|inner| !inner.contains(&gone)));
+                dump.with_all(attr::MEMBERSHIP, others)
+            },
+            &[attr::MEMBERSHIP, attr::membership::IFNAME],
+        ),
+    ];
+
+    let mut client = cr::client()?;
+    let make = |steps: &[Step]| -> Result<UdpSocket> {
+        let socket = with(OLD, steps)?;
+        socket::set_int(&socket, SOL_IP, libc::IP_TTL, 9)?;
+        socket::set_int(&socket, SOL_IP, libc::IP_MULTICAST_TTL, 8)?;
+        multicast::join(&socket, Ipv4Addr::new(224, 9, 8, 9), multicast::LOOPBACK)?;
+        socket::bind(&socket, SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT))?;
+        Ok(socket)
+    };
+    let model = make(&[])?;
+    let seen = observe(&model);
+    let dump_of_model = cr::dump(&mut client, &model)?;
+    drop(model);
+    for (step, without, refused) in PARTS {
+        OLD.add()?;
+        let dump = cr::dump(&mut client, &make(&[*step])?)?;
+        link::remove(OLD.device)?;
+        let expected = Expected::errno(&[libc::ENODEV]);
+        cr::restore_refused(&mut client, &dump, expected.paths(&[*refused]))?;
+        let copy = cr::restore(&mut client, &without(dump));
+        let copy = copy.with_context(|| format!("without {refused:?}"))?;
+        same("model != copy", &seen, &observe(&copy))?;
+        cr::same_dump(&dump_of_model, &cr::dump(&mut client, &copy)?)?;
+    }
+
+    // An address goes with the device that it is sent by: both are left out, or none.
+    OLD.add()?;
+    let dump = cr::dump(&mut client, &make(&[multicast_device])?)?;
+    link::remove(OLD.device)?;
+    let path = &[attr::IP, MULTICAST_IFNAME][..];
+    let dump = dump.without_at(path);
+    let expected = Expected::errno(&[libc::EINVAL]).paths(std::slice::from_ref(&path));
+    cr::restore_refused(&mut client, &dump, expected.word("without its device"))
 }
