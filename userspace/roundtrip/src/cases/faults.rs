@@ -13,16 +13,18 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, bail, ensure};
-use inetcr::RawAttr;
+use inetcr::{Client, RawAttr};
 
 use crate::cr::{self, DUMP, Dump, Part, Queued, RESTORE, attr};
 use crate::groups::ON_LOOPBACK;
 use crate::leaks::{Counters, PATIENCE};
-use crate::observe::{observe, same};
-use crate::options::{apply, rows};
+use crate::observe::{Observation, observe, same};
+use crate::options::apply_all;
 use crate::places::place;
 use crate::rawnl::RawNetlink;
 use crate::runner::{Test, skip};
+use crate::sys::filter::{self, Instruction};
+use crate::sys::signal::{self, OwnerType};
 use crate::sys::{link, socket, task};
 
 pub fn tests() -> Vec<Test> {
@@ -30,18 +32,70 @@ pub fn tests() -> Vec<Test> {
         Test::new("faults::dump", dump).slow(),
         Test::new("faults::dump_by_inode", dump_by_inode).slow(),
         Test::new("faults::dump_by_pidfd", dump_by_pidfd).slow(),
-        Test::new("faults::restore::unbound", || restore("unbound", false)).slow(),
-        Test::new("faults::restore::bound", || restore("addr_port", false)).slow(),
+        Test::new("faults::restore::unbound", || {
+            restore("unbound", |_| Ok(()))
+        })
+        .slow(),
+        Test::new("faults::restore::bound", || {
+            restore("addr_port", |_| Ok(()))
+        })
+        .slow(),
         Test::new("faults::restore::without_port", || {
-            restore("addr_without_port", false)
+            restore("addr_without_port", |_| Ok(()))
         })
         .slow(),
         Test::new("faults::restore::everything", || {
-            restore("connected_addr_port", true)
+            restore("connected_addr_port", |socket| {
+                apply_all(socket)?;
+                join_groups(socket)
+            })
+        })
+        .slow(),
+        Test::new("faults::restore::owner", || {
+            restore("addr_port", give_owner)
+        })
+        .slow(),
+        Test::new("faults::restore::group_program", || {
+            restore("addr_port", give_group_program)
         })
         .slow(),
         Test::new("faults::refusal", refusal).slow(),
     ]
+}
+
+/// A socket as plain calls see it, and as its dump says what they do not.
+pub struct Looks {
+    seen: Observation,
+    pub dump: Dump,
+}
+
+impl Looks {
+    pub fn of(client: &mut Client, socket: &UdpSocket) -> Result<Self> {
+        Ok(Self {
+            seen: observe(socket),
+            dump: cr::dump(client, socket)?,
+        })
+    }
+
+    /// Fails unless another one looks the same.
+    pub fn same(&self, what: &str, other: &Self) -> Result<()> {
+        same(what, &self.seen, &other.seen)?;
+        cr::same_dump(&self.dump, &other.dump).with_context(|| what.to_owned())
+    }
+
+    /// The same, with the memberships in any order: one that comes later is behind those that there
+    /// are.
+    pub fn same_members(&self, what: &str, other: &Self) -> Result<()> {
+        let in_order = |looks: &Self| {
+            let mut members = looks.dump.all(attr::MEMBERSHIP);
+            members.sort_by(|one, other| one.payload.cmp(&other.payload));
+            Self {
+                seen: looks.seen.clone(),
+                dump: looks.dump.clone().with_all(attr::MEMBERSHIP, members),
+            }
+        };
+        in_order(self).same(what, &in_order(other))
+    }
 }
 
 /// Makes allocations fail.
@@ -300,6 +354,9 @@ fn each_allocation(
 fn each_allocation_of_dump(original: &UdpSocket, selector: &[RawAttr]) -> Result<()> {
     let mut client = cr::client()?;
     let expected = cr::dump(&mut client, original)?;
+    for number in [attr::OWNER, attr::REUSEPORT_FILTER, attr::MEMBERSHIP] {
+        ensure!(expected.get(number).is_some(), "no {number}: {expected:?}");
+    }
     let before = observe(original);
     drop(client);
     each_allocation(DUMP, selector, |dump| {
@@ -311,8 +368,11 @@ fn each_allocation_of_dump(original: &UdpSocket, selector: &[RawAttr]) -> Result
 
 fn bound() -> Result<UdpSocket> {
     let socket = socket::udp()?;
-    socket::bind(&socket, "127.0.0.1:7000".parse()?)?;
+    // Who changes the device later leaves the group that shares the port.
     socket::set(&socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"lo")?;
+    give_owner(&socket)?;
+    give_group_program(&socket)?;
+    socket::bind(&socket, "127.0.0.1:7000".parse()?)?;
     join_groups(&socket)?;
     Ok(socket)
 }
@@ -324,6 +384,26 @@ pub fn join_groups(socket: &UdpSocket) -> Result<()> {
         member.join(socket)?;
     }
     Ok(())
+}
+
+/// Has this process told of what happens to a socket, by a signal that it ignores.
+pub fn give_owner(socket: &UdpSocket) -> Result<()> {
+    let me = std::process::id().cast_signed();
+    signal::set_owner(socket, OwnerType::Process, me)?;
+    signal::set_signal(socket, libc::SIGURG)?;
+    socket::fcntl(socket, libc::F_SETFL, libc::O_ASYNC)?;
+    Ok(())
+}
+
+/// Has a socket share its port, by a program.
+pub fn give_group_program(socket: &UdpSocket) -> Result<()> {
+    let program = [Instruction::FIRST_BYTE, Instruction::RETURN_IT];
+    socket::set_int(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    Ok(filter::attach(
+        socket,
+        libc::SO_ATTACH_REUSEPORT_CBPF,
+        &program,
+    )?)
 }
 
 fn dump() -> Result<()> {
@@ -348,28 +428,23 @@ fn dump_by_pidfd() -> Result<()> {
     each_allocation_of_dump(&original, &selector)
 }
 
-/// A socket in that place, with options or without.
-fn restore(name: &str, with_options: bool) -> Result<()> {
+/// A socket in that place that something is done to before.
+fn restore(name: &str, prepare: fn(&UdpSocket) -> Result<()>) -> Result<()> {
     let original = socket::udp()?;
-    if with_options {
-        for row in rows() {
-            let case = row
-                .cases
-                .iter()
-                .rfind(|case| !case.set.is_of_other_device() && !case.set.is_of_all());
-            apply(&original, row, case.context("a row without cases")?)?;
-        }
-        join_groups(&original)?;
-    }
+    prepare(&original)?;
     (place(name).context("no such place")?.go)(&original)?;
-    let mut client = cr::client()?;
-    let expected = cr::dump(&mut client, &original)?;
-    let seen = observe(&original);
-    drop((client, original));
-    each_allocation(RESTORE, &expected.0, |answer| {
+    let looks = Looks::of(&mut cr::client()?, &original)?;
+    drop(original);
+    each_allocation_of_restore(&looks.dump, &looks)
+}
+
+/// Makes each allocation of a restore fail: a copy that comes back nevertheless is a whole one.
+pub fn each_allocation_of_restore(request: &Dump, expected: &Looks) -> Result<()> {
+    each_allocation(RESTORE, &request.0, |answer| {
         let fd = answer.u32(attr::SOCK_FD).context("no descriptor")?;
         let copy = UdpSocket::from(task::adopt(fd.cast_signed()));
-        same("original != copy", &seen, &observe(&copy))
+        let found = Looks::of(&mut cr::client()?, &copy)?;
+        expected.same("original != copy", &found)
     })
 }
 

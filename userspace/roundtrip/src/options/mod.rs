@@ -136,6 +136,18 @@ pub fn socket_with(row: &Row, case: &Case) -> Result<UdpSocket> {
     Ok(fd)
 }
 
+/// Sets all options on a socket, each to its last case that needs no other device and is not set for
+/// the whole machine.
+pub fn apply_all(fd: &UdpSocket) -> Result<()> {
+    for row in rows() {
+        let mut cases = row.cases.iter();
+        let case = cases.rfind(|case| !case.set.is_of_other_device() && !case.set.is_of_all());
+        let case = case.context("a row without such a case")?;
+        apply(fd, row, case).with_context(|| format!("setting {} to {}", row.name, case.name))?;
+    }
+    Ok(())
+}
+
 /// Removes the devices that cases have made.
 pub fn remove_devices() {
     for name in ["dummy0", "fifteen-letters", "gone0"] {

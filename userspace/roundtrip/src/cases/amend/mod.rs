@@ -20,7 +20,7 @@ use inetcr::{Amended, Client, Error, RawAttr};
 use crate::cr::{self, AMEND, Dump, attr, same_dump};
 use crate::groups::Member;
 use crate::observe::{Observation, observe, same};
-use crate::options::{Case, Row, apply, rows, socket_with};
+use crate::options::{Case, Row, apply_all, rows, socket_with};
 use crate::places::{PLACES, PORT, Place};
 use crate::runner::Test;
 use crate::sys::filter::{self, Instruction};
@@ -30,6 +30,7 @@ use crate::sys::socket;
 
 use super::maps::device;
 use super::memberships;
+pub use faults::each_allocation_of_amend;
 
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
@@ -199,22 +200,10 @@ fn member_of(members: &[Member]) -> Result<()> {
 
 /// The last case of each row, on one donor that is a member of each kind.
 fn donor_of_all() -> Result<UdpSocket> {
-    let donor = donor_of_options()?;
+    let donor = socket::udp()?;
+    apply_all(&donor)?;
     for member in crate::groups::ON_LOOPBACK {
         member.join(&donor)?;
-    }
-    Ok(donor)
-}
-
-/// The last case of each row, on one donor.
-fn donor_of_options() -> Result<UdpSocket> {
-    let donor = socket::udp()?;
-    for row in rows() {
-        let case = row
-            .cases
-            .iter()
-            .rfind(|case| !case.set.is_of_all() && !case.set.is_of_other_device());
-        apply(&donor, row, case.context("a row without cases")?)?;
     }
     Ok(donor)
 }

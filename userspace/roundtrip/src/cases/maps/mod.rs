@@ -5,6 +5,7 @@
 //! A copy is compared with a socket that plain calls have made there, as the original was made in
 //! the place that it comes from.
 
+mod faults;
 mod places;
 mod refusals;
 mod waiting;
@@ -20,10 +21,15 @@ use crate::runner::Test;
 use crate::sys::link;
 
 pub fn tests() -> Vec<Test> {
-    [places::tests(), waiting::tests(), refusals::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        places::tests(),
+        waiting::tests(),
+        refusals::tests(),
+        faults::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Numbers inside `MAP`.

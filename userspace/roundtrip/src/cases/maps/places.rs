@@ -63,9 +63,10 @@ pub fn tests() -> Vec<Test> {
     parts.chain(others).collect()
 }
 
-type Step = fn(&UdpSocket, Place) -> Result<()>;
+/// What is done to a socket that is made in a place.
+pub type Step = fn(&UdpSocket, Place) -> Result<()>;
 
-fn with(place: Place, steps: &[Step]) -> Result<UdpSocket> {
+pub fn with(place: Place, steps: &[Step]) -> Result<UdpSocket> {
     let socket = socket::udp()?;
     for step in steps {
         step(&socket, place)?;
@@ -73,7 +74,7 @@ fn with(place: Place, steps: &[Step]) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-fn bound_device(socket: &UdpSocket, place: Place) -> Result<()> {
+pub fn bound_device(socket: &UdpSocket, place: Place) -> Result<()> {
     let name = place.device.as_bytes();
     Ok(socket::set(
         socket,
@@ -83,14 +84,14 @@ fn bound_device(socket: &UdpSocket, place: Place) -> Result<()> {
     )?)
 }
 
-fn unicast_device(socket: &UdpSocket, place: Place) -> Result<()> {
+pub fn unicast_device(socket: &UdpSocket, place: Place) -> Result<()> {
     const IP_UNICAST_IF: i32 = 50;
     let index = link::index(place.device)?.to_be_bytes();
     Ok(socket::set(socket, SOL_IP, IP_UNICAST_IF, &index)?)
 }
 
 /// By its index, with an address.
-fn multicast_device(socket: &UdpSocket, place: Place) -> Result<()> {
+pub fn multicast_device(socket: &UdpSocket, place: Place) -> Result<()> {
     let index = link::index(place.device)?;
     let request = multicast::mreqn(Ipv4Addr::UNSPECIFIED, place.addr, index);
     Ok(socket::set(
@@ -127,7 +128,7 @@ fn member(socket: &UdpSocket, place: Place) -> Result<()> {
     )?)
 }
 
-fn bound(socket: &UdpSocket, place: Place) -> Result<()> {
+pub fn bound(socket: &UdpSocket, place: Place) -> Result<()> {
     Ok(socket::bind(socket, SocketAddrV4::new(place.addr, PORT))?)
 }
 
