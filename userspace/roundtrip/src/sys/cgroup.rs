@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Control groups, as far as it takes to freeze processes and to know who is where.
+//! Control groups, as far as it takes to freeze processes, and to know who is where and uses how
+//! much memory.
 
 use std::fs;
 use std::io;
@@ -40,6 +41,15 @@ impl Cgroup {
     /// The identifier, which is an inode number on machines of 64 bits.
     pub fn id(&self) -> io::Result<u64> {
         Ok(fs::metadata(&self.0)?.ino())
+    }
+
+    /// How many bytes are charged to it, if the kernel counts that ([`Self::with_memory`]).
+    pub fn memory(&self) -> io::Result<Option<u64>> {
+        match fs::read_to_string(self.0.join("memory.current")) {
+            Ok(text) => text.trim().parse().map(Some).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Moves a process there.
