@@ -50,6 +50,12 @@ const STATES: &[State] = &[
         socket::set(s, libc::SOL_IP, 17, &policy)
             .map_err(|_| io::Error::from_raw_os_error(libc::ENOPROTOOPT))
     }),
+    ("appending", "file flag", |s| {
+        socket::fcntl(s, libc::F_SETFL, libc::O_APPEND).map(drop)
+    }),
+    ("without_access_time", "file flag", |s| {
+        socket::fcntl(s, libc::F_SETFL, libc::O_NOATIME).map(drop)
+    }),
     ("extended_attribute", "extended attribute", |s| {
         socket::set_attribute(s, c"user.test", b"value")
     }),
