@@ -5,6 +5,7 @@
 mod addresses;
 mod amend;
 mod cgroup;
+mod clock;
 mod cork;
 pub mod criu;
 mod encap;
@@ -60,6 +61,7 @@ pub fn all(random: Random) -> Vec<Test> {
         owner::tests(),
         user::tests(),
         cgroup::tests(),
+        clock::tests(),
         forgotten::tests(),
         losses::tests(),
         queue::tests(),

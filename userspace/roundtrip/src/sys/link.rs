@@ -95,6 +95,13 @@ pub fn set_offload(name: &str, offload: Offload, on: bool) -> io::Result<()> {
     ioctl(libc::SIOCETHTOOL, &mut request)
 }
 
+/// The names of all devices.
+pub fn names() -> io::Result<Vec<String>> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    let names = table.lines().filter_map(|line| line.split_once(':'));
+    Ok(names.map(|(name, _)| name.trim().to_owned()).collect())
+}
+
 /// Index of a device.
 pub fn index(name: &str) -> io::Result<u32> {
     let name = CString::new(name)?;
