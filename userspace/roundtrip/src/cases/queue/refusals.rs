@@ -274,6 +274,8 @@ fn label() -> Result<()> {
     for options in [
         &[134, 12, 0, 0, 0, 3, 128, 6, 1, 2, 3, 4][..],
         &[1, 1, 134, 10, 0, 0, 0, 3, 128, 4, 1, 2],
+        // Behind an option that no router would have let through.
+        &[7, 1, 134, 10, 0, 0, 0, 3, 128, 4, 1, 2],
     ] {
         let datagram = good.datagram.clone().with(RawAttr::new(13, options));
         let attrs = [RawAttr::nested(attr::DATAGRAM, &datagram.0), piece(3)];

@@ -260,8 +260,9 @@ impl Datagram {
 
             bindings::skb_marks(skb, &raw mut mark, &raw mut priority, &raw mut peeked);
             let is_complete = bindings::skb_csum_complete(skb, &raw mut csum);
-            // The header has passed `ip_rcv_core`: its length is at least that without options.
-            let optlen = usize::from((*iph).ihl()) * 4 - IP_HDRLEN;
+            // The header has passed `ip_rcv_core`, but for one that a BPF program of a route has
+            // put before the packet after that, with any length.
+            let optlen = (usize::from((*iph).ihl()) * 4).saturating_sub(IP_HDRLEN);
             let options = core::slice::from_raw_parts(
                 iph.cast::<u8>().add(IP_HDRLEN),
                 optlen.min((*parm).opt.optlen.into()),
@@ -355,7 +356,8 @@ impl DatagramInfo {
 
 /// Tells whether there is a security label among IP options.
 ///
-/// Goes over them as `__ip_options_compile` does.
+/// Goes over them as `cipso_v4_optptr` does, who looks for it: further than `__ip_options_compile`,
+/// which ends at an option of one byte.
 fn has_label(mut options: &[u8]) -> bool {
     // CAST: Small numbers.
     const END: u8 = bindings::IPOPT_END as u8;
@@ -367,8 +369,7 @@ fn has_label(mut options: &[u8]) -> bool {
             [NOOP, ref rest @ ..] => rest,
             [] | [END, ..] => return false,
             [CIPSO, ..] => return true,
-            // What is too short is not compiled.
-            [_, len, ..] if len >= 2 => options.get(usize::from(len)..).unwrap_or_default(),
+            [_, len, ..] if len >= 1 => options.get(usize::from(len)..).unwrap_or_default(),
             _ => return false,
         };
     }
@@ -401,8 +402,8 @@ impl NewDatagram {
 
     /// Makes a datagram without its payload.
     ///
-    /// It is charged to no socket yet: who does not put it into one at once wants the memory to be
-    /// charged to the caller (`GFP_KERNEL_ACCOUNT`).
+    /// It is charged to no socket yet: who keeps more of them than the one that is under way wants
+    /// the memory to be charged to the caller (`GFP_KERNEL_ACCOUNT`).
     ///
     /// # Errors
     ///
