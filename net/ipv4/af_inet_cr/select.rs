@@ -105,20 +105,15 @@ impl Selector {
         match self {
             // Sockets that are closed have the number 0.
             Selector::Inode(0) => Err(self.not_found()),
-            Selector::Inode(inode) if request.is_last() => {
+            // Each of them would go over all sockets.
+            Selector::Inode(_) if !request.is_last() => Err(Refusal::new(
+                EBUSY,
+                "of several requests only the last may look for an inode number",
+            )
+            .at(attr::INODE)),
+            Selector::Inode(inode) => {
                 SocketFile::find_ino(request.net(), inode).map_err(|errno| match errno {
                     ENOENT => self.not_found(),
-                    errno => refused(errno, attr::INODE),
-                })
-            }
-            // The search among the open files takes too long for many of them.
-            Selector::Inode(inode) => {
-                SocketFile::find_bound_ino(request.net(), inode).map_err(|errno| match errno {
-                    ENOENT => Refusal::new(
-                        EBUSY,
-                        "no bound socket has this number, others are found by the last request",
-                    )
-                    .at(attr::INODE),
                     errno => refused(errno, attr::INODE),
                 })
             }

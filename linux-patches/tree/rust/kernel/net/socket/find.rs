@@ -44,22 +44,6 @@ const BATCH: u32 = 256;
 const ACCESS: c_uint = bindings::PTRACE_MODE_READ_FSCREDS | bindings::PTRACE_MODE_NOAUDIT;
 
 impl SocketFile {
-    /// Finds a bound UDP socket of a network namespace by its inode number, wherever it is open.
-    ///
-    /// The kernel's own sockets are never found. What the calling task may do with what is found is
-    /// for the caller to decide.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT` if there is none, `EINTR` if the calling task is killed.
-    pub fn find_bound_ino(net: &Net, ino: u64) -> Result<Self> {
-        // A socket that is not open has the number 0.
-        match ino {
-            0 => Err(ENOENT),
-            ino => Wanted { net, ino }.in_udp_hash()?.ok_or(ENOENT),
-        }
-    }
-
     /// Finds an open socket of a network namespace by its inode number.
     ///
     /// Bound UDP sockets are found wherever they are open. Others are looked for in the file tables
@@ -77,9 +61,15 @@ impl SocketFile {
     /// `ENOENT` if there is none, `E2BIG` if there are too many tasks and files to look at, `EINTR`
     /// if the calling task is killed.
     pub fn find_ino(net: &Net, ino: u64) -> Result<Self> {
-        match Self::find_bound_ino(net, ino) {
-            Err(ENOENT) if ino != 0 => Wanted { net, ino }.in_tasks()?.ok_or(ENOENT),
-            result => result,
+        // A socket that is not open has the number 0.
+        if ino == 0 {
+            return Err(ENOENT);
+        }
+        let wanted = Wanted { net, ino };
+
+        match wanted.in_udp_hash()? {
+            Some(file) => Ok(file),
+            None => wanted.in_tasks()?.ok_or(ENOENT),
         }
     }
 }
