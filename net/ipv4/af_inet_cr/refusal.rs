@@ -262,7 +262,7 @@ pub(crate) fn admit(request: &Request<'_>) -> Result<(), Refusal> {
         true => repeated(request),
         false => Err(Refusal::new(
             EPERM,
-            "the sender has capabilities that who opened the netlink socket had not",
+            "the sender has rights that who opened the netlink socket had not",
         )),
     }
 }

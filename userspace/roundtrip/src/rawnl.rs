@@ -98,6 +98,7 @@ pub struct RawNetlink {
     family: u16,
     version: u8,
     sequence: u32,
+    names_the_kernel: bool,
 }
 
 impl RawNetlink {
@@ -113,7 +114,13 @@ impl RawNetlink {
             family: client.family_id(),
             version: u8::try_from(client.family_version())?,
             sequence: 0,
+            names_the_kernel: false,
         })
+    }
+
+    /// Has each call name the kernel as the destination, as it is anyway.
+    pub fn name_the_kernel(&mut self) {
+        self.names_the_kernel = true;
     }
 
     /// Makes room for a few replies only.
@@ -210,7 +217,11 @@ impl RawNetlink {
         for attributes in requests {
             batch.extend(self.message(command, &RawAttr::encode_all(attributes), flags));
         }
-        socket::send(&self.fd, &batch, 0)?;
+        if self.names_the_kernel {
+            socket::send_to_kernel(&self.fd, &batch)?;
+        } else {
+            socket::send(&self.fd, &batch, 0)?;
+        }
         (first..=self.sequence)
             .map(|one| self.answer_to(one))
             .collect()

@@ -23,6 +23,25 @@ pub fn send(fd: &impl AsRawFd, payload: &[u8], flags: i32) -> io::Result<usize> 
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// `sendto(2)` from a netlink socket to the kernel.
+pub fn send_to_kernel(fd: &impl AsRawFd, payload: &[u8]) -> io::Result<usize> {
+    // SAFETY: all zeroes is a valid sockaddr_nl; the address of the kernel is 0.
+    let mut to: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+    to.nl_family = libc::sa_family_t::try_from(libc::AF_NETLINK).unwrap_or_default();
+    // SAFETY: the kernel reads `payload.len()` bytes, and a sockaddr_nl.
+    let sent = unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            payload.as_ptr().cast(),
+            payload.len(),
+            0,
+            (&raw const to).cast(),
+            socklen::<libc::sockaddr_nl>(),
+        )
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
 /// `sendto(2)` with flags.
 pub fn send_to(
     fd: &impl AsRawFd,

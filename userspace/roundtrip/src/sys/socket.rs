@@ -10,6 +10,7 @@ use std::time::Duration;
 
 pub use super::message::{
     Control, Message, receive, receive_into, receive_message, send, send_message, send_to,
+    send_to_kernel,
 };
 use super::{check, socklen};
 

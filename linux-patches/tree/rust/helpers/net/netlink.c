@@ -9,9 +9,16 @@
 
 #ifdef CONFIG_NET
 
+/*
+ * Who opened the netlink socket; NULL if the sender has named the destination,
+ * and so cannot have been led to write to the socket without knowing it, see
+ * __netlink_ns_capable().
+ */
 __rust_helper
 const struct cred *rust_helper_netlink_skb_opener_cred(const struct sk_buff *skb)
 {
+	if (NETLINK_CB(skb).flags & NETLINK_SKB_DST)
+		return NULL;
 	return NETLINK_CB(skb).sk->sk_socket->file->f_cred;
 }
 

@@ -26,6 +26,10 @@ pub fn tests() -> Vec<Test> {
         Test::new("refusals::privilege::dropped_later", dropped_later),
         Test::new("refusals::privilege::opened_by_another", opened_by_another),
         Test::new("refusals::privilege::opened_with_less", opened_with_less),
+        Test::new(
+            "refusals::privilege::opened_by_another_user",
+            opened_by_another_user,
+        ),
         Test::new("refusals::privilege::user_namespace_works", || {
             in_user_namespace(works_there)
         })
@@ -207,6 +211,8 @@ fn opened_with_less() -> Result<()> {
     let mut client = cr::client()?;
     let dump = cr::dump(&mut client, &socket)?;
     let fd = RawAttr::u32(attr::SOCK_FD, socket.as_raw_fd().cast_unsigned());
+    // Or it is refused for that.
+    let dump = dump.without(attr::UID);
     let ttl = dump.clone().without(attr::INODE).without(attr::COOKIE);
     let requests = [
         (cr::DUMP, vec![fd.clone()]),
@@ -223,7 +229,7 @@ fn opened_with_less() -> Result<()> {
                 anyhow::bail!("command {command} is permitted");
             };
             ensure!(
-                refusal.errno == libc::EPERM && refusal.message.contains("capabilities"),
+                refusal.errno == libc::EPERM && refusal.message.contains("who opened"),
                 "command {command}: {refusal:?}"
             );
         }
@@ -238,7 +244,57 @@ fn opened_with_less() -> Result<()> {
         // So that the parent may take the netlink socket.
         Ok(task::set_dumpable()?)
     };
-    with_one_of_another(&client, in_namespace, try_all)
+    with_one_of_another(&client, in_namespace, try_all)?;
+    // The owner of a user namespace may do everything there, without a capability: what is done is
+    // to be known here, where the root of that namespace is nobody.
+    task::run_in_child(|| {
+        task::become_user(65_534)?;
+        let in_my_namespace = || {
+            namespace::new_user_and_network()?;
+            Ok(task::set_dumpable()?)
+        };
+        with_one_of_another(&client, in_my_namespace, try_all)
+    })
+}
+
+/// Who is another user than the one that opened the netlink socket is refused, without a capability
+/// more, unless that one could have become any user, or the kernel is named as the destination.
+fn opened_by_another_user() -> Result<()> {
+    for (opener_may_be_any, is_named) in [(false, false), (true, false), (false, true)] {
+        task::run_in_child(|| {
+            let socket = socket::udp()?;
+            let client = cr::client()?;
+            task::set_file_system_user(65_534)?;
+            if !opener_may_be_any {
+                task::drop_capabilities(&[task::CAP_SETUID])?;
+            }
+            let as_root = || Ok(task::set_file_system_user(0)?);
+            with_one_of_another(&client, as_root, |raw| {
+                raw.ask_for_words()?;
+                if is_named {
+                    raw.name_the_kernel();
+                }
+                let fd = RawAttr::u32(attr::SOCK_FD, socket.as_raw_fd().cast_unsigned());
+                let answers = raw.send_together(cr::DUMP, &[vec![fd]])?;
+                let [answer] = answers.as_slice() else {
+                    anyhow::bail!("{} answers", answers.len());
+                };
+                match answer {
+                    Ok(_) => ensure!(opener_may_be_any || is_named, "it is permitted"),
+                    Err(refusal) => ensure!(
+                        !opener_may_be_any
+                            && !is_named
+                            && refusal.errno == libc::EPERM
+                            && refusal.message.contains("who opened"),
+                        "{refusal:?}"
+                    ),
+                }
+                Ok(())
+            })
+        })
+        .with_context(|| format!("{opener_may_be_any}, {is_named}"))?;
+    }
+    Ok(())
 }
 
 /// Runs a body as an ordinary user that is root in a user namespace of its own.

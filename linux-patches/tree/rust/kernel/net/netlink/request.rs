@@ -170,7 +170,8 @@ impl<'a> Request<'a> {
     /// Returns whether the requester has `capability` in the user namespace that owns the network
     /// namespace of the request.
     ///
-    /// Both who opened the netlink socket and who sent the request must have it.
+    /// Both who opened the netlink socket and who sent the request must have it; only the sender
+    /// if it has named the kernel as the destination.
     pub fn capable(&self, capability: Capability) -> bool {
         // SAFETY: By the type invariants the namespace is valid; its owner never changes, and is
         // valid as long as the namespace is.
@@ -180,48 +181,33 @@ impl<'a> Request<'a> {
         unsafe { bindings::netlink_ns_capable(self.skb.as_ptr(), user_ns, capability.0) }
     }
 
-    /// Returns whether the requester has `capability` in the initial user namespace.
-    ///
-    /// Both who opened the netlink socket and who sent the request must have it.
+    /// Returns whether the requester has `capability` in the initial user namespace, as
+    /// [`Self::capable`] does.
     pub fn capable_in_init_ns(&self, capability: Capability) -> bool {
         // SAFETY: By the type invariants `skb` was received from a netlink socket.
         unsafe { bindings::netlink_capable(self.skb.as_ptr(), capability.0) }
     }
 
-    /// Returns whether who opened the netlink socket had every capability that the sender of the
-    /// request has, in the sender's user namespace.
+    /// Returns whether who opened the netlink socket had the rights that the sender of the request
+    /// has ([`Credential::has_rights_of`]).
     ///
     /// For handlers that act with the rights of the calling task, by a system call for instance:
-    /// the opener may have got somebody with more of them to write to the socket.
+    /// the opener may have got somebody with more of them to write to the socket. Who names the
+    /// kernel as the destination knows what it writes to, and is not compared.
     pub fn opener_has_rights_of_sender(&self) -> bool {
         let sender = Credential::current();
 
         // SAFETY: By the type invariants `skb` was received from a netlink socket, so that it has
         // the parameters of one in its control block. The socket is that of the sender, who is in a
-        // call that has a reference to its file. Neither changes meanwhile, nor do the credentials
-        // of a file ever.
+        // call that has a reference to its file.
         let opener = unsafe { bindings::netlink_skb_opener_cred(self.skb.as_ptr()) };
         // Mostly it is the same task.
-        if core::ptr::eq(opener, sender.as_ptr()) {
+        if opener.is_null() || core::ptr::eq(opener, sender.as_ptr()) {
             return true;
         }
-
-        // SAFETY: Credentials are valid as long as there is a reference to them, and so is their
-        // user namespace.
-        let user_ns = unsafe { (*sender.as_ptr()).user_ns };
-        // SAFETY: As above.
-        let mut rights = unsafe { (*sender.as_ptr()).cap_effective.val };
-        while rights != 0 {
-            // CAST: Less than 64.
-            let capability = rights.trailing_zeros() as c_int;
-
-            // SAFETY: As above for `skb`; the namespace is valid as long as `sender`.
-            if !unsafe { bindings::netlink_ns_capable(self.skb.as_ptr(), user_ns, capability) } {
-                return false;
-            }
-            rights &= rights - 1;
-        }
-        true
+        // SAFETY: As above, the file is open until the request is handled. It has a reference to
+        // its credentials, and never gets others.
+        unsafe { Credential::from_ptr(opener) }.has_rights_of(&sender)
     }
 
     /// Returns where to say more about the outcome than an error number can.
@@ -323,22 +309,39 @@ impl<'a, P: SockPriv> DoRequest<'a, P> {
         // The core makes none without a size.
         const { assert!(size_of::<P>() != 0) };
 
-        // SAFETY: By the type invariants of `Request`, `skb` was received from a netlink socket, so
-        // that this is what its control block holds.
-        let sk = unsafe {
-            (*(&raw const (*self.request.skb.as_ptr()).cb).cast::<bindings::netlink_skb_parms>()).sk
-        };
-        // SAFETY: By the type invariants of `Request`, `info` is valid, and so is its family, which
-        // is registered while it handles requests, and keeps something. The netlink socket is open
-        // for as long.
-        let slot = from_err_ptr(unsafe {
-            bindings::genl_sk_priv_get((*self.request.info.as_ptr()).family.cast_mut(), sk)
-        })?;
+        // SAFETY: By the type invariants, the family keeps a `P` for each netlink socket.
+        let slot = unsafe { self.request.sock_priv_slot() }?;
 
         // SAFETY: By the type invariants, the family has made a `P` there. It goes when the netlink
         // socket is closed or the family is unregistered, neither of which happens before the
         // request is handled. Nobody moves it.
         Ok(unsafe { Pin::new_unchecked(&*slot.cast::<P>()) })
+    }
+}
+
+impl Request<'_> {
+    /// Returns where the family keeps what it keeps for the netlink socket.
+    ///
+    /// It is no part of [`DoRequest::sock_priv`], which is compiled for each family: a module could
+    /// not call the C function, which is not exported.
+    ///
+    /// # Safety
+    ///
+    /// The family must keep something for each netlink socket.
+    #[inline(never)]
+    unsafe fn sock_priv_slot(&self) -> Result<*mut c_void> {
+        // SAFETY: By the type invariants, `skb` was received from a netlink socket, so that this is
+        // what its control block holds.
+        let sk = unsafe {
+            (*(&raw const (*self.skb.as_ptr()).cb).cast::<bindings::netlink_skb_parms>()).sk
+        };
+
+        // SAFETY: By the type invariants, `info` is valid, and so is its family, which is
+        // registered while it handles requests. The netlink socket is open for as long. The caller
+        // says that the family keeps something.
+        from_err_ptr(unsafe {
+            bindings::genl_sk_priv_get((*self.info.as_ptr()).family.cast_mut(), sk)
+        })
     }
 }
 
