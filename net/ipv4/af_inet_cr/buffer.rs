@@ -42,17 +42,22 @@ pub(crate) fn is_locked(sock: &Sock, which: Buffer) -> bool {
 
 /// Sets whether the size of a buffer is the owner's choice.
 pub(crate) fn set_locked(which: Buffer, locked: bool, socket: &dyn Settable) -> Result {
+    socket.setsockopt(SOL_SOCKET, SO_BUF_LOCK, &locks(which, locked, socket))
+}
+
+/// The value of `SO_BUF_LOCK` with which the size of a buffer is the owner's choice, or is not.
+fn locks(which: Buffer, locked: bool, socket: &dyn Settable) -> [u8; 4] {
     let old = u32::from(socket.userlocks()) & (uapi::SOCK_SNDBUF_LOCK | uapi::SOCK_RCVBUF_LOCK);
     let new = match locked {
         true => old | which.lock(),
         false => old & !which.lock(),
     };
-    socket.setsockopt(SOL_SOCKET, SO_BUF_LOCK, &new.to_ne_bytes())
+    new.to_ne_bytes()
 }
 
 /// Gives a buffer of a socket this size, exactly.
 ///
-/// Whether the size is the owner's choice stays as it is. What is refused is refused before
+/// Whether the size is the owner's choice stays as it is. What is not allowed is refused before
 /// anything is changed: it may be a socket in use.
 pub(crate) fn restore(
     which: Buffer,
@@ -70,7 +75,7 @@ pub(crate) fn restore(
         _ => set_odd(which, wanted, socket),
     };
     if is_locked(socket, which) != locked {
-        set_locked(which, locked, socket)?;
+        socket.set_back(SOL_SOCKET, SO_BUF_LOCK, &locks(which, locked, socket))?;
     }
     result
 }

@@ -657,9 +657,7 @@ impl SocketOption {
                     .setsockopt(level, self.optname, &time::linger(true, time)?)
                     .and_then(|()| match on {
                         true => Ok(()),
-                        false => {
-                            socket.setsockopt(level, self.optname, &time::linger(false, time)?)
-                        }
+                        false => socket.set_back(level, self.optname, &time::linger(false, time)?),
                     })
             }
             (_, Value::Multicast(ifindex, addr)) => {
@@ -673,15 +671,16 @@ impl SocketOption {
                     false => SO_TIMESTAMPING_OLD,
                 };
                 // `struct so_timestamping`
-                let set = |flags: u32| {
-                    let bytes: [u8; 8] = time::concat(flags.to_ne_bytes(), phc.to_ne_bytes());
-                    socket.setsockopt(level, optname, &bytes)
+                let bytes = |flags: u32| -> [u8; 8] {
+                    time::concat(flags.to_ne_bytes(), phc.to_ne_bytes())
                 };
 
                 // The number stays when the flag goes.
                 match phc != socket.bind_phc() && flags & BIND_PHC == 0 {
-                    true => set(flags | BIND_PHC).and_then(|()| set(flags)),
-                    false => set(flags),
+                    true => socket
+                        .setsockopt(level, optname, &bytes(flags | BIND_PHC))
+                        .and_then(|()| socket.set_back(level, optname, &bytes(flags))),
+                    false => socket.setsockopt(level, optname, &bytes(flags)),
                 }
             }
             (_, Value::Stamp(nanos)) => {

@@ -139,17 +139,14 @@ pub(crate) fn parse_bound(levels: &Levels<'_>) -> Result<Option<u32>, Refusal> {
 /// Then the kernel takes no other device, and for unicast not even that one. But a socket has both
 /// if it was bound afterwards, so it is for a moment not bound, which needs `CAP_NET_RAW`.
 pub(crate) fn set(socket: &dyn Settable, level: c_int, optname: c_int, value: &[u8]) -> Result {
-    let bind = |ifindex| socket.setsockopt_int(SOL_SOCKET, SO_BINDTOIFINDEX, ifindex);
-
     match socket.setsockopt(level, optname, value) {
         Err(EINVAL) if socket.bound_dev_if() != 0 => {
-            // CAST: No device has a larger index.
-            let ifindex = socket.bound_dev_if() as c_int;
+            let ifindex = socket.bound_dev_if();
 
-            bind(0)?;
+            socket.setsockopt_int(SOL_SOCKET, SO_BINDTOIFINDEX, 0)?;
             let result = socket.setsockopt(level, optname, value);
 
-            bind(ifindex)?;
+            socket.set_back(SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex.to_ne_bytes())?;
             result
         }
         result => result,

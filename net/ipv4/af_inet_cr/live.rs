@@ -69,6 +69,10 @@ pub(crate) trait Settable: Deref<Target = Sock> {
         self.setsockopt(level, optname, &value.to_ne_bytes())
     }
 
+    /// Sets an option that must not stay as another call has left it, be it what it was, or the
+    /// second half of something.
+    fn set_back(&self, level: c_int, optname: c_int, value: &[u8]) -> Result;
+
     /// Asks the security module whether the requester may set an option.
     fn security_setsockopt(&self, level: c_int, optname: c_int) -> Result;
 
@@ -90,6 +94,10 @@ pub(crate) trait Settable: Deref<Target = Sock> {
 
 impl Settable for Socket {
     fn setsockopt(&self, level: c_int, optname: c_int, value: &[u8]) -> Result {
+        self.setsockopt(level, optname, value)
+    }
+
+    fn set_back(&self, level: c_int, optname: c_int, value: &[u8]) -> Result {
         self.setsockopt(level, optname, value)
     }
 
@@ -122,7 +130,7 @@ impl Settable for Socket {
 /// a sender that fills a corked datagram sleeps with it until there is room. So it is looked before
 /// each call whether the lock can be had, and refused with `EBUSY` if not. That leaves the moment
 /// in between, in which a sender of an owner that is not frozen may fall asleep; then the call
-/// waits like `setsockopt(2)`.
+/// waits like `setsockopt(2)`. So does what has to be put back once it was changed.
 pub(crate) struct Live<'a> {
     file: &'a SocketFile,
     patience: Patience,
@@ -164,6 +172,10 @@ impl Deref for Live<'_> {
 impl Settable for Live<'_> {
     fn setsockopt(&self, level: c_int, optname: c_int, value: &[u8]) -> Result {
         self.wait()?;
+        self.file.setsockopt(level, optname, value)
+    }
+
+    fn set_back(&self, level: c_int, optname: c_int, value: &[u8]) -> Result {
         self.file.setsockopt(level, optname, value)
     }
 

@@ -195,7 +195,7 @@ impl Membership {
         }
         self.set_filter(socket).inspect_err(|_| {
             // And must not do so for ever, if it is in use. If this fails, too, nothing is left.
-            let _ = socket.setsockopt(SOL_IP, IP_DROP_MEMBERSHIP, &mreqn);
+            let _ = socket.set_back(SOL_IP, IP_DROP_MEMBERSHIP, &mreqn);
         })
     }
 

@@ -480,10 +480,10 @@ fn set_encap(socket: &dyn Settable, encap: u32) -> Result {
     socket.setsockopt_int(SOL_UDP, uapi::UDP_ENCAP as c_int, encap as c_int)
 }
 
-/// Sets `UDP_GRO`.
-fn set_gro(socket: &dyn Settable, gro: bool) -> Result {
+/// Sets `UDP_ENCAP` back.
+fn set_encap_back(socket: &dyn Settable, encap: u32) -> Result {
     // CAST: A small number.
-    socket.setsockopt_int(SOL_UDP, uapi::UDP_GRO as c_int, gro.into())
+    socket.set_back(SOL_UDP, uapi::UDP_ENCAP as c_int, &encap.to_ne_bytes())
 }
 
 /// Reads `UDP_ENCAP` of a socket that is to get a handler of XFRM, or refuses it.
@@ -504,7 +504,7 @@ fn encap_for_xfrm(sock: &Sock) -> Result<u32> {
 fn set_encap_rcv(socket: &mut dyn Settable) -> Result {
     match encap_for_xfrm(socket)? {
         0 => set_encap(socket, 0),
-        encap => set_encap(socket, 0).and(set_encap(socket, encap)),
+        encap => set_encap(socket, 0).and_then(|()| set_encap_back(socket, encap)),
     }
 }
 
@@ -514,10 +514,16 @@ fn set_gro_receive(socket: &mut dyn Settable) -> Result {
     let gro = of_udp(socket, |udp| udp.udp_flag(UdpFlag::GRO_ENABLED));
 
     // In this order no datagrams are merged meanwhile. Both options are put back whatever fails.
-    set_encap(socket, uapi::UDP_ENCAP_ESPINUDP)
-        .and_then(|()| set_gro(socket, true))
-        .and(set_gro(socket, gro))
-        .and(set_encap(socket, encap))
+    set_encap(socket, uapi::UDP_ENCAP_ESPINUDP)?;
+    // CAST: Small numbers.
+    let result = socket.setsockopt_int(SOL_UDP, uapi::UDP_GRO as c_int, 1);
+    let gro_back = socket.set_back(
+        SOL_UDP,
+        uapi::UDP_GRO as c_int,
+        &c_int::from(gro).to_ne_bytes(),
+    );
+
+    result.and(gro_back).and(set_encap_back(socket, encap))
 }
 
 /// Reads `UDP_ENCAP`.

@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-fn bind_to(socket: &UdpSocket, device: &str) -> Result<()> {
+pub fn bind_to(socket: &UdpSocket, device: &str) -> Result<()> {
     let name = device.as_bytes();
     Ok(socket::set(
         socket,
@@ -36,7 +36,7 @@ fn bind_to(socket: &UdpSocket, device: &str) -> Result<()> {
 }
 
 /// A socket that sends by a device.
-fn sending_by(device: &str) -> Result<UdpSocket> {
+pub fn sending_by(device: &str) -> Result<UdpSocket> {
     let socket = socket::udp()?;
     let index = link::index(device)?;
     let any = Ipv4Addr::UNSPECIFIED;

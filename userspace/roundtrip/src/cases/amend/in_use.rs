@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use inetcr::RawAttr;
 
+use super::devices::{bind_to, sending_by};
 use super::{HERE, amend, amend_all, bound, donor_of_all, is_amended, refused, request};
-use crate::cases::lifetime::{while_sender_sleeps, without_room};
+use crate::cases::lifetime::{while_another, while_sender_sleeps, without_room};
 use crate::cr::{self, Expected, attr};
 use crate::groups::{SOURCES, member};
 use crate::observe::{observe, same};
@@ -24,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("amend::in_use::by_all", by_all).slow(),
         Test::new("amend::in_use::moved", moved).slow(),
         Test::new("amend::in_use::locked_by_a_sender", locked_by_a_sender),
+        Test::new("amend::in_use::not_by_half", not_by_half),
         Test::new("amend::in_use::keeps_what_waits", keeps_what_waits),
     ]
 }
@@ -206,6 +208,47 @@ fn locked_by_a_sender() -> Result<()> {
     })?;
     let broadcast = socket::get_int(&target, libc::SOL_SOCKET, libc::SO_BROADCAST)?;
     ensure!(broadcast == 0, "it was amended");
+    Ok(())
+}
+
+/// A device to send by is set while the socket is not bound to another one. It is bound again
+/// afterwards, though a sender may have locked it meanwhile.
+fn not_by_half() -> Result<()> {
+    const SO_BINDTOIFINDEX: i32 = 62;
+    const LONGER_THAN_WE_WAIT: [i64; 2] = [0, 15_000]; // struct timeval
+
+    let target = without_room()?;
+    bind_to(&target, "silent0")?;
+    let timeout = LONGER_THAN_WE_WAIT.map(i64::to_ne_bytes).concat();
+    socket::set(&target, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &timeout)?;
+    let mut client = cr::client()?;
+    let mut dump = cr::dump(&mut client, &sending_by("lo")?)?;
+    dump.0.retain(|one| one.number() == attr::IP);
+    let bound = || socket::get_int(&target, libc::SOL_SOCKET, SO_BINDTOIFINDEX);
+    let before = bound()?;
+    let sender = || drop(socket::send(&target, &[0; 1000], libc::MSG_MORE));
+    let (applied, not) = while_another(sender, || {
+        let (mut applied, mut not) = (0, 0);
+        for _ in 0..60 {
+            match amend(&mut client, &dump, &target) {
+                Ok(amended) if amended.failed.is_empty() => applied += 1,
+                Ok(_) => not += 1,
+                Err(error) => {
+                    ensure!(error.errno() == Some(libc::EBUSY), "{error}");
+                    not += 1;
+                }
+            }
+            ensure!(
+                bound()? == before,
+                "not bound, {applied} applied, {not} not"
+            );
+            let none = [0_u8; 4];
+            socket::set(&target, libc::SOL_IP, libc::IP_UNICAST_IF, &none)?;
+        }
+        Ok((applied, not))
+    })?;
+    println!("{applied} applied, {not} not");
+    ensure!(not > 0, "the sender was never in the way");
     Ok(())
 }
 
