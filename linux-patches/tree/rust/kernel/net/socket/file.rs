@@ -130,7 +130,8 @@ impl SocketFile {
             // The file may be about to go, so that there is no reference to be had.
             // SAFETY: While `sk_callback_lock` is held, the socket does not lose its `struct
             // socket` (`sock_orphan`). A UDP socket does so when it is closed (`udp_lib_close`),
-            // which is before both that and the file are freed (`sock_close`).
+            // which is before both that and the file are freed (`sock_close`). The file is set when
+            // it is complete (`sock_alloc_file`).
             unsafe { bindings::get_file_active(&raw mut (*socket).file) }
         };
 
