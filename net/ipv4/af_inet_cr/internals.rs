@@ -357,7 +357,11 @@ pub(crate) fn enqueue(sock: &LockedSocket<'_>, datagram: NewDatagram) -> Result 
     });
     let result = match result {
         // SAFETY: The function has taken the skb, of which we have a reference, and which had this
-        // count before. The lock keeps the socket an ordinary one.
+        // count before. No system call makes the socket another one while it is locked.
+        // (`sock_map_update_elem`, by a BPF program that looks for the socket of a packet, takes
+        // the spinlock, but does not look whether somebody owns the socket. Who puts one into a
+        // sockmap at this moment has its verdict see a datagram that somebody else has, too, as a
+        // packet tap might.)
         Ok(()) => unsafe { set_dropcount(sk, skb, not_yet, dropcount) },
         Err(errno) => {
             // SAFETY: The function has failed, so that this reference is ours, too.
@@ -379,8 +383,8 @@ pub(crate) fn enqueue(sock: &LockedSocket<'_>, datagram: NewDatagram) -> Result 
 /// # Safety
 ///
 /// `sk` must be an ordinary UDP socket, of which no part of the kernel receives, and must remain
-/// one. The function must have taken the skb for this socket, with the count `not_yet`, and the
-/// caller must have a reference to the skb.
+/// one (but for a sockmap that a BPF program puts it into). The function must have taken the skb
+/// for this socket, with the count `not_yet`, and the caller must have a reference to the skb.
 unsafe fn set_dropcount(
     sk: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
