@@ -123,7 +123,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if args.no_kmemleak {
         machine.parameters.push("kmemleak=off".to_owned());
     }
-    let job = job(args, &kernel, &programs, &deadlines)?;
+    let job = job(args, &kernel, &programs)?;
     let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
     run.times.add("build", build);
 
@@ -167,7 +167,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     Ok(verdict.outcome.into())
 }
 
-fn job(args: &Args, kernel: &Kernel, programs: &Programs, deadlines: &Deadlines) -> Result<Job> {
+fn job(args: &Args, kernel: &Kernel, programs: &Programs) -> Result<Job> {
     let mut arguments = Vec::new();
     let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     match (args.messages, &args.time) {
@@ -195,7 +195,6 @@ fn job(args: &Args, kernel: &Kernel, programs: &Programs, deadlines: &Deadlines)
     let set = |name: &str, value: String| (name.to_owned(), value);
     job.environment = vec![
         set("PATH", programs.path()),
-        set("FUZZ_TIME_SCALE", deadlines.factor.to_string()),
         set("RUST_BACKTRACE", "1".to_owned()),
     ];
     job.kmemleak = kernel.has("DEBUG_KMEMLEAK")? && !args.no_kmemleak;

@@ -90,7 +90,13 @@ pub fn line(ctx: &Ctx, mut machine: Machine, programs: &Programs, folder: &Folde
     job.console = true;
     job.dir = machine.host_dir()?;
     let term = env::var("TERM").unwrap_or_else(|_| "linux".to_owned());
-    job.environment = vec![("TERM".to_owned(), term)];
+    let (rows, columns) = size();
+    let set = |name: &str, value: String| (name.to_owned(), value);
+    job.environment = vec![
+        set("TERM", term),
+        set("LINES", rows.to_string()),
+        set("COLUMNS", columns.to_string()),
+    ];
 
     let mut line = machine.line(ctx, &job, folder)?;
     line.add_console("console", End::Terminal(Some(&folder.file(CONSOLE))));

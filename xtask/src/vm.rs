@@ -42,6 +42,7 @@ use crate::{
     },
     vm::{
         accel::Accel,
+        deadlines::Deadlines,
         line::Line, //
     },
 };
@@ -153,6 +154,9 @@ pub enum Root {
 /// Processors of a guest. Two, so that races have a chance to show.
 const CPUS: u32 = 2;
 
+/// What tells the programs in a guest, also those that a person starts, how slow it is.
+pub const TIME_SCALE: &str = "INETCR_TIME_SCALE";
+
 /// The image with its job, in the folder of a run.
 pub const INITRAMFS: &str = "initramfs.cpio";
 
@@ -166,6 +170,8 @@ pub struct Machine {
     pub flavour: String,
     /// With or without the processor's help.
     pub accel: Accel,
+    /// What the deadlines of programs are to be multiplied by.
+    pub time_scale: u32,
     /// Processors.
     pub cpus: u32,
     /// Memory in MiB.
@@ -193,6 +199,7 @@ impl Machine {
             kernel: kernel.image.clone(),
             flavour: flavour.name().to_owned(),
             accel,
+            time_scale: Deadlines::new(accel, flavour).factor,
             cpus: CPUS,
             memory: flavour.memory(),
             loglevel: 7,
@@ -225,13 +232,16 @@ impl Machine {
     /// The command line of QEMU for this machine and a job, without ways out. What the guest reads
     /// is put into the folder of the run.
     pub fn line(&self, ctx: &Ctx, job: &Job, folder: &Folder) -> Result<Line> {
+        let mut job = job.clone();
+        job.environment
+            .push((TIME_SCALE.to_owned(), self.time_scale.to_string()));
         let file = folder.file("job");
         fs::write(&file, job.text()?)?;
         let (mut line, file) = match &self.root {
             Root::Host => (self.described(ctx)?, plain(&file)?.to_owned()),
             Root::Image(image) => {
                 let initramfs = folder.file(INITRAMFS);
-                image::with_job(image, job, &initramfs)?;
+                image::with_job(image, &job, &initramfs)?;
                 let mut line =
                     base_line(self.arch, &self.kernel, &initramfs, self.memory, self.cpus)?;
                 line.add("-display", Some("none"));

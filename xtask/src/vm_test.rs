@@ -199,7 +199,7 @@ fn once(
     } else {
         let mut words: Vec<_> = selection(args).map(str::to_owned).collect();
         words.extend(args.extra.iter().cloned());
-        job(ctx, words, kernel, programs, root, &deadlines)?
+        job(ctx, words, kernel, programs, root)?
     };
     let mut run = Run::new(ctx, folder, kernel, &machine, deadlines, &job)?;
     if args.dry_run {
@@ -260,13 +260,11 @@ fn job(
     kernel: &Kernel,
     programs: &Programs,
     root: &Root,
-    deadlines: &Deadlines,
 ) -> Result<Job> {
     let mut job = Job::new(programs.get("roundtrip")?, words);
     let set = |name: &str, value: String| (name.to_owned(), value);
     job.environment = vec![
         set("PATH", programs.path()),
-        set("ROUNDTRIP_TIME_SCALE", deadlines.factor.to_string()),
         set("RUST_BACKTRACE", "1".to_owned()),
     ];
     // What these need is on this machine only: the tests that miss them are skipped.

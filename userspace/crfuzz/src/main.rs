@@ -75,7 +75,7 @@ struct Arguments {
     #[arg(long, value_name = "CASE")]
     trace: Option<u64>,
     /// Multiply the deadlines, for a slow machine.
-    #[arg(long, env = "FUZZ_TIME_SCALE", default_value_t = 1)]
+    #[arg(long, env = "INETCR_TIME_SCALE", default_value_t = 1)]
     time_scale: u32,
     /// Go on after what is wrong, if these words are in it; for what is known already.
     #[arg(long, value_name = "WORDS")]

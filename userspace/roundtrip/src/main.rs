@@ -46,7 +46,7 @@ struct Arguments {
     #[arg(long, value_name = "GLOB", hide = true)]
     sabotage: Option<String>,
     /// Multiply the times of all tests, for a slow machine.
-    #[arg(long, env = "ROUNDTRIP_TIME_SCALE", default_value_t = 1)]
+    #[arg(long, env = "INETCR_TIME_SCALE", default_value_t = 1)]
     time_scale: u32,
     /// How many tests run side by side; as many as there are processors, if it is not given.
     #[arg(long, value_name = "N")]

@@ -26,6 +26,10 @@ use std::{
 /// A shell, what is typed there, and what has to come of it.
 pub struct Case {
     pub name: &'static str,
+    /// The words behind `cargo xtask shell`.
+    options: &'static [&'static str],
+    /// The beginning of the prompt.
+    prompt: &'static str,
     typed: &'static str,
     /// What the terminal has to show. It shows what is typed, too, so that this is not in it.
     answers: &'static [&'static str],
@@ -35,26 +39,40 @@ pub struct Case {
 pub const CASES: &[Case] = &[
     Case {
         name: "shell: a prompt, the programs on PATH, the size of the terminal, and an end by exit",
-        typed: "inetcr show --fd 0; echo $((6 * 7)) on $(tty); stty size; exit\n",
-        answers: &["not a socket", "42 on /dev/", "41 97"],
+        options: &["--no-build"],
+        prompt: "[af_inet_cr VM]",
+        typed: LOOK_AROUND,
+        answers: FOUND,
+        status: 0,
+    },
+    Case {
+        name: "shell: in the small image",
+        options: &["--no-build", "--image"],
+        prompt: "[af_inet_cr image]",
+        typed: LOOK_AROUND,
+        answers: FOUND,
         status: 0,
     },
     Case {
         name: "shell: a kernel that dies",
+        options: &["--no-build"],
+        prompt: "[af_inet_cr VM]",
         typed: "echo c > /proc/sysrq-trigger\n",
         answers: &["Kernel panic", "the kernel complained: kernel panic"],
         status: 2,
     },
 ];
 
+/// What is typed to see where one is; the programs are to know how slow the guest is.
+const LOOK_AROUND: &str = "inetcr show --fd 0; stty size; \
+    grep -q INETCR_TIME_SCALE /proc/$$/environ && echo $((6 * 7)) on $(tty); exit\n";
+const FOUND: &[&str] = &["not a socket", "41 97", "42 on /dev/"];
+
 /// The size that the terminal is given: none that one has by itself.
 const SIZE: &str = "stty rows 41 cols 97";
 
 /// How long it may take to get somewhere.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The beginning of the prompt.
-const PROMPT: &str = "[af_inet_cr VM]";
 
 /// Runs it, with the results of `shell` in a folder; gives what is not as it has to be.
 pub fn wrong(case: &Case, folder: &Folder, results: &Path) -> Result<Vec<String>> {
@@ -63,11 +81,9 @@ pub fn wrong(case: &Case, folder: &Folder, results: &Path) -> Result<Vec<String>
     };
     fs::create_dir_all(&folder.path)?;
     let program = env::current_exe()?;
-    let line = shlex::try_join([
-        program.to_str().context("a path that is not UTF-8")?,
-        "shell",
-        "--no-build",
-    ])?;
+    let program = program.to_str().context("a path that is not UTF-8")?;
+    let words = [program, "shell"].into_iter();
+    let line = shlex::try_join(words.chain(case.options.iter().copied()))?;
     let line = format!("{SIZE}; exec {line}");
     // It gives the command a terminal, and this program its other end.
     let mut script = Command::new("script");
@@ -82,7 +98,7 @@ pub fn wrong(case: &Case, folder: &Folder, results: &Path) -> Result<Vec<String>
     script.env(ctx::RESULTS, results);
     let from = Instant::now();
     let mut terminal = Terminal::start(&mut script, &folder)?;
-    if !terminal.shows(PROMPT, PATIENCE)? {
+    if !terminal.shows(case.prompt, PATIENCE)? {
         return Ok(vec![format!("no prompt {}", terminal.last_words()?)]);
     }
     let time = ui::seconds(from.elapsed());

@@ -53,14 +53,7 @@ impl Suite<'_> {
         let machine = machine.without_kunit();
         let mut words = self.words;
         words.extend(filter(self.filter).map(str::to_owned));
-        let job = job(
-            ctx,
-            words,
-            self.kernel,
-            self.programs,
-            &Root::Host,
-            &deadlines,
-        )?;
+        let job = job(ctx, words, self.kernel, self.programs, &Root::Host)?;
         let folder = Folder::new(ctx, self.name, None, false)?;
         let mut run = Run::new(ctx, folder, self.kernel, &machine, deadlines, &job)?;
         let mut screen = Screen::new(&run.folder, self.flavour, accel)?;

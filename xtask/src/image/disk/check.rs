@@ -21,6 +21,7 @@ use crate::{
         Step, //
     },
     vm::{
+        TIME_SCALE,
         accel::{
             self,
             Accel, //
@@ -198,10 +199,7 @@ impl Boot<'_> {
     /// Runs a sample of the tests in the guest, and counts them.
     fn run_sample(&self, ssh: &Ssh<'_>, folder: &Folder, checks: &mut Checks) -> Result<()> {
         let name = self.firmware.name();
-        let tests = format!(
-            "ROUNDTRIP_TIME_SCALE={} roundtrip --quick",
-            self.deadlines.factor
-        );
+        let tests = format!("{TIME_SCALE}={} roundtrip --quick", self.deadlines.factor);
         let errors = folder.file("stderr.log");
         let mut child = ssh
             .command(&tests, self.deadlines.run)
