@@ -49,6 +49,13 @@ pub struct Args {
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let _lock = fetch::lock(ctx)?;
+    take_over(ctx, args)?;
+    // Both sides are the same now, from where the next edit starts.
+    tree::prepare(ctx, false)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn take_over(ctx: &Ctx, args: &Args) -> Result<()> {
     // First the other way round: what changed in the repository since goes into the tree, and what
     // was edited on both sides stops here. What differs afterwards was edited in the tree.
     let tree = tree::prepare(ctx, false)?;
@@ -90,7 +97,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let old = fs::read(&path)?;
     if new == old {
         ui::note("no edits of the kernel's own files");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     files::write_atomic(&path, &new)?;
     // The whole series must still lead to what is in the working tree; if not, nothing happened.
@@ -103,7 +110,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if !args.files.is_empty() {
         ui::note("`cargo xtask tree --update-pin` notes the files that are edited now");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn find<'a>(manifest: &'a Manifest, id: &str) -> Result<&'a Commit> {
