@@ -135,18 +135,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if args.check {
         return check::run(&start, &output, &folder);
     }
-    let mut gdb = gdb(&start);
-    // It does all of this in the order in which it is told it.
-    for location in &args.breaks {
-        gdb.arg("-ex").arg(format!("break {location}"));
-    }
-    if !args.breaks.is_empty() {
-        gdb.args(["-ex", "continue"]);
-    }
-    if let Some(script) = &args.script {
-        let script = fs::canonicalize(script)?;
-        gdb.arg("--batch").arg("-x").arg(script);
-    }
+    let mut gdb = gdb(&start, &args.breaks, args.script.as_deref())?;
     // gdb takes the place of this program, so that Ctrl-C is for it alone.
     Err(gdb.exec()).context("cannot start gdb")
 }
@@ -186,13 +175,24 @@ fn beside_a_shell(kernel: &Kernel, folder: &Folder, mut line: Line) -> Result<Ex
     shell::enter(&line, folder)
 }
 
-/// gdb with a file to begin with.
-fn gdb(start: &Path) -> Command {
+/// gdb with a file to begin with, and what it does then: it lets the kernel run to a breakpoint, and
+/// follows a script to its end.
+fn gdb<S: AsRef<str>>(start: &Path, breaks: &[S], script: Option<&Path>) -> Result<Command> {
     let mut gdb = Command::new("gdb");
     // Set by cargo for us; Python in gdb would take libraries from there.
     gdb.env_remove("LD_LIBRARY_PATH");
     gdb.args(["-q", "-nx", "-x"]).arg(start);
-    gdb
+    // It does all of this in the order in which it is told it.
+    for location in breaks {
+        gdb.arg("-ex").arg(format!("break {}", location.as_ref()));
+    }
+    if !breaks.is_empty() {
+        gdb.args(["-ex", "continue"]);
+    }
+    if let Some(script) = script {
+        gdb.arg("--batch").arg("-x").arg(fs::canonicalize(script)?);
+    }
+    Ok(gdb)
 }
 
 /// Writes what gdb does first: it loads the kernel with its scripts, and lets it run to where

@@ -401,6 +401,17 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_kept_if_that_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        for keep in [false, true] {
+            let asked = dir.path().join(keep.to_string());
+            let ctx = Ctx::in_dir(dir.path()).unwrap();
+            let folder = Folder::new(&ctx, "run", Some(&asked), keep).unwrap();
+            assert_eq!(folder.file(KEEP).exists(), keep);
+        }
+    }
+
+    #[test]
     fn times_as_names() {
         assert_eq!(stamp(0), ["1970-01-01", "00:00:00"]);
         assert_eq!(stamp(1_795_492_494), ["2026-11-24", "03:54:54"]);

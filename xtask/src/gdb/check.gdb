@@ -1,7 +1,5 @@
-# What `cargo xtask gdb --check` has gdb do: stop where a socket is being
-# dumped, look around there, and let the guest go on to its end.
-break af_inet_cr::dump::dump
-continue
+# What `cargo xtask gdb --check` has gdb do where a socket is being dumped:
+# look around there, and let the guest go on to its end.
 backtrace
 info args
 print *request

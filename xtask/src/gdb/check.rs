@@ -25,7 +25,10 @@ use std::{
     },
 };
 
-/// What gdb does.
+/// Where a socket is dumped.
+const BREAK: &str = "af_inet_cr::dump::dump";
+
+/// What gdb does there.
 const SCRIPT: &str = include_str!("check.gdb");
 
 /// How long it may take, in seconds.
@@ -61,13 +64,10 @@ pub fn run(start: &Path, output: &Path, folder: &Folder) -> Result<ExitCode> {
     let log = folder.file("gdb.log");
     let file = fs::File::create(&log)?.into_file();
     let step = Step::new("stop where a socket is dumped");
-    let gdb = gdb(start);
+    let gdb = gdb(start, &[BREAK], Some(&script))?;
     let mut command = exec::within(LIFE, gdb.get_program());
     command
         .args(gdb.get_args())
-        .arg("--batch")
-        .arg("-x")
-        .arg(&script)
         .env_remove("LD_LIBRARY_PATH")
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)

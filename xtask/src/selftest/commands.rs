@@ -142,6 +142,13 @@ pub const CASES: &[Case] = &[
         says: "",
     },
     Case {
+        name: "vm-test: a guest that cannot have KVM",
+        command: &["vm-test", "--no-build", "--require-kvm", "--arch", "s390"],
+        status: 4,
+        output: Is(""),
+        says: "this machine has no processor of s390",
+    },
+    Case {
         name: "vm-test: a name that no test has",
         command: &["vm-test", "--no-build", "--filter", "no::such::test"],
         status: 4,

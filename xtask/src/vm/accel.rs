@@ -215,34 +215,39 @@ fn probe(kernel: &Path) -> Result<Option<String>> {
             }
         }
     });
-    let started = Instant::now();
-    let mut end = "was not up in time";
+    let end = Instant::now() + PATIENCE;
+    let wrong = wrong(|| {
+        let left = end.checked_duration_since(Instant::now());
+        // Also of one that never stops talking.
+        receiver.recv_timeout(left.ok_or(RecvTimeoutError::Timeout)?)
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    Ok(wrong)
+}
+
+/// Listens to a guest until it is clear what becomes of it; gives what is wrong, or nothing if it
+/// lives.
+fn wrong(mut next: impl FnMut() -> Result<String, RecvTimeoutError>) -> Option<String> {
     let mut last = "nothing on its console".to_owned();
-    while let Some(left) = PATIENCE.checked_sub(started.elapsed()) {
-        let line = match receiver.recv_timeout(left) {
+    let end = loop {
+        let line = match next() {
             Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => break,
-            Err(RecvTimeoutError::Disconnected) => {
-                end = "died";
-                break;
-            }
+            Err(RecvTimeoutError::Timeout) => break "was not up in time",
+            Err(RecvTimeoutError::Disconnected) => break "died",
         };
         if ALIVE.iter().any(|sign| line.contains(sign)) {
-            end = "";
-            break;
+            return None;
         }
         if !line.trim().is_empty() {
             line.trim().clone_into(&mut last);
         }
         if line.contains("KVM internal error") {
-            end = "died";
-            break;
+            break "died";
         }
-    }
-    let _ = child.kill();
-    let _ = child.wait();
+    };
     let last: String = last.chars().take(100).collect();
-    Ok((!end.is_empty()).then(|| format!("a guest under it {end}; its last words: {last}")))
+    Some(format!("a guest under it {end}; its last words: {last}"))
 }
 
 fn guest_line(kernel: &str, append: &str) -> Result<Line> {
@@ -255,6 +260,38 @@ fn guest_line(kernel: &str, append: &str) -> Result<Line> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_lives_when_its_kernel_is_through() {
+        let heard = |lines: &[&str], end: RecvTimeoutError| {
+            let mut lines = lines.iter();
+            wrong(|| lines.next().map(|line| (*line).to_owned()).ok_or(end))
+        };
+        let quiet = RecvTimeoutError::Timeout;
+        let gone = RecvTimeoutError::Disconnected;
+        let panic = "VFS: Unable to mount root fs on unknown-block(0,0)";
+        assert_eq!(heard(&["[0.1] Linux", panic], gone), None);
+        for (lines, end, words) in [
+            (
+                &[][..],
+                quiet,
+                "was not up in time; its last words: nothing",
+            ),
+            (
+                &["[0.1] Linux", " "],
+                gone,
+                "died; its last words: [0.1] Linux",
+            ),
+            (
+                &["KVM internal error. Suberror: 1", panic],
+                quiet,
+                "died; its last words: KVM int",
+            ),
+        ] {
+            let wrong = heard(lines, end).unwrap();
+            assert!(wrong.contains(words), "{wrong}");
+        }
+    }
 
     #[test]
     fn one_kernel_that_dies_decides_for_itself_and_two_for_all() {
