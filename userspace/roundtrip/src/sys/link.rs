@@ -216,11 +216,7 @@ fn add(name: &str, info: &[u8]) -> io::Result<()> {
     let mut body = vec![0_u8; 16]; // struct ifinfomsg
     body.extend(attribute(IFLA_IFNAME, &[name.as_bytes(), &[0]].concat()));
     body.extend(attribute(IFLA_LINKINFO, info));
-    rtnetlink(
-        libc::RTM_NEWLINK,
-        libc::NLM_F_CREATE | libc::NLM_F_EXCL,
-        &body,
-    )
+    rtnetlink(libc::RTM_NEWLINK, NEW, &body)
 }
 
 /// Has what is longer than a packet cut before a device gets it.
@@ -253,17 +249,29 @@ pub enum Plug {
 /// Gives a device a plug (`sch_plug`), which keeps packets from now on, at most so many bytes.
 pub fn add_plug(name: &str, limit: u32) -> io::Result<()> {
     let options = [0, limit].map(u32::to_ne_bytes).concat();
-    qdisc(name, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &options)
+    qdisc(name, NEW, "plug", &options)
 }
 
 /// Changes what the plug of a device does.
 pub fn plug(name: &str, action: Plug) -> io::Result<()> {
     let options = [action as u32, 0].map(u32::to_ne_bytes).concat();
-    qdisc(name, 0, &options)
+    qdisc(name, 0, "plug", &options)
 }
 
-/// Makes or changes the queueing discipline of a device, a plug.
-fn qdisc(name: &str, flags: i32, options: &[u8]) -> io::Result<()> {
+/// Has a device send each packet at its time (`sch_etf`), by the clock that all must agree on.
+/// `ENOENT` where the kernel has no such discipline.
+pub fn send_at_times(name: &str) -> io::Result<()> {
+    const TCA_ETF_PARMS: u16 = 1;
+
+    let parameters = [0, libc::CLOCK_TAI, 0].map(i32::to_ne_bytes).concat();
+    qdisc(name, NEW, "etf", &attribute(TCA_ETF_PARMS, &parameters))
+}
+
+/// Flags of a request for something that is not there yet.
+const NEW: i32 = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+
+/// Makes or changes the queueing discipline of a device.
+fn qdisc(name: &str, flags: i32, kind: &str, options: &[u8]) -> io::Result<()> {
     const TC_H_ROOT: u32 = u32::MAX;
     const HANDLE: u32 = 1 << 16;
     const TCA_KIND: u16 = 1;
@@ -273,7 +281,7 @@ fn qdisc(name: &str, flags: i32, options: &[u8]) -> io::Result<()> {
     for word in [index(name)?, HANDLE, TC_H_ROOT, 0] {
         body.extend(word.to_ne_bytes());
     }
-    body.extend(attribute(TCA_KIND, b"plug\0"));
+    body.extend(attribute(TCA_KIND, &[kind.as_bytes(), &[0]].concat()));
     body.extend(attribute(TCA_OPTIONS, options));
     rtnetlink(libc::RTM_NEWQDISC, flags, &body)
 }

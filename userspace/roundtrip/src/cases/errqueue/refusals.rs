@@ -2,11 +2,12 @@
 
 //! Errors that are not carried, and messages about errors that no kernel makes.
 
-use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use inetcr::{Client, DATAGRAM, RawAttr};
+use libc::SOL_SOCKET;
 
 use super::kinds::made;
 use super::making::{NOBODY, errors_of};
@@ -15,13 +16,14 @@ use crate::cases::queue::ends::port_is_free;
 use crate::cr::attr::datagram as number;
 use crate::cr::{self, Dump, Expected, Part, Queued, attr};
 use crate::places::{PEER, PORT};
-use crate::runner::Test;
-use crate::sys::socket;
+use crate::runner::{Test, skip};
+use crate::sys::{link, socket};
 
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for (name, run) in [
         ("of_ipv6", of_ipv6 as fn() -> Result<()>),
+        ("of_txtime", of_txtime),
         ("without_transaction", without_transaction),
         ("missing", missing),
         ("of_another_origin", of_another_origin),
@@ -108,7 +110,7 @@ fn of_ipv6() -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    socket::get_int(&original, libc::SOL_SOCKET, libc::SO_ERROR)?;
+    socket::get_int(&original, SOL_SOCKET, libc::SO_ERROR)?;
     original.connect((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), PEER.port()))?;
     socket::set_int(&original, libc::IPPROTO_IPV6, IPV6_ADDRFORM, libc::AF_INET)?;
     let mut client = cr::client()?;
@@ -120,6 +122,36 @@ fn of_ipv6() -> Result<()> {
     Ok(())
 }
 
+/// What a device tells of a datagram whose time of `SO_TXTIME` is over.
+fn of_txtime() -> Result<()> {
+    const REPORT_ERRORS: i32 = 2; // SOF_TXTIME_REPORT_ERRORS
+    const NEAR: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
+    const FAR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 7, 0, 2), 7003);
+    link::add_dummy("dummy0")?;
+    match link::send_at_times("dummy0") {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+            return skip("CONFIG_NET_SCH_ETF");
+        }
+        made => made?,
+    }
+    link::address("dummy0", NEAR)?;
+
+    let original = socket::udp()?;
+    socket::set_pair(&original, libc::SO_TXTIME, libc::CLOCK_TAI, REPORT_ERRORS)?;
+    // Who sends it may be told, or not, that it is dropped.
+    let long_ago = (SOL_SOCKET, libc::SCM_TXTIME, 1_u64.to_ne_bytes().to_vec());
+    let _ = socket::send_message(&original, Some(FAR), &[long_ago], b"late", 0);
+    socket::get_int(&original, SOL_SOCKET, libc::SO_ERROR)?;
+    let mut client = cr::client()?;
+    let expected = Expected::errno(&[libc::EOPNOTSUPP]).word("SO_TXTIME");
+    cr::dump_refused(&mut client, &original, expected)?;
+    // When it was read, nothing is in the way.
+    let told = drain(&original)?;
+    ensure!(told.len() == 1, "{told:?}");
+    cr::dump(&mut client, &original)?;
+    Ok(())
+}
+
 /// No error is lost by mistake.
 fn without_transaction() -> Result<()> {
     let mut client = cr::client()?;
@@ -127,7 +159,7 @@ fn without_transaction() -> Result<()> {
     let expected = Expected::errno(&[libc::EINVAL]).attribute(attr::ERROR_QUEUE_LEN);
     cr::restore_refused(&mut client, &queued.dump, expected)?;
     let copy = cr::restore(&mut client, &queued.dump.without(attr::ERROR_QUEUE_LEN))?;
-    socket::get_int(&copy, libc::SOL_SOCKET, libc::SO_ERROR)?;
+    socket::get_int(&copy, SOL_SOCKET, libc::SO_ERROR)?;
     ensure!(drain(&copy)?.is_empty(), "something waits");
     Ok(())
 }
