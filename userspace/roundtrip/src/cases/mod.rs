@@ -125,10 +125,13 @@ fn is_flooded() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::Parser;
     use wildmatch::WildMatch;
 
     use super::{Random, all};
+    use crate::runner::{MACHINE, NAMESPACES};
 
     #[derive(Parser)]
     struct Default {
@@ -195,21 +198,59 @@ mod tests {
     #[test]
     fn the_documentation_names_tests_that_exist() {
         let tests = all(Default::parse_from([""]).random);
-        let text = include_str!("../../../../docs/rfc-2007.md");
-        let patterns: Vec<_> = text
-            .split('`')
+        let pages = [
+            include_str!("../../../../docs/rfc-2007.md"),
+            include_str!("../../../README.md"),
+        ];
+        let (in_kernel, patterns): (Vec<_>, Vec<_>) = pages
+            .iter()
+            .flat_map(|page| page.split('`'))
             .filter(|code| code.contains("::") && !code.contains(['(', ' ', '/']))
             .filter(|code| code.starts_with(|first: char| first.is_ascii_lowercase()))
-            // Those in the kernel are not known here.
-            .filter(|code| !code.starts_with("kunit::"))
-            .collect();
+            // They are a suite of their own.
+            .filter(|code| !code.starts_with("criu::"))
+            .partition(|code| code.starts_with("kunit::"));
         assert!(patterns.len() > 30, "{patterns:?}");
         for pattern in patterns {
             let matcher = WildMatch::new(pattern);
+            let mut names = tests
+                .iter()
+                .map(|test| &*test.name)
+                .chain([MACHINE, NAMESPACES]);
             assert!(
-                tests.iter().any(|test| matcher.matches(&test.name)),
+                names.any(|name| matcher.matches(name)),
                 "no test is called {pattern}"
             );
         }
+
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let kernel = ["net", "linux-patches/tree/rust"].map(|dir| sources(&root.join(dir)));
+        assert!(in_kernel.len() > 5, "{in_kernel:?}");
+        for name in in_kernel {
+            let parts: Vec<_> = name.split("::").skip(1).collect();
+            let [suite, test] = parts[..] else { continue };
+            let line = match test {
+                "*" => format!("kunit_tests({suite})]"),
+                _ => format!("fn {test}("),
+            };
+            assert!(
+                kernel.iter().any(|text| text.contains(&line)),
+                "nothing in the kernel has {line}, for {name}"
+            );
+        }
+    }
+
+    /// All files below a directory, one behind the other.
+    fn sources(dir: &Path) -> String {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let texts = paths.map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                std::fs::read_to_string(&path).unwrap()
+            }
+        });
+        texts.collect()
     }
 }
