@@ -235,6 +235,13 @@ pub(crate) fn parse(attr: &Attribute<'_>, there: &Destination<'_>) -> Result<Ite
         const LABEL: &str = "a security label needs CAP_MAC_ADMIN in the initial user namespace";
         return Err(fields.wrong(EPERM, datagram::OPTIONS, LABEL));
     }
+    if !info.is_label_whole() {
+        return Err(fields.wrong(
+            EINVAL,
+            datagram::OPTIONS,
+            "a security label that is cut off",
+        ));
+    }
     if let Some(error) = &error {
         errqueue::check(error, &info, &fields)?;
     }

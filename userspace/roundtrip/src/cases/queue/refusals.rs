@@ -293,10 +293,23 @@ fn label() -> Result<()> {
 
 /// IP options are whole words. What they are nobody looks at, as they came through the network:
 /// some that routers filled up would not be valid again, and a security label is not told by one.
+/// But such a label is as long as it says: who reads it takes that for granted.
 fn options_of_ip() -> Result<()> {
     let mut good = Good::new()?;
-    let datagram = good.datagram.clone().with(RawAttr::new(13, [68]));
-    good.bad(&datagram, &[libc::EINVAL], 13)?;
+    for options in [
+        &[68][..],
+        &[134, 4, 0, 0],
+        &[134, 1, 0, 0, 0, 1, 1, 255],
+        &[134, 8, 0, 0, 0, 1, 1, 4],
+        &[134, 12, 0, 0, 0, 1, 128, 4, 1, 2, 3, 4],
+        &[134, 12, 0, 0, 0, 1, 1, 7, 1, 2, 3, 4],
+        &[134, 11, 0, 0, 0, 1, 2, 5, 0, 0, 1, 0],
+        &[134, 16, 0, 0, 0, 1, 1, 6, 1, 2, 3, 4],
+    ] {
+        let datagram = good.datagram.clone().with(RawAttr::new(13, options));
+        good.bad(&datagram, &[libc::EINVAL], 13)
+            .with_context(|| format!("{options:?}"))?;
+    }
 
     let full_route = [7, 10, 8, 127, 0, 0, 1, 0, 0, 0, 0, 0];
     let full_stamps = [68, 8, 9, 0xf0, 1, 2, 3, 4];

@@ -350,15 +350,46 @@ impl DatagramInfo {
     /// Tells whether the sender has given it a security label, which is an IP option
     /// (`IPOPT_CIPSO`).
     pub fn has_label(&self) -> bool {
-        has_label(self.options.as_bytes())
+        label(self.options.as_bytes()).is_some()
+    }
+
+    /// Tells whether its security label, if it has one, is as long as it says.
+    ///
+    /// Who reads it takes the lengths for granted, as `cipso_v4_validate` has looked at them when
+    /// the datagram arrived, and looks at the first tag only (`cipso_v4_getattr`).
+    pub fn is_label_whole(&self) -> bool {
+        /// Those in the header of the option.
+        const HEADER: usize = 6;
+        /// Tags that are read, `CIPSO_V4_TAG_*`. Others are passed over.
+        const BITMAP: u8 = 1;
+        const ENUM: u8 = 2;
+        const RANGE: u8 = 5;
+        const LOCAL: u8 = 128;
+
+        let Some(label) = label(self.options.as_bytes()) else {
+            return true;
+        };
+        let &[_, len, _, _, _, _, tag, tag_len, ..] = label else {
+            return false;
+        };
+        let (len, tag_len) = (usize::from(len), usize::from(tag_len));
+        let is_read_well = match tag {
+            BITMAP => tag_len >= 4,
+            // Their categories are numbers of two bytes.
+            ENUM | RANGE => tag_len >= 4 && tag_len % 2 == 0,
+            LOCAL => tag_len >= 6,
+            _ => tag_len >= 1,
+        };
+
+        is_read_well && HEADER + tag_len <= len && len <= label.len()
     }
 }
 
-/// Tells whether there is a security label among IP options.
+/// Returns the security label among IP options, and what is behind it.
 ///
 /// Goes over them as `cipso_v4_optptr` does, who looks for it: further than `__ip_options_compile`,
 /// which ends at an option of one byte.
-fn has_label(mut options: &[u8]) -> bool {
+fn label(mut options: &[u8]) -> Option<&[u8]> {
     // CAST: Small numbers.
     const END: u8 = bindings::IPOPT_END as u8;
     const NOOP: u8 = bindings::IPOPT_NOOP as u8;
@@ -367,10 +398,10 @@ fn has_label(mut options: &[u8]) -> bool {
     loop {
         options = match *options {
             [NOOP, ref rest @ ..] => rest,
-            [] | [END, ..] => return false,
-            [CIPSO, ..] => return true,
+            [] | [END, ..] => return None,
+            [CIPSO, ..] => return Some(options),
             [_, len, ..] if len >= 1 => options.get(usize::from(len)..).unwrap_or_default(),
-            _ => return false,
+            _ => return None,
         };
     }
 }
@@ -543,7 +574,7 @@ impl NewDatagram {
             to.copy_from_nonoverlapping(options.as_ptr(), options.len());
             (*parm).opt.optlen = optlen;
             let opt = &raw mut (*parm).opt;
-            if !has_label(options)
+            if label(options).is_none()
                 && bindings::__ip_options_compile(net.as_ptr(), opt, skb, ptr::null_mut()) == 0
             {
                 // This was not the first time: what it has noted down in the options a second
