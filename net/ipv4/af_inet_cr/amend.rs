@@ -41,6 +41,7 @@ use crate::{
         Phase,
         SocketOption,
         COUNT,
+        ESP,
         OPTIONS, //
     },
     protocol::Protocol,
@@ -347,6 +348,12 @@ impl<'a> Amendment<'a> {
         report: Report<'_>,
     ) -> Result<(), Refusal> {
         let mut live = Live::new(file);
+        let wants = |which: fn(&SocketOption) -> bool| {
+            let mut options = self.options();
+            options.find_map(|(it, value)| which(it).then_some(value))
+        };
+        let wants_no_gro = wants(SocketOption::is_udp_gro) == Some(Value::Int(0));
+        let wants_no_esp = wants(SocketOption::is_udp_encap).is_some_and(|value| value != ESP);
 
         report.check(self.user.amend(&live))?;
         self.set_options(&mut live, &report, |it| it.phase < Phase::AfterConnect)?;
@@ -369,8 +376,22 @@ impl<'a> Amendment<'a> {
             report.check(address::amend_locks(locks, &live))?;
         }
         let program = report.check(self.reuseport.amend(&live))?;
-        self.set_options(&mut live, &report, |it| {
-            it.phase >= Phase::AfterConnect && it.phase < Phase::FilterLock
+        self.each(&report, |it, value| {
+            if it.phase < Phase::AfterConnect || it.phase >= Phase::FilterLock {
+                return Ok(());
+            }
+            // It could not be set to what is wanted, as a sender was in the way.
+            let other_is_in_the_way = match it.is_udp_gro() {
+                true => wants_no_esp,
+                false => wants_no_gro,
+            };
+            match other_is_in_the_way && it.begins_to_merge(value, &live) {
+                true => {
+                    let refusal = Refusal::new(ECANCELED, "would merge ESP packets for ever");
+                    Err(it.blame(refusal.about(it.name)))
+                }
+                false => it.restore(value, &mut live),
+            }
         })?;
         match filter && program {
             true => self.set_options(&mut live, &report, |it| it.phase == Phase::FilterLock)?,

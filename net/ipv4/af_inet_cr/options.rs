@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    codec::Value,
     consts::{
         SOL_IP,
         SOL_SOCKET,
@@ -350,6 +351,9 @@ const U8_MAX: u32 = u8::MAX as u32;
 
 /// The largest value of two bytes.
 const U16_MAX: u32 = u16::MAX as u32;
+
+/// `UDP_ENCAP` of a socket whose ESP packets XFRM takes.
+pub(crate) const ESP: Value<'static> = Value::Int(uapi::UDP_ENCAP_ESPINUDP);
 
 /// The encapsulations that user space can choose. All others are of parts of the kernel.
 pub(crate) const ENCAPS: &[u32] = &[0, uapi::UDP_ENCAP_ESPINUDP, uapi::UDP_ENCAP_L2TPINUDP];
@@ -758,6 +762,28 @@ impl SocketOption {
     pub(crate) fn is_udp_gro(&self) -> bool {
         // CAST: A small number.
         self.nest == Nest::Udp && self.optname == uapi::UDP_GRO as c_int
+    }
+
+    /// Whether it is `UDP_ENCAP`.
+    pub(crate) fn is_udp_encap(&self) -> bool {
+        // CAST: A small number.
+        self.nest == Nest::Udp && self.optname == uapi::UDP_ENCAP as c_int
+    }
+
+    /// Whether XFRM begins to merge the ESP packets of a socket when this is set, as the socket has
+    /// the other one of `UDP_ENCAP` and `UDP_GRO`. It never stops to.
+    pub(crate) fn begins_to_merge(&self, value: Value<'_>, sock: &Sock) -> bool {
+        let has_the_other = if self.is_udp_gro() {
+            value == Value::Int(1) && Value::Int(encap(sock)) == ESP
+        } else {
+            self.is_udp_encap()
+                && value == ESP
+                && of_udp(sock, |udp| udp.udp_flag(UdpFlag::GRO_ENABLED))
+        };
+
+        cfg!(CONFIG_XFRM)
+            && has_the_other
+            && of_udp(sock, |udp| udp.gro_receive() != EncapHandler::Xfrm)
     }
 
     /// How a message has it.

@@ -15,15 +15,15 @@ use crate::places::{PEER, PORT};
 use crate::runner::Test;
 use crate::sys::socket;
 
-const UDP_ENCAP: i32 = 100;
+pub const UDP_ENCAP: i32 = 100;
 /// Where the sockets are.
 const HERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT);
 
-const ESP: i32 = 2;
+pub const ESP: i32 = 2;
 const L2TP: i32 = 3;
 
 /// Number of the nest with the options of `SOL_UDP`, and of those in it.
-const UDP: u16 = 59;
+pub const UDP: u16 = 59;
 const FLAGS: u16 = 1;
 const FLAGS_MASK: u16 = 2;
 const ENCAP: u16 = 3;
@@ -69,7 +69,7 @@ fn has_xfrm() -> Result<bool> {
 }
 
 /// A socket after a history. Without XFRM there is no ESP.
-fn after(history: &[Step]) -> Result<UdpSocket> {
+pub fn after(history: &[Step]) -> Result<UdpSocket> {
     let socket = socket::udp()?;
     for &(option, value) in history {
         match socket::set_int(&socket, SOL_UDP, option, value) {
@@ -173,7 +173,7 @@ fn taken_by(fd: &UdpSocket) -> Result<Vec<Vec<u8>>> {
     Ok(taken)
 }
 
-fn said_by(dump: &Dump) -> Result<Said> {
+pub fn said_by(dump: &Dump) -> Result<Said> {
     let flags = dump.u32_at(&[UDP, FLAGS]).context("no flags")?;
     let flags = UdpFlags::from_bits(flags).context("bits that are none")?;
     Ok((flags, dump.u32_at(&[UDP, ENCAP]).context("no encap")?))

@@ -2,21 +2,23 @@
 
 //! A socket that others use while it is amended.
 
-use std::net::UdpSocket;
+use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use inetcr::RawAttr;
+use anyhow::{Context, Result, bail, ensure};
+use inetcr::{RawAttr, UdpFlags};
 
 use super::devices::{bind_to, sending_by};
 use super::{HERE, amend, amend_all, bound, donor_of_all, is_amended, refused, request};
+use crate::cases::encap::{ESP, UDP, UDP_ENCAP, after, said_by};
 use crate::cases::lifetime::{while_another, while_sender_sleeps, without_room};
 use crate::cr::{self, Expected, attr};
 use crate::groups::{SOURCES, member};
 use crate::observe::{observe, same};
 use crate::places::{GROUP, PEER};
-use crate::runner::Test;
+use crate::runner::{Test, skip};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::{multicast, socket};
 
@@ -25,7 +27,8 @@ pub fn tests() -> Vec<Test> {
         Test::new("amend::in_use::by_all", by_all).slow(),
         Test::new("amend::in_use::moved", moved).slow(),
         Test::new("amend::in_use::locked_by_a_sender", locked_by_a_sender),
-        Test::new("amend::in_use::not_by_half", not_by_half),
+        Test::new("amend::in_use::not_by_half", not_by_half).slow(),
+        Test::new("amend::in_use::not_merging", not_merging),
         Test::new("amend::in_use::keeps_what_waits", keeps_what_waits),
     ]
 }
@@ -212,14 +215,14 @@ fn locked_by_a_sender() -> Result<()> {
 }
 
 /// A device to send by is set while the socket is not bound to another one. It is bound again
-/// afterwards, though a sender may have locked it meanwhile.
+/// afterwards, though a sender may have locked it meanwhile, for longer than a request waits.
 fn not_by_half() -> Result<()> {
     const SO_BINDTOIFINDEX: i32 = 62;
-    const LONGER_THAN_WE_WAIT: [i64; 2] = [0, 15_000]; // struct timeval
+    const LONGER_THAN_A_REQUEST_WAITS: [i64; 2] = [0, 15_000]; // struct timeval
 
     let target = without_room()?;
     bind_to(&target, "silent0")?;
-    let timeout = LONGER_THAN_WE_WAIT.map(i64::to_ne_bytes).concat();
+    let timeout = LONGER_THAN_A_REQUEST_WAITS.map(i64::to_ne_bytes).concat();
     socket::set(&target, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &timeout)?;
     let mut client = cr::client()?;
     let mut dump = cr::dump(&mut client, &sending_by("lo")?)?;
@@ -229,7 +232,9 @@ fn not_by_half() -> Result<()> {
     let sender = || drop(socket::send(&target, &[0; 1000], libc::MSG_MORE));
     let (applied, not) = while_another(sender, || {
         let (mut applied, mut not) = (0, 0);
-        for _ in 0..60 {
+        // How long a round takes depends on who gets the lock.
+        let end = Instant::now() + Duration::from_secs(4);
+        while Instant::now() < end {
             match amend(&mut client, &dump, &target) {
                 Ok(amended) if amended.failed.is_empty() => applied += 1,
                 Ok(_) => not += 1,
@@ -250,6 +255,47 @@ fn not_by_half() -> Result<()> {
     println!("{applied} applied, {not} not");
     ensure!(not > 0, "the sender was never in the way");
     Ok(())
+}
+
+/// `UDP_ENCAP` for ESP is not set while `UDP_GRO` is on that was to be off, here because its owner
+/// has switched it on again: the two leave behind that ESP packets are merged, for ever.
+fn not_merging() -> Result<()> {
+    let mut client = cr::client()?;
+    let donor = after(&[(UDP_ENCAP, ESP)])?;
+    if said_by(&cr::dump(&mut client, &donor)?)?.1 == 0 {
+        return skip("CONFIG_XFRM");
+    }
+    // They come between the two, and take their time.
+    fs::write("/proc/sys/net/ipv4/igmp_max_memberships", "400")?;
+    for number in 0..400_u32 {
+        let group = Ipv4Addr::from_bits(GROUP.to_bits() + number);
+        multicast::join(&donor, group, multicast::LOOPBACK)?;
+    }
+    let mut dump = cr::dump(&mut client, &donor)?;
+    dump.0
+        .retain(|one| [UDP, attr::MEMBERSHIP].contains(&one.number()));
+    for _ in 0..20 {
+        let target = bound()?;
+        let merge = || {
+            let _ = socket::set_int(&target, libc::SOL_UDP, libc::UDP_GRO, 1);
+            // The request wants the lock as well.
+            std::thread::sleep(Duration::from_micros(100));
+        };
+        let amended = match while_another(merge, || Ok(amend(&mut client, &dump, &target)))? {
+            Err(error) if error.errno() == Some(libc::EBUSY) => continue,
+            other => other?,
+        };
+        let errnos: Vec<_> = (amended.failed.iter())
+            .map(|failure| failure.error.errno)
+            .collect();
+        if errnos.contains(&libc::ECANCELED) {
+            let (flags, _) = said_by(&cr::dump(&mut client, &target)?)?;
+            let merges = flags.contains(UdpFlags::GRO_RECEIVE);
+            ensure!(!merges, "ESP packets are merged");
+            return Ok(());
+        }
+    }
+    bail!("nothing was cancelled");
 }
 
 /// What waits in the socket stays, in front of what comes later: datagrams, errors and a corked
