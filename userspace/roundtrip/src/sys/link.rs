@@ -7,7 +7,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 
-use super::{check, socket, socklen};
+use super::{check, socket};
 
 fn request(name: &str) -> io::Result<libc::ifreq> {
     // SAFETY: all zeroes is a valid ifreq.
@@ -144,23 +144,7 @@ fn rtnetlink(kind: u16, flags: i32, body: &[u8]) -> io::Result<()> {
     message.extend([0; 8]); // sequence number and port
     message.extend(body);
 
-    // SAFETY: all zeroes is the address of the kernel.
-    let mut kernel: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
-    kernel.nl_family = libc::sa_family_t::try_from(libc::AF_NETLINK).expect("small constant");
-    // SAFETY: message and address are valid for their lengths.
-    let sent = unsafe {
-        libc::sendto(
-            fd.as_raw_fd(),
-            message.as_ptr().cast(),
-            message.len(),
-            0,
-            (&raw const kernel).cast(),
-            socklen::<libc::sockaddr_nl>(),
-        )
-    };
-    if sent < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    socket::send_to_kernel(&fd, &message)?;
     let (reply, _) = socket::receive(&fd, 0)?;
     let error = reply
         .get(16..20)
