@@ -35,7 +35,10 @@ use crate::{
         Destination,
         Maps, //
     },
-    membership::Membership,
+    membership::{
+        self,
+        Membership, //
+    },
     options::{
         Access,
         Phase,
@@ -231,7 +234,7 @@ struct Amendment<'a> {
     /// The program of the group that shares the port.
     reuseport: Program,
     /// The multicast groups.
-    memberships: KVec<Membership>,
+    memberships: KVVec<Membership>,
     /// The options, in the order of their table; [`None`] for those that are left out, and for
     /// those that have failed.
     values: KVec<Option<Value<'a>>>,
@@ -304,6 +307,10 @@ impl<'a> Amendment<'a> {
             .lock(file)
             .map_err(live::lock_refused)?;
         dump::permit(protocol, &sock)?;
+        // Each one is looked for among all that it has.
+        if !self.memberships.is_empty() {
+            membership::check(&sock)?;
+        }
 
         for (option, value) in self.options() {
             if option.access == Access::Get && !option.is(value, &sock)? {

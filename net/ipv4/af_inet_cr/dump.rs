@@ -161,6 +161,7 @@ impl<'a> Dumpable<'a> {
             level.check(file, &sock, &mut losses)?;
         }
         filter::check(&sock, &mut losses)?;
+        membership::check(&sock)?;
         let reuseport = Program::of(&sock, &mut losses)?;
         Ok(Dumpable {
             file,

@@ -38,6 +38,10 @@ use kernel::{
 
 use core::net::Ipv4Addr;
 
+/// The most memberships of a socket that is carried: a new one is looked for among all that are
+/// there, while nobody else gets anything from generic netlink.
+const MAX: usize = 4096;
+
 /// How much room in a message a membership takes at the most, but for the sources.
 const ROOM: usize = 64;
 
@@ -62,9 +66,17 @@ pub(crate) fn are_many(sock: &LockedSocket<'_>) -> bool {
     sock.memberships().nth(USUAL).is_some()
 }
 
+/// Refuses a socket with more memberships than a restore takes.
+pub(crate) fn check(sock: &LockedSocket<'_>) -> Result<(), Refusal> {
+    match sock.memberships().nth(MAX) {
+        Some(_) => Err(too_many()),
+        None => Ok(()),
+    }
+}
+
 /// Writes the memberships of a socket into a message, in the order in which they were joined.
 pub(crate) fn put(sock: &LockedSocket<'_>, net: &Net, msg: &AttrWriter) -> Result<(), Refusal> {
-    // The list begins at the end. There can be many, as the limit is a sysctl.
+    // The list begins at the end.
     let mut all = KVec::new();
     for membership in sock.memberships() {
         all.push(membership, GFP_KERNEL)?;
@@ -120,8 +132,8 @@ impl Membership {
     pub(crate) fn parse_all(
         request: &Request<'_>,
         there: &Destination<'_>,
-    ) -> Result<KVec<Membership>, Refusal> {
-        let mut memberships = KVec::new();
+    ) -> Result<KVVec<Membership>, Refusal> {
+        let mut memberships = KVVec::new();
 
         if request.attr(attr::MEMBERSHIP).is_none() {
             return Ok(memberships);
@@ -130,9 +142,12 @@ impl Membership {
             .attrs()
             .filter(|attr| attr.type_() == attr::MEMBERSHIP);
         for (nth, attr) in all.enumerate() {
-            let membership =
-                Membership::parse(there, &attr).map_err(|refusal| refusal.of_list(nth))?;
-            memberships.push(membership, GFP_KERNEL)?;
+            let membership = match nth {
+                MAX.. => Err(too_many().at(attr::MEMBERSHIP)),
+                _ => Membership::parse(there, &attr),
+            };
+            let membership = membership.map_err(|refusal| refusal.of_list(nth))?;
+            memberships.push(membership, GFP_KERNEL_ACCOUNT)?;
         }
         Ok(memberships)
     }
@@ -267,6 +282,11 @@ struct Found {
     same_address: bool,
     /// Whether the same sources are heard.
     same_filter: bool,
+}
+
+/// The refusal of more than [`MAX`] memberships.
+fn too_many() -> Refusal {
+    Refusal::new(E2BIG, "more than 4096 multicast memberships")
 }
 
 /// The refusal of a membership that cannot be had.

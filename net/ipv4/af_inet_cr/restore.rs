@@ -277,7 +277,7 @@ struct Image<'a> {
     /// The program of the group that shares the port.
     reuseport: Program,
     /// The multicast groups.
-    memberships: KVec<Membership>,
+    memberships: KVVec<Membership>,
     /// The options that were saved, in the order of their table, and their values.
     options: KVec<(&'static SocketOption, Value<'a>)>,
 }

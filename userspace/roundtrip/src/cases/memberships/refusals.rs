@@ -11,8 +11,9 @@ use super::table::{TEN, TWENTY};
 use super::{NOBODY, dummy, group, socket_in};
 use crate::cr::{self, Dump, Expected, attr, attr::membership};
 use crate::groups::{By, Member, SOURCES, member};
+use crate::rawnl::{RawNetlink, netlink_socket};
 use crate::runner::Test;
-use crate::sys::{link, multicast};
+use crate::sys::{link, multicast, socket};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -26,6 +27,8 @@ pub fn tests() -> Vec<Test> {
         Test::new("memberships::refusals::incomplete", incomplete),
         Test::new("memberships::refusals::same_group", same_group),
         Test::new("memberships::refusals::too_many_groups", too_many_groups),
+        Test::new("memberships::refusals::most_groups", most_groups),
+        Test::new("memberships::refusals::long_message", long_message),
         Test::new("memberships::refusals::too_many_sources", too_many_sources),
         Test::new("memberships::refusals::limits_here", limits_here),
         Test::new("memberships::refusals::one_of_many", one_of_many),
@@ -168,6 +171,56 @@ fn too_many_groups() -> Result<()> {
     for word in ["IP_ADD_MEMBERSHIP", "igmp_max_memberships"] {
         refused(&mut client, &bad, expected.word(word))?;
     }
+    Ok(())
+}
+
+/// The most memberships that are carried.
+const MOST: u32 = 4096;
+
+/// A membership of one of very many groups.
+fn one_of_very_many(nth: u32) -> Member {
+    member(Ipv4Addr::from_bits(0xe800_0000 + nth))
+}
+
+/// No more are carried than a restore can look at in a moment, however many a socket may have here.
+fn most_groups() -> Result<()> {
+    std::fs::write("/proc/sys/net/ipv4/igmp_max_memberships", "5000")?;
+    std::fs::write("/proc/sys/net/core/optmem_max", "1000000")?;
+    let all: Vec<Member> = (0..=MOST).map(one_of_very_many).collect();
+    let (one_more, most) = all.split_last().context("none")?;
+    let mut client = cr::client()?;
+
+    let original = socket_in(most)?;
+    let dump = cr::dump(&mut client, &original)?;
+    one_more.join(&original)?;
+    let expected = Expected::errno(&[libc::E2BIG]);
+    cr::dump_refused(&mut client, &original, expected.word("4096"))?;
+    drop(original);
+
+    let bad = with(&dump, &all);
+    refused(&mut client, &bad, expected.attribute(attr::MEMBERSHIP))?;
+    let copy = cr::restore(&mut client, &dump)?;
+    cr::same_dump(&dump, &cr::dump(&mut client, &copy)?)
+}
+
+/// A request can be much longer than the usual buffer of who sends it, by `SO_SNDBUF`.
+fn long_message() -> Result<()> {
+    let mut client = cr::client()?;
+    let dump = with(&good(&mut client)?, &[]);
+    let many = (0..70_000).map(|nth| one_of_very_many(nth).attribute());
+    let request: Vec<RawAttr> = dump.0.into_iter().chain(many).collect();
+
+    let fd = netlink_socket()?;
+    socket::set_int(&fd, libc::SOL_SOCKET, libc::SO_SNDBUF, 2 << 20)?;
+    // The request is not sent back.
+    socket::set_int(&fd, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, 1)?;
+    let mut raw = RawNetlink::new(&client, fd)?;
+    raw.send(cr::RESTORE, &RawAttr::encode_all(&request))?;
+    let refusal = raw.answer().err().context("restored")?;
+    let errno = refusal
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::raw_os_error);
+    ensure!(errno == Some(libc::E2BIG), "{refusal:#}");
     Ok(())
 }
 
