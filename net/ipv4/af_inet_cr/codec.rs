@@ -645,7 +645,8 @@ impl SocketOption {
             }
             // In network order.
             (Shape::UnicastDevice, Value::Int(ifindex)) => {
-                device::set(socket, level, self.optname, &ifindex.to_be_bytes())
+                return device::set(socket, level, self.optname, &ifindex.to_be_bytes())
+                    .map_err(|refusal| self.blame(refusal.about(self.name)));
             }
             // The same bits: `setsockopt()` has an `int` also for what is unsigned.
             (_, Value::Int(value)) => socket.setsockopt(level, self.optname, &value.to_ne_bytes()),
@@ -663,7 +664,8 @@ impl SocketOption {
             (_, Value::Multicast(ifindex, addr)) => {
                 // The group is not looked at.
                 let mreqn = device::mreqn(Ipv4Addr::UNSPECIFIED, addr, ifindex);
-                device::set(socket, level, self.optname, &mreqn)
+                return device::set(socket, level, self.optname, &mreqn)
+                    .map_err(|refusal| self.blame(refusal.about(self.name)));
             }
             (_, Value::Timestamping(flags, phc, new)) => {
                 let optname = match new {

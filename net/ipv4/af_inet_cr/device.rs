@@ -16,7 +16,8 @@ use crate::{
     },
     live::Settable,
     options::Nest,
-    refusal::Refusal, //
+    refusal::Refusal,
+    reuseport, //
 };
 
 use kernel::{
@@ -138,18 +139,36 @@ pub(crate) fn parse_bound(levels: &Levels<'_>) -> Result<Option<u32>, Refusal> {
 ///
 /// Then the kernel takes no other device, and for unicast not even that one. But a socket has both
 /// if it was bound afterwards, so it is for a moment not bound, which needs `CAP_NET_RAW`.
-pub(crate) fn set(socket: &dyn Settable, level: c_int, optname: c_int, value: &[u8]) -> Result {
+pub(crate) fn set(
+    socket: &dyn Settable,
+    level: c_int,
+    optname: c_int,
+    value: &[u8],
+) -> Result<(), Refusal> {
+    let cannot = |errno| Refusal::new(errno, "cannot be set");
+
     match socket.setsockopt(level, optname, value) {
         Err(EINVAL) if socket.bound_dev_if() != 0 => {
             let ifindex = socket.bound_dev_if();
 
-            socket.setsockopt_int(SOL_SOCKET, SO_BINDTOIFINDEX, 0)?;
+            // That would take it out of the group, for good.
+            if reuseport::is_shared(socket) {
+                return Err(Refusal::new(
+                    EBUSY,
+                    "would take it out of its SO_REUSEPORT group",
+                ));
+            }
+            socket
+                .setsockopt_int(SOL_SOCKET, SO_BINDTOIFINDEX, 0)
+                .map_err(cannot)?;
             let result = socket.setsockopt(level, optname, value);
 
-            socket.set_back(SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex.to_ne_bytes())?;
-            result
+            socket
+                .set_back(SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex.to_ne_bytes())
+                .and(result)
+                .map_err(cannot)
         }
-        result => result,
+        result => result.map_err(cannot),
     }
 }
 

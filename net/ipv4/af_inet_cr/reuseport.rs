@@ -43,6 +43,15 @@ use kernel::{
 /// What the program is called.
 const NAME: &str = "SO_ATTACH_REUSEPORT_CBPF";
 
+/// Returns whether a socket is in a group with others, or in one that has a program.
+pub(crate) fn is_shared(sock: &Sock) -> bool {
+    match sock.reuseport_len() {
+        0 => false,
+        1 => !matches!(sock.reuseport_filter(), Ok(None)),
+        _ => true,
+    }
+}
+
 /// The program of a group, if it has one.
 pub(crate) struct Program(Option<KVec<FilterInsn>>);
 

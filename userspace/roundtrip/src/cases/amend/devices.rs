@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, UdpSocket};
 
 use anyhow::{Result, ensure};
 
-use super::{amend, amend_all, given};
-use crate::cr::{self, Dump, attr};
+use super::{HERE, amend, amend_all, given};
+use crate::cr::{self, Dump, attr, same_dump};
 use crate::observe::{observe, same};
 use crate::runner::Test;
 use crate::sys::{link, multicast, socket, task};
@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Test> {
         }),
         Test::new("amend::devices::stays_bound", stays_bound),
         Test::new("amend::devices::no_net_raw", no_net_raw),
+        Test::new("amend::devices::grouped", grouped),
     ]
 }
 
@@ -101,4 +102,41 @@ fn no_net_raw() -> Result<()> {
     let name = socket::get(&target, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, 16)?;
     ensure!(name == b"lo\0", "bound to {name:02x?}");
     Ok(())
+}
+
+/// Who is bound to a device anew leaves the group of those that share the port, and comes into no
+/// other one.
+fn grouped() -> Result<()> {
+    link::add_dummy("dummy0")?;
+    let part = options_of("dummy0")?;
+    let sharing = || -> Result<UdpSocket> {
+        let socket = socket::udp()?;
+        socket::set_int(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+        bind_to(&socket, "lo")?;
+        socket::bind(&socket, HERE)?;
+        Ok(socket)
+    };
+    let (target, other) = (sharing()?, sharing()?);
+    let mut client = cr::client()?;
+    let before = cr::dump(&mut client, &target)?;
+    let place = before.all(attr::REUSEPORT_INDEX);
+    ensure!(!place.is_empty(), "in no group");
+
+    let failed = amend(&mut client, &part, &target)?.failed;
+    ensure!(!failed.is_empty(), "it was bound anew");
+    for failed in failed {
+        let words = failed.error.message.as_deref().unwrap_or_default();
+        ensure!(failed.error.errno == libc::EBUSY, "{failed}");
+        ensure!(words.contains("SO_REUSEPORT group"), "{failed}");
+    }
+    let after = cr::dump(&mut client, &target)?;
+    same_dump(&before, &after)?;
+    ensure!(
+        after.all(attr::REUSEPORT_INDEX) == place,
+        "not in its place"
+    );
+
+    // One that is alone there has nothing to leave.
+    drop(other);
+    amend_all(&mut client, &part, &target)
 }
