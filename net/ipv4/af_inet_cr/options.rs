@@ -78,7 +78,7 @@ pub(crate) enum Phase {
     Limits,
     /// What would stand in the way of all that is done before. These are numbers.
     Last,
-    /// What counts the datagrams that were kept out until then.
+    /// The count of drops, with those that were kept out until then, and who is told of it.
     Opened,
     /// Whether the filter can be changed, which it is until the socket is handed out.
     FilterLock,
@@ -608,6 +608,23 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         uapi::SO_TIMESTAMPING_OLD, Both, BoundDevice, Timestamping),
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_TIMESTAMP, "SO_TIMESTAMP", uapi::SO_TIMESTAMP_OLD,
         Both, BoundDevice, Timestamp),
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_TIMESTAMP,
+        "SOCK_TIMESTAMP", 0, BoundDevice, FlagOnce(SockFlag::TIMESTAMP, |socket| {
+            socket.lock().map(|sock| internals::enable_timestamp(&sock))
+        })),
+    // What is noted of a datagram or an error when it comes, for who receives it later, and which
+    // errors are.
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_PKTINFO,
+        "IP_PKTINFO", uapi::IP_PKTINFO, BoundDevice, InetFlag::PKTINFO),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVERR,
+        "IP_RECVERR", uapi::IP_RECVERR, BoundDevice, InetFlag::RECVERR),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVERR_RFC4884,
+        "IP_RECVERR_RFC4884", uapi::IP_RECVERR_RFC4884, BoundDevice, InetFlag::RECVERR_RFC4884),
+    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_CHECKSUM,
+        "IP_CHECKSUM", uapi::IP_CHECKSUM, BoundDevice, InetFlag::CHECKSUM),
+    ip(uapi::AF_INET_CR_A_IP_MTU_DISCOVER, "IP_MTU_DISCOVER", uapi::IP_MTU_DISCOVER,
+        BoundDevice, Int(|sock| of_ip(sock, |inet| inet.pmtudisc().into()),
+            0, uapi::IP_PMTUDISC_OMIT)),
 
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_DEBUG, "SO_DEBUG", uapi::SO_DEBUG,
         Both, AfterConnect, Flag(SockFlag::DBG)),
@@ -625,8 +642,6 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         Both, AfterConnect, Int(Sock::priority, 0, u32::MAX)),
     socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_NO_CHECK,
         "SO_NO_CHECK", uapi::SO_NO_CHECK, AfterConnect, Bool(Sock::no_check_tx)),
-    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_RXQ_OVFL,
-        "SO_RXQ_OVFL", uapi::SO_RXQ_OVFL, AfterConnect, Flag(SockFlag::RXQ_OVFL)),
     socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_WIFI_STATUS,
         "SO_WIFI_STATUS", uapi::SO_WIFI_STATUS, AfterConnect, Flag(SockFlag::WIFI_STATUS)),
     socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_NOFCS,
@@ -663,10 +678,6 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         "IP_RECVOPTS", uapi::IP_RECVOPTS, AfterConnect, InetFlag::RECVOPTS),
     ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RETOPTS,
         "IP_RETOPTS", uapi::IP_RETOPTS, AfterConnect, InetFlag::RETOPTS),
-    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_PKTINFO,
-        "IP_PKTINFO", uapi::IP_PKTINFO, AfterConnect, InetFlag::PKTINFO),
-    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVERR,
-        "IP_RECVERR", uapi::IP_RECVERR, AfterConnect, InetFlag::RECVERR),
     ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVTTL,
         "IP_RECVTTL", uapi::IP_RECVTTL, AfterConnect, InetFlag::TTL),
     ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVTOS,
@@ -675,15 +686,11 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         "IP_PASSSEC", uapi::IP_PASSSEC, AfterConnect, InetFlag::PASSSEC),
     ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVORIGDSTADDR,
         "IP_RECVORIGDSTADDR", uapi::IP_RECVORIGDSTADDR, AfterConnect, InetFlag::ORIGDSTADDR),
-    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_CHECKSUM,
-        "IP_CHECKSUM", uapi::IP_CHECKSUM, AfterConnect, InetFlag::CHECKSUM),
     ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_BIND_ADDRESS_NO_PORT,
         "IP_BIND_ADDRESS_NO_PORT", uapi::IP_BIND_ADDRESS_NO_PORT,
         AfterConnect, InetFlag::BIND_ADDRESS_NO_PORT),
     ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVFRAGSIZE,
         "IP_RECVFRAGSIZE", uapi::IP_RECVFRAGSIZE, AfterConnect, InetFlag::RECVFRAGSIZE),
-    ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_RECVERR_RFC4884,
-        "IP_RECVERR_RFC4884", uapi::IP_RECVERR_RFC4884, AfterConnect, InetFlag::RECVERR_RFC4884),
     ip_flag(uapi::af_inet_cr_ip_flag_AF_INET_CR_IP_FLAG_MULTICAST_LOOP,
         "IP_MULTICAST_LOOP", uapi::IP_MULTICAST_LOOP, AfterConnect, InetFlag::MC_LOOP),
     ip(uapi::AF_INET_CR_A_IP_TTL, "IP_TTL", uapi::IP_TTL,
@@ -691,9 +698,6 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
     ip(uapi::AF_INET_CR_A_IP_MIN_TTL, "IP_MINTTL", uapi::IP_MINTTL,
         AfterConnect, Int(|sock| of_ip(sock, |inet| inet.min_ttl().into()), 0, U8_MAX)),
     ip(uapi::AF_INET_CR_A_IP_OPTIONS, "IP_OPTIONS", uapi::IP_OPTIONS, AfterConnect, IpOptions),
-    ip(uapi::AF_INET_CR_A_IP_MTU_DISCOVER, "IP_MTU_DISCOVER", uapi::IP_MTU_DISCOVER,
-        AfterConnect, Int(|sock| of_ip(sock, |inet| inet.pmtudisc().into()),
-            0, uapi::IP_PMTUDISC_OMIT)),
     ip(uapi::AF_INET_CR_A_IP_MULTICAST_TTL, "IP_MULTICAST_TTL", uapi::IP_MULTICAST_TTL,
         AfterConnect, Int(|sock| of_ip(sock, |inet| inet.mc_ttl().into()), 0, U8_MAX)),
     ip(uapi::AF_INET_CR_A_IP_LOCAL_PORT_RANGE, "IP_LOCAL_PORT_RANGE", uapi::IP_LOCAL_PORT_RANGE,
@@ -728,10 +732,6 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
         Both, Limits, Time(Sock::rcvtimeo)),
     socket(uapi::AF_INET_CR_ATTR_SOCKOPT_SNDTIMEO, "SO_SNDTIMEO", uapi::SO_SNDTIMEO_NEW,
         Both, Limits, Time(Sock::sndtimeo)),
-    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_TIMESTAMP,
-        "SOCK_TIMESTAMP", 0, Limits, FlagOnce(SockFlag::TIMESTAMP, |socket| {
-            socket.lock().map(|sock| internals::enable_timestamp(&sock))
-        })),
     socket(uapi::AF_INET_CR_ATTR_STAMP, "SIOCGSTAMP", 0, Both, Limits, Stamp),
     // SO_TIMESTAMPING starts to count anew.
     socket(uapi::AF_INET_CR_ATTR_TSKEY, "SOF_TIMESTAMPING_OPT_ID", 0,
@@ -750,6 +750,9 @@ pub(crate) static OPTIONS: &[SocketOption] = &[
     socket(uapi::AF_INET_CR_ATTR_SHUTDOWN, "shutdown()", 0, Both, Last, Shutdown),
     socket(uapi::AF_INET_CR_ATTR_DROPS, "the count of drops", 0,
         Volatile, Opened, Field(Sock::drops, internals::set_drops, u32::MAX)),
+    // Nobody is told of another count.
+    socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_RXQ_OVFL,
+        "SO_RXQ_OVFL", uapi::SO_RXQ_OVFL, Opened, Flag(SockFlag::RXQ_OVFL)),
     socket_flag(uapi::af_inet_cr_sockopt_flag_AF_INET_CR_SOCKOPT_FLAG_LOCK_FILTER,
         "SO_LOCK_FILTER", uapi::SO_LOCK_FILTER, FilterLock, Flag(SockFlag::FILTER_LOCKED)),
 ];

@@ -14,6 +14,7 @@ use crate::cr::{self, Expected, attr};
 use crate::observe::{observe, same};
 use crate::places::{GROUP, PEER, PLACES, PORT, Place, place};
 use crate::runner::Test;
+use crate::sys::filter::{self, Instruction};
 use crate::sys::{link, socket, task};
 
 pub fn tests() -> Vec<Test> {
@@ -39,6 +40,16 @@ pub fn tests() -> Vec<Test> {
     }
     tests.push(Test::new("addresses::twice", twice));
     tests.push(Test::new("addresses::strangers", strangers).slow().alone());
+    tests.push(
+        Test::new("addresses::told_from_the_first", told_from_the_first)
+            .slow()
+            .alone(),
+    );
+    tests.push(
+        Test::new("addresses::drops_go_on", drops_go_on)
+            .slow()
+            .alone(),
+    );
     tests.push(Test::new("addresses::port_in_use", in_use));
     tests.push(Test::new("addresses::not_local", not_local));
     tests.push(Test::new("addresses::peer_unreachable", unreachable));
@@ -146,6 +157,69 @@ fn strangers() -> Result<()> {
     }
     drop(current);
     is_flooded()
+}
+
+/// What is told of a datagram is noted when it comes, and none comes before the copy has asked for
+/// that.
+fn told_from_the_first() -> Result<()> {
+    let mut client = cr::client()?;
+    let original = at(place("addr_port").context("no such place")?)?;
+    socket::set_int(&original, libc::SOL_IP, libc::IP_PKTINFO, 1)?;
+    let dump = cr::dump(&mut client, &original)?;
+    drop(original);
+    let localhost = Ipv4Addr::LOCALHOST.octets();
+    let index = link::index("lo")?.to_ne_bytes();
+    let expected = [index, localhost, localhost].concat();
+    let _flood = flood_by_a_stranger()?;
+    for _ in 0..30 {
+        let copy = cr::restore(&mut client, &dump)?;
+        ensure!(
+            socket::readable(&copy, Duration::from_secs(5))?,
+            "nothing was sent"
+        );
+        let (_, control) = socket::receive(&copy, 0)?;
+        let told = control
+            .iter()
+            .find(|(level, kind, _)| (*level, *kind) == (libc::SOL_IP, libc::IP_PKTINFO));
+        let (_, _, told) = told.context("no IP_PKTINFO")?;
+        ensure!(
+            *told == expected,
+            "IP_PKTINFO is {told:02x?}, not {expected:02x?}"
+        );
+    }
+    Ok(())
+}
+
+/// The count of drops, which is noted of a datagram when it comes, does not begin anew.
+fn drops_go_on() -> Result<()> {
+    const SO_RXQ_OVFL: i32 = 40;
+    const BEFORE: u32 = 100_000;
+    let mut client = cr::client()?;
+    let original = at(place("addr_port").context("no such place")?)?;
+    socket::set_int(&original, libc::SOL_SOCKET, SO_RXQ_OVFL, 1)?;
+    let [load, mask] = Instruction::ALL_OR_NOTHING;
+    let filter = [load, mask, Instruction::RETURN_IT];
+    filter::attach(&original, libc::SO_ATTACH_FILTER, &filter)?;
+    let dump = cr::dump(&mut client, &original)?;
+    drop(original);
+    let dump = dump.with(RawAttr::u32(attr::DROPS, BEFORE));
+    let _flood = flood_by_a_stranger()?;
+    for _ in 0..300 {
+        let copy = cr::restore(&mut client, &dump)?;
+        ensure!(
+            socket::readable(&copy, Duration::from_secs(5))?,
+            "nothing was sent"
+        );
+        let (_, control) = socket::receive(&copy, 0)?;
+        let told = control
+            .iter()
+            .find(|(level, kind, _)| (*level, *kind) == (libc::SOL_SOCKET, SO_RXQ_OVFL));
+        if let Some((_, _, told)) = told {
+            let told = u32::from_ne_bytes(told.as_slice().try_into()?);
+            ensure!(told >= BEFORE, "{told} drops after {BEFORE}");
+        }
+    }
+    Ok(())
 }
 
 /// The original still has the port.

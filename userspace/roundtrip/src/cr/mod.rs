@@ -57,6 +57,7 @@ pub mod attr {
     pub const TXTIME: u16 = 44;
     pub const FILTER: u16 = 45;
     pub const SHUTDOWN: u16 = 46;
+    pub const DROPS: u16 = 52;
     pub const UID: u16 = 53;
     pub const OWNER: u16 = 54;
     pub const CGROUP: u16 = 55;

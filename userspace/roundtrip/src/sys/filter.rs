@@ -26,6 +26,20 @@ impl Instruction {
     /// Loads the first byte of a datagram.
     pub const FIRST_BYTE: Self = Self { code: 0x30, k: 0 }; // BPF_LD | BPF_B | BPF_ABS
 
+    /// Load a number that is 0 or the length of the longest datagram, by chance.
+    pub const ALL_OR_NOTHING: [Self; 2] = [
+        // BPF_LD | BPF_W | BPF_ABS, SKF_AD_OFF + SKF_AD_RANDOM
+        Self {
+            code: 0x20,
+            k: 0xffff_f038,
+        },
+        // BPF_ALU | BPF_AND | BPF_K
+        Self {
+            code: 0x54,
+            k: 0x1_0000,
+        },
+    ];
+
     /// Returns what was loaded.
     pub const RETURN_IT: Self = Self { code: 0x16, k: 0 }; // BPF_RET | BPF_A
 
