@@ -33,7 +33,8 @@ use kernel::{
         },
         socket::{
             Datagram,
-            QueuedError, //
+            QueuedError,
+            QueuedErrors, //
         },
         Net, //
     },
@@ -164,13 +165,13 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
         None => None,
     };
     drop(sock);
-    copy(&errors, &datagrams, cork)
+    copy(errors, &datagrams, cork)
 }
 
 /// Copies errors and datagrams, but for those that `recv(2)` would drop, and puts the corked one
 /// behind them.
 fn copy(
-    errors: &[QueuedError<'_>],
+    errors: QueuedErrors<'_>,
     datagrams: &[Datagram],
     cork: Option<(Corked, KVVec<u8>)>,
 ) -> Result<State, Refusal> {
@@ -190,7 +191,7 @@ fn copy(
         done: None,
     };
 
-    for error in errors {
+    for error in errors.iter() {
         let (datagram, info) = error.info().map_err(errqueue::not_carried)?;
         let item = Item::Datagram(datagram::Item {
             datagram,
@@ -198,12 +199,17 @@ fn copy(
         });
         state.add(item, |payload| error.append_to(payload, GFP_KERNEL_ACCOUNT))?;
     }
+    // Their memory is the socket's.
+    drop(errors);
+
     for datagram in datagrams {
+        // Before the sum of all of it is noted there.
+        let info = datagram.info();
         if !datagram.is_intact() {
             continue;
         }
         let item = Item::Datagram(datagram::Item {
-            datagram: datagram.info(),
+            datagram: info,
             error: None,
         });
         state.add(item, |payload| {

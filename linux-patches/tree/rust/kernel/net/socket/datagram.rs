@@ -117,6 +117,8 @@ impl DatagramInfo {
 /// UDP header at their places in the linear part, and `data` and `len` for the payload.
 pub struct Datagram {
     skb: NonNull<bindings::sk_buff>,
+    // A copy, as a reader who wants one makes one up (`__sock_recv_timestamp`).
+    tstamp: i64,
 }
 
 // SAFETY: Whoever has a reference may look at an skb, and drop the reference.
@@ -213,6 +215,8 @@ unsafe fn take_references(queue: *mut bindings::sk_buff_head, datagrams: &mut Da
         // both headers pulled.
         let datagram = Datagram {
             skb: NonNull::new(skb).ok_or(EINVAL)?,
+            // SAFETY: As above. It may be written to by `MSG_PEEK`.
+            tstamp: unsafe { (&raw const (*next).__bindgen_anon_2.tstamp).read_volatile() },
         };
         if datagrams.push_within_capacity(datagram).is_err() {
             break;
@@ -277,7 +281,7 @@ impl Datagram {
                 options: IpOptions::from_bytes(options).unwrap_or_default(),
                 ifindex: (*pktinfo).ipi_ifindex.unsigned_abs(),
                 spec_dst: addr((*pktinfo).ipi_spec_dst.s_addr),
-                tstamp: (*skb).__bindgen_anon_2.tstamp,
+                tstamp: self.tstamp,
                 hwtstamp: match (*shinfo).tx_flags & bindings::SKBTX_HW_TSTAMP_NETDEV as u8 {
                     0 => (*bindings::skb_hwtstamps(skb)).__bindgen_anon_1.hwtstamp,
                     // It is for the driver to say.

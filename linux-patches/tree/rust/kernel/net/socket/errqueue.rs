@@ -192,10 +192,11 @@ unsafe fn read_at(skb: *const bindings::sk_buff, offset: c_int, to: &mut [u8]) -
 /// # Safety
 ///
 /// `skb` must be valid, and must have been in the error queue of a UDP socket, with `serr` as its
-/// control block.
+/// control block, and `tstamp`.
 unsafe fn read(
     skb: *mut bindings::sk_buff,
     serr: &bindings::sock_exterr_skb,
+    tstamp: i64,
 ) -> Result<(DatagramInfo, ErrorInfo), &'static str> {
     const UNKNOWN: &str = "an error of an unknown kind";
 
@@ -216,8 +217,8 @@ unsafe fn read(
         )
     };
     // SAFETY: The caller says that the skb is valid. What it shares with another one, which may be
-    // on its way still, and what its reader writes to, is read by volatile reads.
-    let (tx_flags, hwtstamp, len, tstamp) = unsafe {
+    // on its way still, is read by volatile reads.
+    let (tx_flags, hwtstamp, len) = unsafe {
         let shinfo = bindings::skb_shinfo(skb);
         let hwtstamps = bindings::skb_hwtstamps(skb);
 
@@ -225,7 +226,6 @@ unsafe fn read(
             (&raw const (*shinfo).tx_flags).read_volatile(),
             (&raw const (*hwtstamps).__bindgen_anon_1.hwtstamp).read_volatile(),
             (*skb).len,
-            (&raw const (*skb).__bindgen_anon_2.tstamp).read_volatile(),
         )
     };
 
@@ -350,12 +350,13 @@ unsafe fn read(
 /// # Invariants
 ///
 /// `skb` is valid, and we have a reference to it. It was in the error queue of a UDP socket, with
-/// `serr` as its control block, and the socket is valid as long as the lifetime `'a`: the memory
-/// of the skb is charged to that until the last reference is gone.
+/// `serr` as its control block, and `tstamp`, and the socket is valid as long as the lifetime `'a`:
+/// the memory of the skb is charged to that until the last reference is gone.
 pub struct QueuedError<'a> {
     skb: NonNull<bindings::sk_buff>,
-    // A copy, as it belongs to the reader of the error once that is out of the queue.
+    // Copies, as they belong to the reader of the error once that is out of the queue.
     serr: bindings::sock_exterr_skb,
+    tstamp: i64,
     _socket: PhantomData<&'a bindings::socket>,
 }
 
@@ -408,12 +409,13 @@ impl<'a> LockedSocket<'a> {
                 for_each(queue, |skb| {
                     let serr = (&raw const (*skb).cb).cast::<bindings::sock_exterr_skb>();
                     if errors.len() < errors.capacity() {
-                        // INVARIANT: The reference was just taken, the control block is that of the
-                        // skb in the queue, and the socket is valid for the lifetime, by the
-                        // invariants of `self`.
+                        // INVARIANT: The reference was just taken, the control block and the time
+                        // stamp are those of the skb in the queue, and the socket is valid for the
+                        // lifetime, by the invariants of `self`.
                         let error = QueuedError {
                             skb: NonNull::new_unchecked(bindings::skb_get(skb)),
                             serr: serr.read(),
+                            tstamp: (*skb).__bindgen_anon_2.tstamp,
                             _socket: PhantomData,
                         };
                         // There is room.
@@ -513,7 +515,7 @@ impl QueuedError<'_> {
     /// Fails with the name of what it is, if it is none of those that are known here.
     pub fn info(&self) -> Result<(DatagramInfo, ErrorInfo), &'static str> {
         // SAFETY: By the type invariants.
-        unsafe { read(self.skb.as_ptr(), &self.serr) }
+        unsafe { read(self.skb.as_ptr(), &self.serr, self.tstamp) }
     }
 
     /// Returns the length of the payload.
