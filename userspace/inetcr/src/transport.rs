@@ -80,6 +80,10 @@ pub(crate) struct Answer {
 /// The largest part of a long answer that the kernel makes.
 const RECEIVE_LEN: usize = 32 * 1024;
 
+/// Room for answers that wait to be received. That of a socket which is a member of thousands of
+/// groups is one message, and takes more than sockets have by default.
+const RECEIVE_BUFFER: libc::c_int = 1 << 20;
+
 /// A socket of generic netlink.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -100,6 +104,7 @@ impl Transport {
             .set_ext_ack(true)
             .and_then(|()| socket.set_cap_ack(true))
             .and_then(|()| socket.set_netlink_get_strict_chk(true))
+            .and_then(|()| socket.set_rx_buf_sz(RECEIVE_BUFFER))
             .map_err(Error::io("netlink socket option"))?;
         Ok(Self {
             socket,
