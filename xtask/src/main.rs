@@ -2,8 +2,8 @@
 
 //! The build driver of `af_inet_cr`: from nothing to a tested kernel.
 //!
-//! `cargo xtask <command>` and `cargo make <command>` are the same. Each command is a module of
-//! its own; this file only reads the command line.
+//! `cargo make <command>` starts `cargo xtask <command>`. Each command is a module of its own; this
+//! file only reads the command line.
 
 mod arch;
 mod bench;

@@ -19,7 +19,8 @@ const COOKIE: u16 = 24;
 /// Says which socket is meant.
 #[derive(Clone, Copy, Debug)]
 pub enum Selector<'a> {
-    /// The socket with this inode number, of which the requester may see an owner.
+    /// The socket with this inode number: a bound one, or one that a process has open whose files
+    /// the requester may see.
     Inode(u64),
     /// The socket behind a file descriptor of the requester.
     Fd(RawFd),

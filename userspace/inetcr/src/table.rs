@@ -3,7 +3,7 @@
 //!
 //! [`SOCKET`] is the library's one table. The rows of what a [`State`](crate::State) carries come
 //! from the definition of [`State`](crate::State) itself, so that encoding, decoding, JSON and these names cannot
-//! differ; the other rows are the numbers that the family keeps for what it does not carry yet.
+//! differ; the other rows are what messages have beside a state, and one number that stays unused.
 //! A test compares all of it with the YNL specification.
 
 use std::fmt;
