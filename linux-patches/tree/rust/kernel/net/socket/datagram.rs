@@ -314,11 +314,21 @@ impl Datagram {
 
 impl Drop for Datagram {
     fn drop(&mut self) {
-        let consumed = bindings::skb_drop_reason_SKB_CONSUMED;
-
         // SAFETY: By the type invariants, we have a reference, which is given back.
-        unsafe { bindings::sk_skb_reason_drop(ptr::null_mut(), self.skb.as_ptr(), consumed) };
+        unsafe { consume(self.skb) };
     }
+}
+
+/// Drops a reference to a packet that has done what it was for.
+///
+/// # Safety
+///
+/// The caller must have the reference, and give it away.
+pub(super) unsafe fn consume(skb: NonNull<bindings::sk_buff>) {
+    let reason = bindings::skb_drop_reason_SKB_CONSUMED;
+
+    // SAFETY: The caller promises just this.
+    unsafe { bindings::sk_skb_reason_drop(ptr::null_mut(), skb.as_ptr(), reason) };
 }
 
 /// Appends `len` bytes of what is in a packet, from an offset on, to a vector.
@@ -652,9 +662,7 @@ impl NewDatagram {
 
 impl Drop for NewDatagram {
     fn drop(&mut self) {
-        let reason = bindings::skb_drop_reason_SKB_CONSUMED;
-
         // SAFETY: By the type invariants, the skb is ours.
-        unsafe { bindings::sk_skb_reason_drop(ptr::null_mut(), self.skb.as_ptr(), reason) };
+        unsafe { consume(self.skb) };
     }
 }

@@ -32,7 +32,10 @@ use core::{
 };
 
 use super::{
-    datagram::append,
+    datagram::{
+        append,
+        consume, //
+    },
     DatagramInfo,
     IpOptions,
     LockedSocket,
@@ -547,11 +550,9 @@ impl QueuedError<'_> {
 
 impl Drop for QueuedError<'_> {
     fn drop(&mut self) {
-        let consumed = bindings::skb_drop_reason_SKB_CONSUMED;
-
         // SAFETY: By the type invariants, we have a reference, which is given back, and the socket
         // that the memory is charged to is valid.
-        unsafe { bindings::sk_skb_reason_drop(ptr::null_mut(), self.skb.as_ptr(), consumed) };
+        unsafe { consume(self.skb) };
     }
 }
 
