@@ -151,7 +151,12 @@ impl File {
     /// Makes an open file of a socket, which is to have the descriptor `fd`.
     pub(crate) fn open(&self, socket: Socket, fd: u32) -> Result<SocketFile, Refusal> {
         let flags = self.flags.unwrap_or(0);
-        let file = socket.into_file(flags & flags::O_NONBLOCK)?;
+        let file = socket
+            .into_file(flags & flags::O_NONBLOCK)
+            .map_err(|errno| match errno {
+                ENFILE => Refusal::new(ENFILE, "fs.file-max allows no more open files"),
+                errno => errno.into(),
+            })?;
         let file = SocketFile::from_file(file)?;
 
         if let Some((owner, _)) = &self.owner {
