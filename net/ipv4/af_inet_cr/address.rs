@@ -176,9 +176,6 @@ impl Addresses {
                 Refusal::new(EINVAL, "a source address without a local one").at(attr::SOURCE_ADDR)
             );
         }
-        if locks & !LOCKS != 0 {
-            return Err(Refusal::new(EINVAL, "an unknown bind lock").at(attr::BIND_LOCKS));
-        }
         // An address may be locked that is not there: `bind()` takes back the address when it
         // cannot get the port, but not the lock.
         if locks & LOCK_PORT != 0 && self.local_port.is_none() {
