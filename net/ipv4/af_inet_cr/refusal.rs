@@ -141,8 +141,12 @@ impl Refusal {
         Ok(())
     }
 
-    /// How much room in a message [`Self::report`] takes at the most.
-    pub(crate) const ROOM: usize = 160;
+    /// How long the words of a report may be.
+    pub(crate) const WORDS: usize = 108;
+
+    /// How much room in a message [`Self::report`] takes at the most: its header, five numbers, the
+    /// header of the words, the words, the NUL behind them, and what they are padded with.
+    pub(crate) const ROOM: usize = 4 + 5 * 8 + 4 + Self::WORDS + 1 + 3;
 
     /// Writes it into a message, with the attribute that it is about, as an
     /// `AF_INET_CR_ATTR_REPORT`.
