@@ -14,7 +14,10 @@ use crate::{
     },
 };
 
-use kernel::net::netlink::Policy;
+use kernel::{
+    net::netlink::Policy,
+    uapi, //
+};
 
 /// The longest address.
 const ADDR_MAX: u16 = 16;
@@ -26,9 +29,10 @@ pub(crate) const fn addr() -> Policy {
 
 /// The name of a device. `IFNAMSIZ` counts the NUL behind it, a policy does not.
 pub(crate) const fn ifname() -> Policy {
-    const IFNAMSIZ: u16 = 16;
+    // CAST: A small number.
+    const MAX: u16 = uapi::IFNAMSIZ as u16 - 1;
 
-    Policy::nul_string(IFNAMSIZ - 1)
+    Policy::nul_string(MAX)
 }
 
 /// What is in `AF_INET_CR_ATTR_SOCKOPT_LINGER`.
