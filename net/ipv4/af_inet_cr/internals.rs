@@ -3,13 +3,15 @@
 //! What only checkpoint and restore may do to a socket.
 //!
 //! This is the only file of the subsystem with `unsafe` code, and with access to the bindings of C.
-//! What writes to a socket takes it in one of two ways:
+//! What writes to a socket takes it in one of three ways:
 //!
 //! - as a [`LockedSocket`], whose lock the caller holds, where it is right for a socket that others
 //!   use meanwhile: what is written is a number that the C code, too, writes under the lock at the
 //!   most, and any value of it is one that the socket can have; what is queued, the C code queues;
 //! - as `&mut Socket` where it is not: such a socket is new, was not handed out as a file, and is
-//!   used by nobody else. These functions take its lock.
+//!   used by nobody else. These functions take its lock;
+//! - as a [`LockedNewSocket`], which is new, too, and whose lock the caller holds for several of
+//!   these functions.
 //!
 //! None of them belongs into a general abstraction, as it would break the socket of somebody who
 //! has not all of its state.

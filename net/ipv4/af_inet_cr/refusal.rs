@@ -21,8 +21,8 @@ use kernel::{
 
 /// A request that is refused: the error number, and what the requester is told beside it.
 ///
-/// Every function of the subsystem that can fail returns one. It is turned into an extended
-/// acknowledgment in one place, [`Refusal::tell`].
+/// What decides about a request returns one; a plain error number becomes one without words. It is
+/// turned into an extended acknowledgment in one place, [`Refusal::tell`].
 #[derive(Clone, Copy)]
 pub(crate) struct Refusal {
     /// The error number of the reply.

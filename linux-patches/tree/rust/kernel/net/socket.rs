@@ -2,14 +2,16 @@
 
 //! Sockets as processes see them: `struct socket`, and the file that goes with it.
 //!
-//! Three types tell who else knows a socket, and what may be done with it accordingly:
+//! Four types tell who else knows a socket, and what may be done with it accordingly:
 //!
 //! - [`SocketFile`] is a socket that some process has open. The reference to the file keeps it from
 //!   being closed. One may look at it, [lock](SocketFile::try_lock) it to do so consistently, and
 //!   set options as that process could.
-//! - [`LockedSocket`] is such a socket for as long as its lock is held.
 //! - [`Socket`] is a new one that nobody else knows. One may do to it what a process does by system
 //!   calls, with the same checks, and then make it an open file.
+//! - [`LockedSocket`] is either of them for as long as its lock is held.
+//! - [`LockedNewSocket`] is one for which it is known that it is new: what is put into one of its
+//!   queues stays there.
 //!
 //! The fields are the business of [`Sock`].
 //!
