@@ -75,8 +75,8 @@ pub struct Args {
     /// `start_kernel`, or with --break at the first breakpoint.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
-    /// Give this terminal to a shell in the guest, and print the command that starts gdb in another
-    /// one.
+    /// Give this terminal to a shell in the guest, with the keys of `cargo xtask shell`, and print
+    /// the command that starts gdb in another one.
     #[arg(long, conflicts_with_all = ["breaks", "script", "command"])]
     shell: bool,
     /// Check that gdb stops where a socket is being dumped, and knows what it sees there.

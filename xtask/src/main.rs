@@ -117,7 +117,6 @@ enum Command {
     Bench(bench::Args),
     /// Make the series of patches for netdev out of the manifest, and check it.
     Series(series::Args),
-    /// A shell in a VM that runs the kernel, with the programs of this repository on PATH.
     Shell(shell::Args),
     Run(run::Args),
     Gdb(gdb::Args),

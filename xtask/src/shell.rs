@@ -40,6 +40,15 @@ use std::{
 const CONSOLE: &str = "console.log";
 const CONTROL: &str = "vminit.log";
 
+/// The keys that are not the guest's.
+const KEYS: &str =
+    "Ctrl-A x ends it, Ctrl-A b then a key is SysRq, Ctrl-A Ctrl-A is Ctrl-A itself.";
+
+/// A shell in a VM that runs the kernel, with the programs of this repository on PATH.
+///
+/// All keys are the guest's, Ctrl-C too, but for Ctrl-A, which is QEMU's: Ctrl-A x ends a guest that
+/// hangs, Ctrl-A b and then a key is SysRq (s390 has Ctrl-O and a key for that), Ctrl-A Ctrl-A is
+/// Ctrl-A itself, and Ctrl-A h tells what else there is. `exit` powers off.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -108,6 +117,7 @@ pub fn line(ctx: &Ctx, mut machine: Machine, programs: &Programs, folder: &Folde
 pub fn enter(line: &Line, folder: &Folder) -> Result<ExitCode> {
     fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
     ui::note("what you write is gone afterwards. `exit` powers off.");
+    ui::note(KEYS);
     let status = qemu::command(line).status().context("cannot start QEMU")?;
     let _ = fs::remove_file(folder.file(vm::INITRAMFS));
     // Of a machine that was not started there is nothing.

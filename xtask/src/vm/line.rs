@@ -22,7 +22,8 @@ pub enum End<'a> {
     /// A socket that somebody listens to.
     Socket(&'a Path),
     File(&'a Path),
-    /// The terminal of this process. What is shown there may be kept in a file, too.
+    /// The terminal of this process. What is shown there may be kept in a file, too. All keys are
+    /// the guest's, but for those that begin with Ctrl-A: they are the way out of one that hangs.
     Terminal(Option<&'a Path>),
 }
 
@@ -111,15 +112,19 @@ impl Line {
     pub fn add_console(&mut self, id: &str, end: End<'_>) {
         self.add_chardev(id, end);
         self.add("-serial", Some(&format!("chardev:{id}")));
+        if let End::Terminal(_) = end {
+            self.add("-mon", Some(&format!("chardev={id},mode=readline")));
+        }
     }
 
     fn add_chardev(&mut self, id: &str, end: End<'_>) {
         let chardev = match end {
             End::Socket(path) => format!("socket,id={id},path={}", path.display()),
             End::File(path) => format!("file,id={id},append=on,path={}", path.display()),
-            End::Terminal(None) => format!("stdio,id={id},signal=off"),
+            End::Terminal(None) => format!("stdio,id={id},signal=off,mux=on"),
             End::Terminal(Some(log)) => {
-                format!("stdio,id={id},signal=off,logfile={}", log.display())
+                let log = log.display();
+                format!("stdio,id={id},signal=off,mux=on,logfile={log}")
             }
         };
         self.add("-chardev", Some(&chardev));
@@ -186,6 +191,23 @@ mod tests {
             line.to_string()
                 .contains("-append 'rootfstype=9p ro rootflags=mine")
         );
+    }
+
+    #[test]
+    fn a_person_at_the_terminal_has_a_way_out() {
+        let words = |end| {
+            let mut line = Line::parse(REAL).unwrap();
+            line.machine_only("virtio-serial-pci");
+            line.add_console("console", end);
+            line.words().join(" ")
+        };
+        for log in [None, Some(Path::new("/run/log"))] {
+            let words = words(End::Terminal(log));
+            assert!(words.contains("stdio,id=console,signal=off,mux=on"));
+            assert!(words.contains("-mon chardev=console,mode=readline"));
+        }
+        let words = words(End::File(Path::new("/run/log")));
+        assert!(!words.contains("mux=on") && !words.contains("-mon "));
     }
 
     #[test]
