@@ -421,7 +421,10 @@ impl Job {
         lines.extend(self.end_rest.then(|| "end-rest".to_owned()));
         lines.extend(self.kmemleak.then(|| "kmemleak".to_owned()));
         // A value is all of its line.
-        let escaped = |line: String| line.replace('\\', "\\\\").replace('\n', "\\n") + "\n";
+        let escaped = |line: String| {
+            let line = line.replace('\\', "\\\\");
+            line.replace('\n', "\\n").replace('\r', "\\r") + "\n"
+        };
         Ok(lines.into_iter().map(escaped).collect())
     }
 }
@@ -429,6 +432,16 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_all_of_a_line() {
+        let mut job = Job::new(Path::new("/bin/echo"), ["a\r", "b\nc\\n"]);
+        job.environment = vec![("A".to_owned(), "\r".to_owned())];
+        assert_eq!(
+            job.text().unwrap(),
+            "run /bin/echo\narg a\\r\narg b\\nc\\\\n\nenv A=\\r\n"
+        );
+    }
 
     #[test]
     fn a_flavour_that_does_not_boot_is_refused_at_once() {

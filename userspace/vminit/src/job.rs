@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the host wants done: a file of lines `key value`, in the order of use. In a value `\n` is
-//! a line break, and `\\` a backslash.
+//! a line break, `\r` a carriage return (which would be lost at the end of a line), and `\\` a
+//! backslash.
 
 use std::{
     fs,
@@ -87,6 +88,7 @@ fn unescaped(value: &str) -> String {
         text.push(match char {
             '\\' => match chars.next() {
                 Some('n') => '\n',
+                Some('r') => '\r',
                 other => other.unwrap_or('\\'),
             },
             char => char,
@@ -114,11 +116,12 @@ mod tests {
     #[test]
     fn a_job_is_read() {
         let job = Job::parse(
-            "run /bin/sh\narg -c\narg echo a b\nenv A=b=c\nkmemleak\narg a\\nb\\\\n\ndir /x\n",
+            "run /bin/sh\narg -c\narg echo a b\nenv A=b=c\nkmemleak\narg a\\nb\\\\n\narg c\\r\n\
+             dir /x\n",
         )
         .unwrap();
         assert_eq!(job.program, "/bin/sh");
-        assert_eq!(job.arguments, ["-c", "echo a b", "a\nb\\n"]);
+        assert_eq!(job.arguments, ["-c", "echo a b", "a\nb\\n", "c\r"]);
         assert_eq!(job.environment, [("A".to_owned(), "b=c".to_owned())]);
         assert!(job.kmemleak && !job.console && !job.end_rest);
         assert_eq!(job.dir, "/x");

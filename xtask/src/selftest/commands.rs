@@ -53,10 +53,11 @@ pub const CASES: &[Case] = &[
             "--",
             "/bin/sh",
             "-c",
-            "echo a\nprintf '\\r\\\\ b'; sleep 99 & exit 7",
+            "echo a\nprintf '\\r\\\\ b%s' \"$0\"; sleep 99 & exit 7",
+            "c\r",
         ],
         status: 7,
-        output: Is("a\n\r\\ b"),
+        output: Is("a\n\r\\ bc\r"),
         says: "exit status 7",
     },
     Case {
