@@ -52,6 +52,10 @@ use tempfile::TempDir;
 /// How often the clock is looked at while nothing comes.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How much of the time between two looks at what has come counts as the guest's. If that is longer,
+/// nobody took what this process writes, or it was stopped: the guest is not to blame for it.
+const TURN: Duration = Duration::from_millis(200);
+
 /// How long QEMU may take to end after the guest has said that it is done.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -123,7 +127,7 @@ pub struct Record {
     pub boot: Duration,
     /// From there until the job ended.
     pub job: Duration,
-    /// From start to end.
+    /// From start to end, but for what it waited for those who read what it writes.
     pub total: Duration,
 }
 
@@ -168,21 +172,9 @@ pub fn run(
         }
     }
     drop(sender);
-    let started = Instant::now();
+    let mut watch = Watch::new(receiver, deadlines, outputs, sink, ways.len());
+    watch.sockets = Some(sockets);
     let mut qemu = Qemu::start(&line)?;
-    let mut watch = Watch {
-        receiver,
-        deadlines,
-        outputs,
-        sink,
-        started,
-        heard: started,
-        job: (None, None),
-        facts: Facts::default(),
-        console: String::new(),
-        open: ways.len(),
-        sockets: Some(sockets),
-    };
     let limit = watch.until_end(&mut qemu)?;
     if let Some(sockets) = watch.sockets.take() {
         // QEMU never came to them. Without this they would be waited for without end.
@@ -197,13 +189,15 @@ pub fn run(
         None if watch.facts.done => End::Done,
         None => End::Lost,
     };
-    let now = Instant::now();
+    let now = watch.clock;
     let (job_started, job_ended) = watch.job;
     Ok(Record {
         end,
-        boot: job_started.unwrap_or(now) - started,
-        job: job_started.map_or(Duration::ZERO, |from| job_ended.unwrap_or(now) - from),
-        total: now - started,
+        boot: job_started.unwrap_or(now),
+        job: job_started.map_or(Duration::ZERO, |from| {
+            job_ended.unwrap_or(now).saturating_sub(from)
+        }),
+        total: now,
         facts: watch.facts,
         console: watch.console,
         qemu: messages,
@@ -245,11 +239,14 @@ struct Watch<'a> {
     deadlines: Deadlines,
     outputs: Outputs,
     sink: &'a mut dyn FnMut(Way, &str),
-    started: Instant,
-    /// When the job last showed that it lives.
-    heard: Instant,
+    /// How long the guest had lived, as far as that counts, when it was last looked at what has come,
+    /// and when that was.
+    clock: Duration,
+    looked: Instant,
+    /// When the job last showed that it lives, by the clock.
+    heard: Duration,
     /// When the job started and ended.
-    job: (Option<Instant>, Option<Instant>),
+    job: (Option<Duration>, Option<Duration>),
     facts: Facts,
     console: String,
     /// Ways that have not ended.
@@ -258,12 +255,49 @@ struct Watch<'a> {
     sockets: Option<TempDir>,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    /// Of a guest that is just being started, with so many ways out.
+    fn new(
+        receiver: Receiver<Message>,
+        deadlines: Deadlines,
+        outputs: Outputs,
+        sink: &'a mut dyn FnMut(Way, &str),
+        ways: usize,
+    ) -> Self {
+        Self {
+            receiver,
+            deadlines,
+            outputs,
+            sink,
+            clock: Duration::ZERO,
+            looked: Instant::now(),
+            heard: Duration::ZERO,
+            job: (None, None),
+            facts: Facts::default(),
+            console: String::new(),
+            open: ways,
+            sockets: None,
+        }
+    }
+
+    /// What comes next, within a moment.
+    fn next(&mut self) -> Result<Message, RecvTimeoutError> {
+        let message = self.receiver.recv_timeout(TICK);
+        let now = Instant::now();
+        self.clock += (now - self.looked).min(TURN);
+        self.looked = now;
+        message
+    }
+
+    fn since(&self, from: Duration) -> Duration {
+        self.clock.saturating_sub(from)
+    }
+
     /// Until QEMU has ended or a limit is passed.
     fn until_end(&mut self, qemu: &mut Qemu) -> Result<Option<Limit>> {
         let mut done = None;
         loop {
-            match self.receiver.recv_timeout(TICK) {
+            match self.next() {
                 Ok(message) => self.take(message)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
@@ -271,31 +305,44 @@ impl Watch<'_> {
             if qemu.has_ended()? {
                 return Ok(None);
             }
-            if self.facts.done && done.get_or_insert_with(Instant::now).elapsed() > FAREWELL {
+            if self.facts.done && self.since(*done.get_or_insert(self.clock)) > FAREWELL {
                 // It did its work; that this machine cannot power off is another matter.
                 return Ok(None);
             }
-            let limit = self.limit_passed();
-            if limit.is_some() {
-                return Ok(limit);
+            if self.limit_passed().is_some() {
+                self.catch_up()?;
+                let limit = self.limit_passed();
+                if limit.is_some() {
+                    return Ok(limit);
+                }
             }
         }
     }
 
+    /// Takes what waits to be taken: the end of the job may be in it. What comes after that has to
+    /// wait, as it may have no end.
+    fn catch_up(&mut self) -> Result<()> {
+        // Beside what is queued each way may hold one that does not fit in.
+        for _ in 0..UNREAD + self.open {
+            let Ok(message) = self.receiver.try_recv() else {
+                break;
+            };
+            self.take(message)?;
+        }
+        Ok(())
+    }
+
     fn limit_passed(&self) -> Option<Limit> {
-        let (job_started, job_ended) = self.job;
-        if job_started.is_none() && self.started.elapsed() > self.deadlines.boot {
-            return Some(Limit::Boot);
+        let over = |from, limit| self.since(from) > limit;
+        let limits = &self.deadlines;
+        match self.job {
+            // It only has to end now.
+            _ if self.facts.done => None,
+            (None, None) if over(Duration::ZERO, limits.boot) => Some(Limit::Boot),
+            (Some(started), None) if over(started, limits.job) => Some(Limit::Job),
+            (Some(_), None) if over(self.heard, limits.idle) => Some(Limit::Idle),
+            _ => over(Duration::ZERO, limits.run).then_some(Limit::Run),
         }
-        if let Some(from) = job_started.filter(|_| job_ended.is_none()) {
-            if from.elapsed() > self.deadlines.job {
-                return Some(Limit::Job);
-            }
-            if self.heard.elapsed() > self.deadlines.idle {
-                return Some(Limit::Idle);
-            }
-        }
-        (self.started.elapsed() > self.deadlines.run).then_some(Limit::Run)
     }
 
     fn take(&mut self, (way, bytes): Message) -> Result<()> {
@@ -307,7 +354,7 @@ impl Watch<'_> {
         // on leaves no file behind.
         self.sockets = None;
         if way.is_through(self.outputs) {
-            self.heard = Instant::now();
+            self.heard = self.clock;
             return way.pass_on(&bytes);
         }
         let line = String::from_utf8_lossy(&bytes);
@@ -319,18 +366,17 @@ impl Watch<'_> {
             }
             Way::Control => {
                 self.facts.feed(line);
-                let now = Instant::now();
                 if self.facts.started.is_some() {
-                    self.job.0.get_or_insert(now);
+                    self.job.0.get_or_insert(self.clock);
                 }
                 if self.facts.exit.is_some() || self.facts.no_start.is_some() {
-                    self.job.1.get_or_insert(now);
+                    self.job.1.get_or_insert(self.clock);
                 }
             }
             Way::Output | Way::Errors => {}
         }
         if way != Way::Console {
-            self.heard = Instant::now();
+            self.heard = self.clock;
         }
         (self.sink)(way, line);
         Ok(())
@@ -338,17 +384,111 @@ impl Watch<'_> {
 
     /// Takes what is still on the way; QEMU has ended, so each way ends too.
     fn drain(&mut self) -> Result<()> {
-        let mut from = Instant::now();
-        while self.open > 0 && from.elapsed() < Duration::from_secs(2) {
-            match self.receiver.recv_timeout(TICK) {
+        let mut from = self.clock;
+        while self.open > 0 && self.since(from) < Duration::from_secs(2) {
+            match self.next() {
                 Ok(message) => {
                     self.take(message)?;
-                    from = Instant::now();
+                    from = self.clock;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Limits that are not reached.
+    const FAR: Deadlines = Deadlines {
+        boot: Duration::MAX,
+        idle: Duration::MAX,
+        job: Duration::MAX,
+        run: Duration::MAX,
+        factor: 1,
+    };
+
+    const GOOD: [(Way, &str); 5] = [
+        (Way::Control, "start 1"),
+        (Way::Output, "a"),
+        (Way::Output, "b"),
+        (Way::Control, "exit 0"),
+        (Way::Control, "done 2"),
+    ];
+
+    /// Which limit a guest has passed that says this at once and lives for some seconds, if a reader
+    /// takes so long for its first output.
+    fn limit(says: &[(Way, &str)], life: &str, deadlines: Deadlines, reader: u64) -> Option<Limit> {
+        let (sender, receiver) = sync_channel(UNREAD);
+        for (way, line) in says {
+            let bytes = format!("{line}\n").into_bytes();
+            sender.send((*way, Some(bytes))).unwrap();
+        }
+        let mut sink = |_: Way, line: &str| {
+            if line == "a" {
+                thread::sleep(Duration::from_millis(reader));
+            }
+        };
+        let mut qemu = Line::new("sleep");
+        qemu.add(life, None);
+        let mut qemu = Qemu::start(&qemu).unwrap();
+        let mut watch = Watch::new(receiver, deadlines, Outputs::Lines, &mut sink, 4);
+        watch.until_end(&mut qemu).unwrap()
+    }
+
+    #[test]
+    fn a_reader_that_rests_is_not_the_guests_fault() {
+        let deadlines = Deadlines {
+            idle: TURN * 2,
+            run: TURN * 5,
+            ..FAR
+        };
+        assert_eq!(limit(&GOOD, "1.8", deadlines, 1_300), None);
+    }
+
+    #[test]
+    fn a_job_that_has_ended_is_not_late() {
+        let deadlines = Deadlines {
+            job: Duration::ZERO,
+            ..FAR
+        };
+        assert_eq!(limit(&GOOD, "0.2", deadlines, 0), None);
+        assert_eq!(limit(&GOOD[..3], "9", deadlines, 0), Some(Limit::Job));
+    }
+
+    #[test]
+    fn a_job_whose_output_has_no_end_has_a_limit() {
+        let (sender, receiver) = sync_channel(UNREAD);
+        let start = (Way::Control, Some(b"start 1\n".to_vec()));
+        sender.send(start).unwrap();
+        thread::spawn(move || while sender.send((Way::Output, Some(b"y\n".to_vec()))).is_ok() {});
+        let mut qemu = Line::new("sleep");
+        qemu.add("9", None);
+        let mut qemu = Qemu::start(&qemu).unwrap();
+        let deadlines = Deadlines {
+            job: TURN / 2,
+            ..FAR
+        };
+        let mut sink = |_: Way, _: &str| ();
+        let mut watch = Watch::new(receiver, deadlines, Outputs::Lines, &mut sink, 4);
+        assert_eq!(watch.until_end(&mut qemu).unwrap(), Some(Limit::Job));
+    }
+
+    #[test]
+    fn each_part_of_a_life_has_its_limit() {
+        let limits = [(0, Limit::Boot), (1, Limit::Idle), (3, Limit::Idle)];
+        let deadlines = Deadlines {
+            boot: TURN,
+            idle: TURN,
+            ..FAR
+        };
+        for (says, expected) in limits {
+            let passed = limit(&GOOD[..says], "9", deadlines, 0);
+            assert_eq!(passed, Some(expected), "after {says} lines");
+        }
     }
 }
