@@ -20,6 +20,8 @@ pub struct Deadlines {
     pub idle: Duration,
     /// The job, from its start on.
     pub job: Duration,
+    /// From the end of the job to that of the checks behind it.
+    pub checks: Duration,
     /// The whole life.
     pub run: Duration,
     /// How much slower this guest is than one under KVM with an ordinary kernel.
@@ -35,6 +37,8 @@ pub enum Limit {
     Idle,
     /// The job took too long.
     Job,
+    /// What is looked at after the job took too long.
+    Checks,
     /// All together took too long.
     Run,
 }
@@ -54,6 +58,7 @@ impl Deadlines {
             boot: Duration::from_secs(15) * factor,
             idle: Duration::from_secs(15) * factor,
             job: Duration::MAX,
+            checks: Duration::from_secs(60) * factor,
             run: Duration::from_secs(300) * factor,
             factor,
         }
@@ -66,6 +71,7 @@ impl fmt::Display for Limit {
             Self::Boot => "the guest did not start its job in time",
             Self::Idle => "the job in the guest was silent for too long",
             Self::Job => "the job took too long",
+            Self::Checks => "the guest was not done in time after its job",
             Self::Run => "the whole run took too long",
         })
     }

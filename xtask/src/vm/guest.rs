@@ -341,6 +341,7 @@ impl<'a> Watch<'a> {
             (None, None) if over(Duration::ZERO, limits.boot) => Some(Limit::Boot),
             (Some(started), None) if over(started, limits.job) => Some(Limit::Job),
             (Some(_), None) if over(self.heard, limits.idle) => Some(Limit::Idle),
+            (_, Some(ended)) if over(ended, limits.checks) => Some(Limit::Checks),
             _ => over(Duration::ZERO, limits.run).then_some(Limit::Run),
         }
     }
@@ -408,6 +409,7 @@ mod tests {
         boot: Duration::MAX,
         idle: Duration::MAX,
         job: Duration::MAX,
+        checks: Duration::MAX,
         run: Duration::MAX,
         factor: 1,
     };
@@ -480,10 +482,16 @@ mod tests {
 
     #[test]
     fn each_part_of_a_life_has_its_limit() {
-        let limits = [(0, Limit::Boot), (1, Limit::Idle), (3, Limit::Idle)];
+        let limits = [
+            (0, Limit::Boot),
+            (1, Limit::Idle),
+            (3, Limit::Idle),
+            (4, Limit::Checks),
+        ];
         let deadlines = Deadlines {
             boot: TURN,
             idle: TURN,
+            checks: TURN,
             ..FAR
         };
         for (says, expected) in limits {
