@@ -39,7 +39,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let (kernel, programs) = vm::parts(ctx, &args.kernel.flavour, args.kernel.no_build)?;
     let build = from.elapsed();
 
-    let accel = accel::choose(ctx, &kernel, false)?;
+    let accel = accel::choose(ctx, &kernel, &args.kernel.flavour, false)?;
     let machine = Machine::new(&kernel, &programs, &args.kernel.flavour, accel)?.without_kunit();
     let mut job = Job::new(programs.get("demo")?, Vec::<String>::new());
     job.environment = vec![("PATH".to_owned(), programs.path())];

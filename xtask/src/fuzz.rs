@@ -114,7 +114,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
     let build = from.elapsed();
 
-    let accel = accel::choose(ctx, &kernel, false)?;
+    let accel = accel::choose(ctx, &kernel, &args.flavour, false)?;
     let what = format!("fuzz-{}", args.flavour);
     let folder = Folder::new(ctx, &what, args.results.as_deref(), false)?;
     let mut deadlines = Deadlines::new(accel, &args.flavour);

@@ -102,7 +102,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         args.flavour
     );
     let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
-    let accel = accel::choose(ctx, &kernel, false)?;
+    let accel = accel::choose(ctx, &kernel, &args.flavour, false)?;
     let mut machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
     // Symbols are where they were linked to.
     machine.parameters.push("nokaslr".to_owned());

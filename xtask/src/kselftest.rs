@@ -47,7 +47,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         let _lock = fetch::lock(ctx)?;
         tree::prepare(ctx, false)?.dir
     };
-    let accel = accel::choose(ctx, &kernel, false)?;
+    let accel = accel::choose(ctx, &kernel, &args.kernel.flavour, false)?;
     let machine = Machine::new(&kernel, &programs, &args.kernel.flavour, accel)?.without_kunit();
     // The runner opens its standard output again, which a port of virtio does not allow.
     let script = "set -o pipefail; \"$@\" | cat".to_owned();

@@ -63,7 +63,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let (program, arguments) = args.command.split_first().context("no command")?;
     let flavour = args.kernel.flavour()?;
     let (kernel, programs, root) = args.kernel.parts(ctx, &flavour)?;
-    let accel = accel::choose(ctx, &kernel, false)?;
+    let accel = accel::choose(ctx, &kernel, &flavour, false)?;
     let machine = Machine::new(&kernel, &programs, &flavour, accel)?
         .without_kunit()
         .on(root);

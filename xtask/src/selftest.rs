@@ -85,7 +85,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     if !args.no_build {
         image::make(ctx, &flavour, true)?;
     }
-    let accel = accel::choose(ctx, &kernel, false)?;
+    let accel = accel::choose(ctx, &kernel, &flavour, false)?;
     let mut machine = Machine::new(&kernel, &programs, &flavour, accel)?.without_kunit();
     machine.cpus = 1;
     let mut deadlines = Deadlines::new(accel, &flavour);

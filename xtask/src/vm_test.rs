@@ -123,7 +123,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let (kernel, programs, root) = args.kernel.parts(ctx, &flavour)?;
     let mut build = Some(from.elapsed());
 
-    let accel = accel::choose(ctx, &kernel, args.require_kvm)?;
+    let accel = accel::choose(ctx, &kernel, &flavour, args.require_kvm)?;
     let most = match args.repeat {
         Some(repeat) => repeat.get(),
         None if args.until_fail => usize::MAX,

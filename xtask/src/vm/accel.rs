@@ -2,14 +2,18 @@
 
 //! Whether KVM can be used. That `/dev/kvm` opens says little: there are machines where it makes
 //! guests that die in their first second. So a guest is started once, and seen alive or not. As it may
-//! be its kernel that is broken, only a second one that dies decides for all that follow.
+//! be its kernel that is broken, only a second one that dies decides for all that follow, and one
+//! that ends in a panic of its own decides nothing.
 
 use crate::{
     arch::Arch,
     ctx::Ctx,
-    files, ui,
+    files,
+    flavour::Flavour,
+    ui,
     vm::{
         Kernel,
+        deadlines::Deadlines,
         line::Line,
         qemu, //
     },
@@ -43,8 +47,8 @@ use std::{
     },
 };
 
-/// How long a guest under KVM may take to show that it lives; a second is usual.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// Where what was found is kept.
+const FILE: &str = "vm/accel.json";
 
 /// What the kernel prints when it is through its start, with or without a root to mount.
 const ALIVE: [&str; 3] = [
@@ -107,14 +111,26 @@ impl Answer {
         self.is_final() || self.died.contains(hash)
     }
 
-    /// Learns what came of a kernel: what is wrong, or nothing if it lives.
-    fn learn(&mut self, hash: String, wrong: Option<String>) {
-        if let Some(reason) = wrong {
-            self.reason = reason;
-            self.died.insert(hash);
-        } else {
-            self.accel = Accel::Kvm;
+    /// Learns what came of a kernel.
+    fn learn(&mut self, hash: &str, seen: Seen) {
+        match seen {
+            Seen::Alive => self.accel = Accel::Kvm,
+            Seen::Panicked(reason) => self.reason = reason,
+            Seen::Dead(reason) => {
+                self.reason = reason;
+                self.died.insert(hash.to_owned());
+            }
         }
+    }
+
+    /// Why there is no KVM, and what has it tried again.
+    fn why(&self, file: &Path) -> String {
+        let again = if self.died.is_empty() {
+            String::new()
+        } else {
+            format!("; remove {} to try again", file.display())
+        };
+        format!("{}{again}", self.reason)
     }
 
     /// For a guest whose processor is not of this machine's architecture.
@@ -126,19 +142,21 @@ impl Answer {
     }
 }
 
-/// Finds out, or remembers; a guest without KVM is said aloud.
-pub fn choose(ctx: &Ctx, kernel: &Kernel, require_kvm: bool) -> Result<Accel> {
+/// Finds out, or remembers, and says which it is.
+pub fn choose(ctx: &Ctx, kernel: &Kernel, flavour: &Flavour, require_kvm: bool) -> Result<Accel> {
+    let file = ctx.cache(FILE);
     let answer = if kernel.arch == Arch::OWN {
-        remembered_or_probed(ctx, &kernel.image)?
+        remembered_or_probed(&file, &kernel.image, flavour)?
     } else {
         Answer::another(kernel.arch)
     };
-    if answer.accel == Accel::Tcg {
-        ensure!(!require_kvm, "{}", no_kvm(&answer.reason));
-        ui::note(&format!(
-            "no KVM ({}): QEMU's TCG, and longer deadlines",
-            answer.reason
-        ));
+    match answer.accel {
+        Accel::Kvm => ui::note("KVM: this machine's processor runs the guest"),
+        Accel::Tcg => {
+            let why = answer.why(&file);
+            ensure!(!require_kvm, "{}", no_kvm(&why));
+            ui::note(&format!("no KVM ({why}): QEMU's TCG, and longer deadlines"));
+        }
     }
     Ok(answer.accel)
 }
@@ -167,12 +185,11 @@ fn may_open() -> bool {
     options.read(true).write(true).open("/dev/kvm").is_ok()
 }
 
-fn remembered_or_probed(ctx: &Ctx, kernel: &Path) -> Result<Answer> {
+fn remembered_or_probed(file: &Path, kernel: &Path, flavour: &Flavour) -> Result<Answer> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let may_open = may_open();
     let key = format!("{} {may_open}", boot.trim());
-    let path = ctx.cache("vm/accel.json");
-    let known = fs::read(&path).unwrap_or_default();
+    let known = fs::read(file).unwrap_or_default();
     let mut answer = serde_json::from_slice::<Answer>(&known)
         .ok()
         .filter(|answer| answer.key == key)
@@ -183,19 +200,32 @@ fn remembered_or_probed(ctx: &Ctx, kernel: &Path) -> Result<Answer> {
     let hash = files::sha256_file(kernel)?;
     if !answer.is_for(&hash) {
         let step = ui::Step::new("try KVM");
-        let wrong = probe(kernel)?;
-        step.done(wrong.as_deref().unwrap_or("a guest lives"));
-        answer.learn(hash, wrong);
-        files::write_atomic(&path, &serde_json::to_vec_pretty(&answer)?)?;
+        let seen = probe(kernel, Deadlines::new(Accel::Kvm, flavour).boot)?;
+        step.done(match &seen {
+            Seen::Alive => "a guest lives",
+            Seen::Panicked(reason) | Seen::Dead(reason) => reason,
+        });
+        answer.learn(&hash, seen);
+        if answer.is_for(&hash) {
+            files::write_atomic(file, &serde_json::to_vec_pretty(&answer)?)?;
+        }
     }
     Ok(answer)
 }
 
-/// Starts a guest under KVM; gives what is wrong, or nothing if it lives.
-fn probe(kernel: &Path) -> Result<Option<String>> {
+/// What came of a guest under KVM, and by what that was seen.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Alive,
+    /// Its kernel ended itself, as it may do anywhere.
+    Panicked(String),
+    Dead(String),
+}
+
+/// Starts a guest under KVM, and waits as long as one may take to boot.
+fn probe(kernel: &Path, patience: Duration) -> Result<Seen> {
     let kernel = kernel.to_str().context("the kernel's path is not UTF-8")?;
-    let append = "'console=ttyS0 earlyprintk=serial,ttyS0,115200 panic=-1'";
-    let line = guest_line(kernel, append)?;
+    let line = guest_line(kernel)?;
     let (reader, writer) = std::io::pipe()?;
     let mut command = qemu::command(&line);
     command
@@ -215,45 +245,49 @@ fn probe(kernel: &Path) -> Result<Option<String>> {
             }
         }
     });
-    let end = Instant::now() + PATIENCE;
-    let wrong = wrong(|| {
+    let end = Instant::now() + patience;
+    let seen = watch(|| {
         let left = end.checked_duration_since(Instant::now());
         // Also of one that never stops talking.
         receiver.recv_timeout(left.ok_or(RecvTimeoutError::Timeout)?)
     });
     let _ = child.kill();
     let _ = child.wait();
-    Ok(wrong)
+    Ok(seen)
 }
 
-/// Listens to a guest until it is clear what becomes of it; gives what is wrong, or nothing if it
-/// lives.
-fn wrong(mut next: impl FnMut() -> Result<String, RecvTimeoutError>) -> Option<String> {
+/// Listens to a guest until it is clear what becomes of it.
+fn watch(mut next: impl FnMut() -> Result<String, RecvTimeoutError>) -> Seen {
     let mut last = "nothing on its console".to_owned();
-    let end = loop {
+    let (seen, end): (fn(String) -> Seen, _) = loop {
         let line = match next() {
             Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => break "was not up in time",
-            Err(RecvTimeoutError::Disconnected) => break "died",
+            Err(RecvTimeoutError::Timeout) => break (Seen::Dead, "was not up in time"),
+            Err(RecvTimeoutError::Disconnected) => break (Seen::Dead, "died"),
         };
         if ALIVE.iter().any(|sign| line.contains(sign)) {
-            return None;
+            return Seen::Alive;
         }
         if !line.trim().is_empty() {
             line.trim().clone_into(&mut last);
         }
+        if line.contains("Kernel panic") {
+            break (Seen::Panicked, "panicked");
+        }
         if line.contains("KVM internal error") {
-            break "died";
+            break (Seen::Dead, "died");
         }
     };
     let last: String = last.chars().take(100).collect();
-    Some(format!("a guest under it {end}; its last words: {last}"))
+    seen(format!("a guest under it {end}; its last words: {last}"))
 }
 
-fn guest_line(kernel: &str, append: &str) -> Result<Line> {
+fn guest_line(kernel: &str) -> Result<Line> {
+    // Its own tests would take their time.
     Line::parse(&format!(
         "qemu-system-x86_64 -machine q35 -accel kvm -cpu host -smp 2 -m 1G -nodefaults \
-         -no-reboot -display none -serial stdio -kernel '{kernel}' -append {append}"
+         -no-reboot -display none -serial stdio -kernel '{kernel}' -append \
+         'console=ttyS0 earlyprintk=serial,ttyS0,115200 panic=-1 kunit.enable=0'"
     ))
 }
 
@@ -265,12 +299,19 @@ mod tests {
     fn a_guest_lives_when_its_kernel_is_through() {
         let heard = |lines: &[&str], end: RecvTimeoutError| {
             let mut lines = lines.iter();
-            wrong(|| lines.next().map(|line| (*line).to_owned()).ok_or(end))
+            watch(|| lines.next().map(|line| (*line).to_owned()).ok_or(end))
         };
         let quiet = RecvTimeoutError::Timeout;
         let gone = RecvTimeoutError::Disconnected;
-        let panic = "VFS: Unable to mount root fs on unknown-block(0,0)";
-        assert_eq!(heard(&["[0.1] Linux", panic], gone), None);
+        let panic =
+            "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
+        assert_eq!(heard(&["[0.1] Linux", panic], gone), Seen::Alive);
+        let own = "[0.2] Kernel panic - not syncing: stack-protector";
+        let seen = heard(&["[0.1] Linux", own, "more"], gone);
+        assert!(
+            matches!(&seen, Seen::Panicked(why) if why.ends_with(own)),
+            "{seen:?}"
+        );
         for (lines, end, words) in [
             (
                 &[][..],
@@ -288,18 +329,28 @@ mod tests {
                 "died; its last words: KVM int",
             ),
         ] {
-            let wrong = heard(lines, end).unwrap();
-            assert!(wrong.contains(words), "{wrong}");
+            let seen = heard(lines, end);
+            assert!(
+                matches!(&seen, Seen::Dead(why) if why.contains(words)),
+                "{seen:?}"
+            );
         }
     }
 
     #[test]
     fn one_kernel_that_dies_decides_for_itself_and_two_for_all() {
         let mut answer = Answer::unknown("a boot".to_owned());
+        let file = Path::new("accel.json");
         assert!(!answer.is_for("first"));
-        answer.learn("first".to_owned(), Some("it died".to_owned()));
+        for kernel in ["one", "two", "three"] {
+            answer.learn(kernel, Seen::Panicked("it gave up".to_owned()));
+            assert!(!answer.is_for(kernel));
+        }
+        assert_eq!(answer.why(file), "it gave up");
+        answer.learn("first", Seen::Dead("it died".to_owned()));
         assert!(answer.is_for("first") && !answer.is_for("second"));
-        answer.learn("second".to_owned(), Some("it died, too".to_owned()));
+        assert_eq!(answer.why(file), "it died; remove accel.json to try again");
+        answer.learn("second", Seen::Dead("it died, too".to_owned()));
         assert!(answer.is_for("third"));
         assert_eq!(
             (answer.accel, &*answer.reason),
@@ -307,9 +358,17 @@ mod tests {
         );
 
         let mut answer = Answer::unknown("a boot".to_owned());
-        answer.learn("first".to_owned(), Some("it died".to_owned()));
-        answer.learn("second".to_owned(), None);
+        answer.learn("first", Seen::Dead("it died".to_owned()));
+        answer.learn("second", Seen::Alive);
         assert!(answer.is_for("third"));
         assert_eq!(answer.accel, Accel::Kvm);
+    }
+
+    #[test]
+    fn a_kernel_does_not_test_itself_while_it_is_looked_at() {
+        let line = guest_line("/a kernel").unwrap();
+        let words = line.words();
+        assert!(words.contains(&"/a kernel"));
+        assert!(words.last().unwrap().ends_with("kunit.enable=0"));
     }
 }

@@ -47,7 +47,7 @@ impl Suite<'_> {
     /// Runs it in a guest, and hands on the rest of each such line. Says how it ended in the words
     /// of `vm-test`, but for the last line.
     pub fn run(self, ctx: &Ctx, take: &mut dyn FnMut(&str)) -> Result<(Verdict, Folder)> {
-        let accel = accel::choose(ctx, self.kernel, false)?;
+        let accel = accel::choose(ctx, self.kernel, self.flavour, false)?;
         let deadlines = Deadlines::new(accel, self.flavour);
         let machine = Machine::new(self.kernel, self.programs, self.flavour, accel)?;
         let machine = machine.without_kunit();

@@ -78,7 +78,7 @@ const STATES: [(&str, &str); 3] = [
 /// Logs in on either firmware, and has a sample of the tests run on the first one; the other one runs
 /// all of them, as GRUB's menu offers.
 pub fn run(ctx: &Ctx, image: &Image, flavour: &Flavour) -> Result<ExitCode> {
-    let accel = accel::choose(ctx, &image.kernel, false)?;
+    let accel = accel::choose(ctx, &image.kernel, flavour, false)?;
     let deadlines = Deadlines::new(accel, flavour);
     let mut checks = Checks::default();
     for firmware in Firmware::ALL {
