@@ -17,6 +17,7 @@ use crate::{
         Kernel,
         Machine,
         accel,
+        deadlines::Deadlines,
         line::{
             End,
             Line, //
@@ -133,7 +134,8 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         ui::short(&ctx.repo, &folder.file("console.log"))
     ));
     if args.check {
-        return check::run(&start, &output, &folder);
+        let deadlines = Deadlines::new(accel, &args.flavour);
+        return check::run(&start, &output, &folder, deadlines.run);
     }
     let mut gdb = gdb(&start, &args.breaks, args.script.as_deref())?;
     // gdb takes the place of this program, so that Ctrl-C is for it alone.

@@ -18,6 +18,7 @@ use crate::{
     verdict::{
         self,
         InKernel,
+        Outcome,
         Verdict, //
     },
     vm::{
@@ -59,8 +60,8 @@ use std::{
     },
 };
 
-/// How long a silent guest is waited for here: it is silent on purpose.
-const IDLE: Duration = Duration::from_secs(4);
+/// How long is waited for a guest that is silent on purpose, if it is not slow.
+const SILENCE: Duration = Duration::from_secs(4);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -88,8 +89,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let accel = accel::choose(ctx, &kernel, &flavour, false)?;
     let mut machine = Machine::new(&kernel, &programs, &flavour, accel)?.without_kunit();
     machine.cpus = 1;
-    let mut deadlines = Deadlines::new(accel, &flavour);
-    deadlines.idle = IDLE;
+    let deadlines = Deadlines::new(accel, &flavour);
 
     let folder = Folder::new(ctx, "selftest", None, false)?;
     let mut ready = VecDeque::new();
@@ -147,12 +147,19 @@ fn prepare(
     fs::create_dir_all(&folder)?;
     let mut machine = machine.clone();
     let mut deadlines = deadlines;
+    // All others have something to say, and may take their time for it.
+    let silence = SILENCE * deadlines.factor;
+    if case.outcome == Outcome::Lost {
+        deadlines.idle = silence;
+    }
     let mut job = match case.guest {
         Guest::Runs(script) => Job::new(Path::new("/bin/sh"), ["-c", script]),
         Guest::Starts(program) => Job::new(Path::new(program), Vec::<String>::new()),
         Guest::HasInit(init) => {
             machine.init = PathBuf::from(init);
-            deadlines.boot = deadlines.boot.min(IDLE * 2);
+            if case.outcome == Outcome::Lost {
+                deadlines.boot = silence * 2;
+            }
             Job::new(Path::new("/bin/true"), Vec::<String>::new())
         }
     };

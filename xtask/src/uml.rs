@@ -20,7 +20,11 @@ use crate::{
         InKernel, //
     },
     vm::{
-        deadlines::Limit,
+        accel::Accel,
+        deadlines::{
+            Deadlines,
+            Limit, //
+        },
         facts::Facts,
         guest::{
             End,
@@ -51,8 +55,7 @@ use std::{
 /// The flavour of the kernel.
 const FLAVOUR: &str = "uml";
 
-/// How long it may live, in seconds, and what `timeout` exits with then.
-const LIFE: u64 = 60;
+/// What `timeout` exits with if it lives too long.
 const TOO_LONG: i32 = 124;
 
 /// What the kernel says last, if it was told to stop.
@@ -88,7 +91,9 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     fs::copy(&kernel.config, folder.file("config"))?;
     // The copy of an image is no program otherwise.
     fs::set_permissions(&kernel.image, Permissions::from_mode(0o755))?;
-    let mut command = exec::within(LIFE, &kernel.image);
+    // It is not emulated, so it has as long as a guest with KVM.
+    let life = Deadlines::new(Accel::Kvm, &flavour).run;
+    let mut command = exec::within(life.as_secs(), &kernel.image);
     command.args(["mem=256M", "kunit_shutdown=halt"]);
     command.args(kunit::PARAMETERS);
     let record = live(&mut command)?;

@@ -23,6 +23,7 @@ use std::{
         ExitCode,
         Stdio, //
     },
+    time::Duration,
 };
 
 /// Where a socket is dumped.
@@ -30,9 +31,6 @@ const BREAK: &str = "af_inet_cr::dump::dump";
 
 /// What gdb does there.
 const SCRIPT: &str = include_str!("check.gdb");
-
-/// How long it may take, in seconds.
-const LIFE: u64 = 300;
 
 /// What has to come of it, and the words of gdb or of the guest's program that show it.
 const CHECKS: [(&str, &str); 7] = [
@@ -57,15 +55,16 @@ const CHECKS: [(&str, &str); 7] = [
     ),
 ];
 
-/// Runs gdb with a file to begin with and the script; `output` is what the guest's program writes.
-pub fn run(start: &Path, output: &Path, folder: &Folder) -> Result<ExitCode> {
+/// Runs gdb with a file to begin with and the script; `output` is what the guest's program writes,
+/// and `life` is how long all may take.
+pub fn run(start: &Path, output: &Path, folder: &Folder, life: Duration) -> Result<ExitCode> {
     let script = folder.file("check.gdb");
     fs::write(&script, SCRIPT)?;
     let log = folder.file("gdb.log");
     let file = fs::File::create(&log)?.into_file();
     let step = Step::new("stop where a socket is dumped");
     let gdb = gdb(start, &[BREAK], Some(&script))?;
-    let mut command = exec::within(LIFE, gdb.get_program());
+    let mut command = exec::within(life.as_secs(), gdb.get_program());
     command
         .args(gdb.get_args())
         .env_remove("LD_LIBRARY_PATH")

@@ -21,13 +21,10 @@ use crate::{
     },
 };
 use anyhow::Result;
-use std::{
-    process::ExitCode,
-    time::Duration, //
-};
+use std::process::ExitCode;
 
-/// How long the guest with the shell may live.
-const LIFE: Duration = Duration::from_secs(180);
+/// How much longer than a boot it may take to get somewhere in the guest with the shell.
+const PATIENCE: u32 = 3;
 
 /// The end of the shell's prompt.
 const PROMPT: &str = "[af_inet_cr image] ~ # ";
@@ -41,26 +38,34 @@ pub fn run(ctx: &Ctx, image: &Image, flavour: &Flavour, with_tests: bool) -> Res
     let mut checks = Checks::default();
     let elsewhere = Elsewhere::new(ctx, &image.dir())?;
     elsewhere.check(&mut checks);
-    shell(ctx, &elsewhere, &mut checks)?;
+    // The lines do without KVM.
+    let deadlines = Deadlines::new(Accel::Tcg, flavour);
+    shell(ctx, &elsewhere, deadlines, &mut checks)?;
     if with_tests {
-        tests(ctx, &elsewhere, flavour, &mut checks)?;
+        tests(ctx, &elsewhere, deadlines, &mut checks)?;
     }
     Ok(checks.end())
 }
 
 /// Waits for the prompt, types, and reads until the guest is gone.
-fn shell(ctx: &Ctx, elsewhere: &Elsewhere, checks: &mut Checks) -> Result<()> {
+fn shell(
+    ctx: &Ctx,
+    elsewhere: &Elsewhere,
+    deadlines: Deadlines,
+    checks: &mut Checks,
+) -> Result<()> {
     let folder = Folder::new(ctx, "image-initramfs", None, false)?;
+    let limit = deadlines.boot * PATIENCE;
     let step = Step::new("boot the image");
     let mut guest = Terminal::boot(&elsewhere.line(SHELL)?, elsewhere.path(), &folder)?;
-    let booted = guest.shows(PROMPT, LIFE)?;
+    let booted = guest.shows(PROMPT, limit)?;
     step.done(if booted { "a prompt" } else { "no prompt" });
     checks.say("boots to a prompt", booted, &guest.last_words()?);
     if !booted {
         return Ok(());
     }
     guest.types(&format!("{}; {TYPED}", elsewhere.manifest.question()))?;
-    let ended = guest.wait(LIFE, Terminal::has_ended)?;
+    let ended = guest.wait(limit, Terminal::has_ended)?;
     checks.say("exit powers off", ended, &guest.last_words()?);
     let said = guest.console()?;
     for answer in ANSWERS {
@@ -71,12 +76,16 @@ fn shell(ctx: &Ctx, elsewhere: &Elsewhere, checks: &mut Checks) -> Result<()> {
     guest.check_complaints(SHELL, checks)
 }
 
-/// Follows the tests until the guest is gone. The line does without KVM.
-fn tests(ctx: &Ctx, elsewhere: &Elsewhere, flavour: &Flavour, checks: &mut Checks) -> Result<()> {
+/// Follows the tests until the guest is gone.
+fn tests(
+    ctx: &Ctx,
+    elsewhere: &Elsewhere,
+    deadlines: Deadlines,
+    checks: &mut Checks,
+) -> Result<()> {
     let folder = Folder::new(ctx, "image-initramfs-tests", None, false)?;
-    let limit = Deadlines::new(Accel::Tcg, flavour).run;
     let mut guest = Terminal::boot(&elsewhere.line(TESTS)?, elsewhere.path(), &folder)?;
-    guest.check_tests(TESTS, limit, &folder, checks)?;
+    guest.check_tests(TESTS, deadlines.run, &folder, checks)?;
     let exit = guest.console()?.contains("vminit: exit 0");
     checks.say(
         "the program of the tests is content",
