@@ -77,8 +77,10 @@ const KEEPS: &str = "restore of a queue";
 /// The same for what [`KEEPS`].
 const MORE_IF_IT_KEEPS: u64 = 5;
 
+const QEMU: &str = "qemu-system-x86_64";
+
 /// How long the machine may live, in seconds.
-const LIFE: &str = "1800";
+const LIFE: u64 = 1800;
 
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools)]
@@ -265,7 +267,13 @@ fn facts(ctx: &Ctx) -> Result<Vec<(&'static str, String)>> {
         ("commit", commit.unwrap_or_else(|| "unknown".to_owned())),
         ("kernel", format!("Linux {}", pin::load(ctx)?.version)),
         ("compilers", Toolchain::find(ctx)?.fingerprint()),
-        ("machine", words.skip(2).collect::<Vec<_>>().join(" ")),
+        (
+            "machine",
+            words
+                .skip_while(|word| word != QEMU)
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
     ])
 }
 
@@ -294,8 +302,7 @@ fn machine(kernel: &Path, initramfs: &Path, cases: Cases<'_>) -> Command {
         Cases::Plain => (MEMORY, " BENCH_PLAIN=1".to_owned()),
         Cases::BesideC(Some(case)) => (MEMORY, format!(" BENCH_C=1 BENCH_CASE=\"{case}\"")),
     };
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", LIFE, "qemu-system-x86_64"]);
+    let mut command = exec::within(LIFE, QEMU);
     command.args(["-accel", "tcg", "-icount", "shift=0,sleep=off"]);
     command.args(["-cpu", "qemu64", "-smp", "1", "-m", memory, "-nodefaults"]);
     command.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);

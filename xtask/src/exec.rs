@@ -13,6 +13,7 @@ use anyhow::{
 };
 use fs_err as fs;
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     ffi::OsStr,
     io::{
@@ -108,20 +109,52 @@ fn is_error(line: &str) -> bool {
 }
 
 fn program(command: &Command) -> String {
-    command.get_program().to_string_lossy().into_owned()
+    words(command)
+        .first()
+        .map_or_else(String::new, ToString::to_string)
 }
 
 fn describe(command: &Command) -> String {
-    let words = command.get_args().map(|word| word.to_string_lossy());
-    std::iter::once(command.get_program().to_string_lossy())
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
+    words(command).join(" ")
 }
 
-/// A program that is ended if it takes longer than some seconds.
+/// The words of a command line, without what [`bound`] puts before them.
+fn words(command: &Command) -> Vec<Cow<'_, str>> {
+    let words = command.get_args().map(|word| word.to_string_lossy());
+    let mut words: Vec<_> = std::iter::once(command.get_program().to_string_lossy())
+        .chain(words)
+        .collect();
+    if words[0] == SETPRIV {
+        words.drain(..binding("").len());
+    }
+    words
+}
+
+const SETPRIV: &str = "/usr/bin/setpriv";
+
+/// What goes before a command line so that its program gets a signal when the thread that starts it
+/// ends, and so when this process does, however that is (`setpriv` is part of util-linux).
+pub fn binding(signal: &str) -> Vec<&str> {
+    if Path::new(SETPRIV).exists() {
+        vec![SETPRIV, "--pdeathsig", signal, "--"]
+    } else {
+        Vec::new()
+    }
+}
+
+/// A program that is told to end when this process does.
+pub fn bound(program: &str) -> Command {
+    let mut words = binding("TERM");
+    words.push(program);
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+/// A program that is ended if it takes longer than some seconds, or when this process ends: Ctrl-C
+/// does not reach `timeout`, which has a process group of its own, but it hands on what it is told.
 pub fn within(seconds: u64, program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new("timeout");
+    let mut command = bound("timeout");
     command
         .args(["--kill-after=5", &seconds.to_string()])
         .arg(program);
@@ -156,6 +189,14 @@ pub fn commit(repo: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{
+        io::Read as _,
+        thread,
+        time::{
+            Duration,
+            Instant, //
+        },
+    };
 
     #[test]
     fn errors_are_told_from_names() {
@@ -166,6 +207,39 @@ mod tests {
         ));
         assert!(!is_error("  CC      lib/errname.o"));
         assert!(!is_error("  RUSTC L rust/core.o"));
+    }
+
+    #[test]
+    fn what_is_limited_ends_with_who_started_it() {
+        // `timeout` does not know its child yet when it has just made it: it has to wait for it.
+        const SCRIPT: &str = "until grep -q '^State:.S' /proc/$PPID/status; do :; done
+            echo begun
+            exec sleep 60";
+
+        let from = Instant::now();
+        // The thread ends as this process would.
+        let started = thread::spawn(|| {
+            let mut sleep = within(60, "sh");
+            sleep.args(["-c", SCRIPT]);
+            let mut child = sleep.stdout(Stdio::piped()).spawn().unwrap();
+            let mut output = BufReader::new(child.stdout.take().unwrap());
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            assert_eq!(line, "begun\n");
+            (child, output)
+        });
+        let (mut child, mut output) = started.join().unwrap();
+        // Until the last that could write has ended.
+        output.read_to_end(&mut Vec::new()).unwrap();
+        assert!(!child.wait().unwrap().success());
+        assert!(from.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn an_error_names_the_program_and_not_what_binds_it() {
+        let mut make = bound("make");
+        make.arg("all");
+        assert_eq!((&*program(&make), &*describe(&make)), ("make", "make all"));
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Toolchain {
     /// chance: neither what cargo sets for xtask (its `LD_LIBRARY_PATH` would give one rustc the
     /// libraries of another) nor make variables of the user.
     pub fn make(&self, ctx: &Ctx, tree: &Path, build: &Path) -> Command {
-        let mut make = Command::new("make");
+        let mut make = exec::bound("make");
         make.env_clear();
         for name in [
             "PATH",

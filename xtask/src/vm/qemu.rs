@@ -2,14 +2,16 @@
 
 //! The process of a virtual machine.
 
-use crate::vm::line::Line;
+use crate::{
+    exec,
+    vm::line::Line, //
+};
 use anyhow::{
     Context,
     Result, //
 };
 use std::{
     io::Read as _,
-    path::Path,
     process::{
         Child,
         Command,
@@ -56,7 +58,7 @@ impl Drop for Qemu {
     }
 }
 
-/// QEMU, told to die with the process that starts it (`setpriv` is part of util-linux).
+/// QEMU, told to die with the process that starts it.
 pub fn command(line: &Line) -> Command {
     let words = words(line);
     let mut command = Command::new(words.first().copied().unwrap_or_default());
@@ -70,11 +72,7 @@ pub fn for_shell(line: &Line) -> Result<String> {
 }
 
 fn words(line: &Line) -> Vec<&str> {
-    let mut words = line.words();
-    if Path::new(SETPRIV).exists() {
-        words.splice(0..0, [SETPRIV, "--pdeathsig", "KILL", "--"]);
-    }
+    let mut words = exec::binding("KILL");
+    words.extend(line.words());
     words
 }
-
-const SETPRIV: &str = "/usr/bin/setpriv";
