@@ -4,12 +4,12 @@
 
 use crate::{
     ctx::Ctx,
+    files,
     lock::Lock,
     report,
     ui::Step, //
 };
 use anyhow::Result;
-use fs_err as fs;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -31,12 +31,15 @@ const MADE: [&str; 4] = ["kernel", "images", "series", "logs"];
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     {
         let _lock = Lock::take(&ctx.cache("lock/build"), "clean")?;
+        files::sweep(&ctx.cache)?;
         for name in BUILT {
             remove(&ctx.cache(name))?;
         }
-        if args.all {
-            for name in FETCHED {
+        for name in FETCHED {
+            if args.all {
                 remove(&ctx.cache(name))?;
+            } else {
+                files::sweep(&ctx.cache(name))?;
             }
         }
         for name in MADE {
@@ -55,7 +58,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 fn remove(dir: &std::path::Path) -> Result<()> {
     if dir.exists() {
         let step = Step::new(&format!("remove {}", dir.display()));
-        fs::remove_dir_all(dir)?;
+        files::remove_dir_all(dir)?;
         step.done("");
     }
     Ok(())
@@ -64,6 +67,23 @@ fn remove(dir: &std::path::Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fs_err as fs;
+
+    #[test]
+    fn what_killed_runs_have_left_goes_and_what_was_fetched_stays() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let ctx = Ctx::in_dir(dir.path())?;
+        for name in ["", "src/", "download/"] {
+            fs::create_dir_all(ctx.cache(format!("{name}.tmp-4194305-abc/dir")))?;
+        }
+        fs::create_dir(ctx.cache("src/some"))?;
+        run(&ctx, &Args { all: false })?;
+        let left =
+            ["", "src", "download"].map(|name| fs::read_dir(ctx.cache(name)).unwrap().count());
+        // The lock is in the cache, too.
+        assert_eq!(left, [3, 1, 0]);
+        Ok(())
+    }
 
     #[test]
     fn what_was_built_goes_and_what_is_kept_stays() -> Result<()> {

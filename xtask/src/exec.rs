@@ -161,6 +161,22 @@ pub fn within(seconds: u64, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// What runs a command that may give files to any user, and remove them: `env` for root, a user
+/// namespace for others.
+pub fn as_root() -> Command {
+    if output("id", &["-u"]).is_some_and(|user| user == "0") {
+        return Command::new("env");
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--map-auto", "--"]);
+    command
+}
+
+/// Whether the process of this number lives.
+pub fn lives(process: u32) -> bool {
+    Path::new("/proc").join(process.to_string()).exists()
+}
+
 /// A program's standard output, if it can be run and succeeds.
 pub fn output(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
     let output = Command::new(program)

@@ -104,10 +104,7 @@ fn download(ctx: &Ctx, package: &Package) -> Result<PathBuf> {
         fs::remove_file(&path)?;
     }
     let step = Step::new(&format!("download {} {}", package.name, package.version));
-    fs::create_dir_all(ctx.cache("download"))?;
-    let work = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempdir_in(ctx.cache("download"))?;
+    let work = files::temporary(&ctx.cache("download"))?;
     let got = apt_download(ctx, package, work.path(), &step).with_context(|| {
         format!(
             "cannot get the package {} from Debian's {}; \
@@ -264,9 +261,7 @@ fn suite_in(targets: &str, mirror: &str) -> Option<Suite> {
 fn unpack(ctx: &Ctx, package: &Package, deb: &Path, dir: &Path) -> Result<()> {
     let sh = &ctx.sh;
     let step = Step::bar("unpack the kernel sources", package.files);
-    let work = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempdir_in(ctx.cache("download"))?;
+    let work = files::temporary(&ctx.cache("download"))?;
     let inside = work.path();
     cmd!(sh, "dpkg-deb -x {deb} {inside}").quiet().run()?;
     let tarball = inside.join(&package.tarball);

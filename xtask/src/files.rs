@@ -2,9 +2,14 @@
 
 //! Files that are never half-written, and the hashes that name them.
 
+use crate::{
+    exec,
+    ui, //
+};
 use anyhow::{
     Context,
-    Result, //
+    Result,
+    ensure, //
 };
 use fs_err as fs;
 use sha1::Sha1;
@@ -16,6 +21,7 @@ use std::{
     collections::HashSet,
     fmt::Write as _,
     io::{
+        ErrorKind,
         Read as _,
         Write as _, //
     },
@@ -25,6 +31,7 @@ use std::{
         PathBuf, //
     },
 };
+use tempfile::TempDir;
 
 /// Replaces `path` by `content` in one step: a reader sees the old or the new, never a part.
 ///
@@ -61,17 +68,71 @@ pub fn write_if_changed(path: &Path, content: &[u8]) -> Result<bool> {
 
 /// Makes the directory `path` by filling a temporary one beside it and renaming that.
 ///
-/// An interrupted run leaves only a `.tmp-*` directory, which nothing reads and `clean` removes.
+/// An interrupted run leaves only what [`temporary`] is for.
 pub fn make_dir_atomic(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let parent = path.parent().context("no parent directory")?;
-    fs::create_dir_all(parent)?;
-    let temporary = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempdir_in(parent)?;
+    let temporary = temporary(parent)?;
     let inner = temporary.path().join("dir");
     fs::create_dir(&inner)?;
     fill(&inner)?;
     fs::rename(&inner, path)?;
+    Ok(())
+}
+
+/// What the names of temporary directories begin with; the number of their process follows.
+const TEMPORARY: &str = ".tmp-";
+
+/// Makes a directory for work in `dir`, which goes with the value. Those that killed runs have left
+/// there go now: nothing reads them.
+pub fn temporary(dir: &Path) -> Result<TempDir> {
+    fs::create_dir_all(dir)?;
+    if let Err(error) = sweep(dir) {
+        ui::warning(&format!("{error:#}"));
+    }
+    let prefix = format!("{TEMPORARY}{}-", std::process::id());
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempdir_in(dir)
+        .with_context(|| format!("cannot write in {}", dir.display()))
+}
+
+/// Removes what [`temporary`] has made in `dir` for processes that have ended.
+pub fn sweep(dir: &Path) -> Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| {
+            let (process, _) = name.strip_prefix(TEMPORARY)?.split_once('-')?;
+            process.parse().ok()
+        });
+        if owner.is_some_and(|owner| !exec::lives(owner)) {
+            remove_dir_all(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory with all that is in it, also what belongs to other users of a user
+/// namespace: a root file system that was not finished.
+pub fn remove_dir_all(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+        result => return Ok(result?),
+    }
+    let output = exec::as_root()
+        .args(["rm", "-rf", "--"])
+        .arg(dir)
+        .output()
+        .context("cannot run unshare")?;
+    ensure!(
+        output.status.success(),
+        "cannot remove {}: {}",
+        dir.display(),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
     Ok(())
 }
 
@@ -231,6 +292,22 @@ mod tests {
         fs::write(from.join("y"), "22")?;
         assert_eq!(sync(&from, &to, wanted)?, 3);
         assert_eq!(list(&to)?, [PathBuf::from("y")]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_killed_runs_have_left_goes_before_something_new_comes() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        // No process has a number above 4194304.
+        let left = dir.path().join(".tmp-4194305-abc/dir/inner");
+        let others = [".tmp-1-abc", ".tmp-abc", "4194305-abc"].map(|name| dir.path().join(name));
+        fs::create_dir_all(&left)?;
+        others.iter().try_for_each(fs::create_dir)?;
+        let mine = temporary(dir.path())?;
+        let also_mine = temporary(dir.path())?;
+        assert!(!dir.path().join(".tmp-4194305-abc").exists());
+        assert!(others.iter().all(|other| other.exists()));
+        assert!(mine.path().exists() && also_mine.path().exists());
         Ok(())
     }
 

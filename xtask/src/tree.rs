@@ -210,10 +210,7 @@ pub fn wanted(ctx: &Ctx, source: &Path, commits: &[Commit], present: &Present) -
 
 /// A directory for work that is gone afterwards.
 pub fn scratch_dir(ctx: &Ctx) -> Result<tempfile::TempDir> {
-    fs::create_dir_all(&ctx.cache)?;
-    Ok(tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempdir_in(&ctx.cache)?)
+    files::temporary(&ctx.cache)
 }
 
 /// A directory with copies of just these files of the sources.

@@ -73,9 +73,7 @@ fn from_git(ctx: &Ctx, dir: &Path) -> Result<Source> {
     if !to.exists() {
         let step = Step::new(&format!("copy {} (commit {head:.12})", dir.display()));
         files::make_dir_atomic(&to, |new| {
-            let work = tempfile::Builder::new()
-                .prefix(".tmp-")
-                .tempdir_in(ctx.cache("src"))?;
+            let work = files::temporary(&ctx.cache("src"))?;
             let tar = work.path().join("tree.tar");
             cmd!(sh, "git -C {dir} archive --format=tar --output={tar} HEAD")
                 .quiet()

@@ -185,7 +185,7 @@ fn make(ctx: &Ctx, flavour: &Flavour, args: &Args) -> Result<Image> {
     let public = image.key.with_extension("pub");
     add(&format!("{HOME}/.ssh/authorized_keys"), &public, KEY)?;
 
-    let work = tempfile::Builder::new().prefix(".tmp-").tempdir_in(&dir)?;
+    let work = files::temporary(&dir)?;
     let layout = Layout::new(recipe.size);
     let root = base.with(ctx, &ours, recipe.size, work.path())?;
     let grub = Grub::make(ctx, &layout, work.path())?;

@@ -7,6 +7,7 @@ use super::manifest::Manifest;
 use crate::{
     checks::Checks,
     ctx::Ctx,
+    files,
     vm::line::Line, //
 };
 use anyhow::{
@@ -27,9 +28,7 @@ impl Elsewhere {
     pub fn new(ctx: &Ctx, image: &Path) -> Result<Self> {
         let manifest = Manifest::read(image)?;
         // Beside the image: some file systems copy there without writing.
-        let dir = tempfile::Builder::new()
-            .prefix(".tmp-")
-            .tempdir_in(ctx.target.join("images"))?;
+        let dir = files::temporary(&ctx.target.join("images"))?;
         for name in manifest.files.keys() {
             fs::copy(image.join(name), dir.path().join(name))?;
         }

@@ -72,10 +72,7 @@ pub fn base(ctx: &Ctx, debian: &Debian, fresh: bool) -> Result<Base> {
 
 fn bootstrap(ctx: &Ctx, debian: &Debian, suite: &Suite, tar: &Path) -> Result<()> {
     let step = Step::bar(&format!("get Debian {}", suite.name), LINES);
-    fs::create_dir_all(ctx.cache("download"))?;
-    let work = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .tempdir_in(ctx.cache("download"))?;
+    let work = files::temporary(&ctx.cache("download"))?;
     let file = |name: &str, text: String| -> Result<PathBuf> {
         let path = work.path().join(name);
         fs::write(&path, text)?;
@@ -112,11 +109,13 @@ fn bootstrap(ctx: &Ctx, debian: &Debian, suite: &Suite, tar: &Path) -> Result<()
 }
 
 /// What makes the file system. Files of ours get the owner, and leave the modes of directories that
-/// Debian has alone. The kernel makes what is in `/dev`.
+/// Debian has alone. The kernel makes what is in `/dev`. A shell that a
+/// signal ends does nothing at its end, if it does not trap that too.
 const SCRIPT: &str = r#"
 umask 022
 mkdir root
 trap 'rm -rf root' EXIT
+trap 'exit 130' INT TERM HUP
 tar --extract --file="$1" --directory=root --numeric-owner --exclude='./dev/*'
 cp -R files/. root/
 mke2fs -q -t ext4 -d root -L "$2" -U "$3" -m 1 \
@@ -151,7 +150,7 @@ impl Base {
             files::write_atomic_mode(&path, &file.content, file.mode() & 0o777)?;
         }
         let image = work.join("root.ext4");
-        let mut command = as_root();
+        let mut command = exec::as_root();
         command
             .args(["sh", "-euc", SCRIPT, "sh"])
             .arg(&self.tar)
@@ -166,19 +165,9 @@ impl Base {
     }
 }
 
-/// What runs a command that may give files to any user: `env` for root, a user namespace for others.
-fn as_root() -> Command {
-    if exec::output("id", &["-u"]).is_some_and(|user| user == "0") {
-        return Command::new("env");
-    }
-    let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--map-auto", "--"]);
-    command
-}
-
-/// Whether [`as_root`] can do so, as mmdebstrap has to; it does not say what is missing.
+/// Whether [`exec::as_root`] can do so, as mmdebstrap has to; it does not say what is missing.
 fn can_be_root() -> Result<()> {
-    let tried = as_root()
+    let tried = exec::as_root()
         .arg("true")
         .output()
         .context("cannot run unshare")?;
@@ -215,6 +204,21 @@ fn packages(status: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_left_where_the_script_is_interrupted() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        for signal in ["INT", "TERM", "HUP"] {
+            let tar = format!("tar() {{ kill -s {signal} $$; }}");
+            let status = Command::new("sh")
+                .args(["-euc", &format!("{tar}\n{SCRIPT}"), "sh", "root.tar"])
+                .current_dir(dir.path())
+                .status()?;
+            assert_eq!(status.code(), Some(130), "{signal}");
+            assert!(!dir.path().join("root").exists(), "{signal}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn dpkgs_list_is_read() {
