@@ -8,6 +8,7 @@ mod junit;
 use crate::{
     complaints::Complaint,
     ctx::Ctx,
+    exec,
     files,
     ui,
     verdict::{
@@ -33,11 +34,14 @@ use std::{
     },
 };
 
-/// How many folders of earlier runs are kept.
+/// How many folders of earlier runs that passed are kept, and how many of others.
 const KEPT: usize = 20;
 
 /// The file that saves a folder from being cleaned up.
 pub const KEEP: &str = "keep";
+
+/// The results for programs.
+const RESULTS: &str = "results.json";
 
 /// The run as a page.
 const PAGE: &str = "report.html";
@@ -92,7 +96,7 @@ impl Folder {
         fs::write(self.file("console.log"), &record.console)?;
         fs::write(self.file("dmesg.log"), &record.facts.log)?;
         fs::write(self.file("qemu.log"), &record.qemu)?;
-        fs::write(self.file("results.json"), json(verdict, times)?)?;
+        fs::write(self.file(RESULTS), json(verdict, times)?)?;
         fs::write(self.file("junit.xml"), junit::xml(verdict, times)?)?;
         fs::write(
             self.file("summary.txt"),
@@ -324,7 +328,9 @@ pub fn remove_all(results: &Path) -> Result<usize> {
     Ok(kept)
 }
 
-/// Removes the oldest folders. Names begin with the time, so their order is that of time.
+/// Removes the oldest folders: names begin with the time, so their order is that of time. Those of
+/// runs that failed, or did not say how they ended, take no place from those that passed, and the
+/// other way round: one may want to look at a failure after many runs more.
 fn clean_up(results: &Path) {
     let Ok(entries) = fs::read_dir(results) else {
         return;
@@ -338,14 +344,32 @@ fn clean_up(results: &Path) {
                 .starts_with(|c: char| c.is_ascii_digit())
         })
         .map(|entry| entry.path())
-        .filter(|path| path.is_dir() && !path.join(KEEP).exists())
+        .filter(|path| path.is_dir() && !path.join(KEEP).exists() && !in_use(path))
         .collect();
     folders.sort();
-    let extra = folders.len().saturating_sub(KEPT);
-    for folder in folders.into_iter().take(extra) {
-        // Another run may be doing the same.
-        let _ = fs::remove_dir_all(folder);
+    let (passed, others): (Vec<_>, Vec<_>) = folders.into_iter().partition(|path| passed(path));
+    for folders in [passed, others] {
+        let extra = folders.len().saturating_sub(KEPT);
+        for folder in folders.into_iter().take(extra) {
+            // Another run may be doing the same.
+            let _ = fs::remove_dir_all(folder);
+        }
     }
+}
+
+/// Whether the run of a folder has passed.
+fn passed(folder: &Path) -> bool {
+    let text = fs::read_to_string(folder.join(RESULTS)).unwrap_or_default();
+    let results: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    results["outcome"] == Outcome::Passed as u8
+}
+
+/// Whether another process, whose number is in the folder's name, is still at work in it. This
+/// one is done with all that it has made before.
+fn in_use(folder: &Path) -> bool {
+    let name = folder.to_string_lossy();
+    let process = name.rsplit('-').next().and_then(|word| word.parse().ok());
+    process.is_some_and(|process| process != std::process::id() && exec::lives(process))
 }
 
 /// The date and the time (UTC).
@@ -382,11 +406,47 @@ fn stamp(seconds: u64) -> [String; 2] {
 mod tests {
     use super::*;
 
+    /// No process has a number above 4194304.
+    const ENDED: u32 = 4_194_305;
+
+    #[test]
+    fn what_failed_and_what_still_runs_does_not_go_for_what_passed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = |number: usize, process: u32, outcome: Option<u8>| {
+            let path = dir
+                .path()
+                .join(format!("20260101-{number:06}-run-{process}"));
+            fs::create_dir(&path).unwrap();
+            if let Some(outcome) = outcome {
+                let text = json!({ "outcome": outcome }).to_string();
+                fs::write(path.join(RESULTS), text).unwrap();
+            }
+            path
+        };
+        let runs = folder(0, std::os::unix::process::parent_id(), None);
+        let failed = folder(1, ENDED, Some(1));
+        let killed = folder(2, ENDED, None);
+        let mine = folder(3, std::process::id(), Some(0));
+        let passed: Vec<_> = (4..4 + KEPT)
+            .map(|number| folder(number, ENDED, Some(0)))
+            .collect();
+        clean_up(dir.path());
+        assert!(runs.exists() && failed.exists() && killed.exists());
+        assert!(passed.iter().all(|path| path.exists()));
+        assert!(!mine.exists());
+        for number in 100..100 + KEPT {
+            folder(number, ENDED, Some(2));
+        }
+        clean_up(dir.path());
+        assert!(!failed.exists() && !killed.exists());
+        assert!(runs.exists() && passed.iter().all(|path| path.exists()));
+    }
+
     #[test]
     fn the_oldest_go_first_and_what_is_kept_never() {
         let dir = tempfile::tempdir().unwrap();
         let names: Vec<_> = (0..KEPT + 3)
-            .map(|number| format!("20260101-{number:06}-run-1"))
+            .map(|number| format!("20260101-{number:06}-run-{ENDED}"))
             .collect();
         for name in &names {
             fs::create_dir(dir.path().join(name)).unwrap();

@@ -70,7 +70,8 @@ pub struct Args {
     /// Take the kernel as the last build left it.
     #[arg(long)]
     no_build: bool,
-    /// Keep the results folder for ever; without it the last 20 are kept.
+    /// Keep the results folder for ever; without it the last 20 of runs that passed are kept, and
+    /// the last 20 of others.
     #[arg(long)]
     keep: bool,
 }

@@ -92,7 +92,8 @@ pub struct Args {
     /// Print the command line of QEMU and do not start it; the files that it names are made.
     #[arg(long, conflicts_with_all = ["repeat", "until_fail"])]
     dry_run: bool,
-    /// Keep the results folder for ever; without it the last 20 are kept.
+    /// Keep the results folder for ever; without it the last 20 of runs that passed are kept, and
+    /// the last 20 of others.
     #[arg(long, conflicts_with = "results")]
     keep: bool,
     /// Put the results here, where they are kept, and not below target/results.
