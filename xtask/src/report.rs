@@ -23,6 +23,7 @@ use fs_err as fs;
 use ktap::Status;
 use serde_json::json;
 use std::{
+    env,
     io::Write as _,
     path::{
         Path,
@@ -125,6 +126,21 @@ pub struct About {
     pub facts: Vec<(&'static str, String)>,
     /// The kernel's configuration.
     pub config: String,
+}
+
+/// This command, as it was typed.
+pub fn typed() -> String {
+    let words: Vec<_> = env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    format!("cargo xtask {}", quoted(&words))
+}
+
+/// A command line for a shell.
+pub fn quoted(words: &[String]) -> String {
+    let quoted = shlex::try_join(words.iter().map(String::as_str));
+    quoted.unwrap_or_else(|_| words.join(" "))
 }
 
 /// A log that must not stop the run if the disk is full.

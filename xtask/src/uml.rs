@@ -105,7 +105,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let in_kernel = report.map_or(InKernel::Silent, InKernel::Ran);
     let verdict = verdict::judge(&record, None, in_kernel);
     let about = About {
-        what: "cargo xtask kunit".to_owned(),
+        what: report::typed(),
         when: format!("{} UTC", report::now().join(" ")),
         facts: vec![
             ("flavour", flavour.name().to_owned()),

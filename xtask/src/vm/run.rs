@@ -29,7 +29,6 @@ use crate::{
 };
 use anyhow::Result;
 use fs_err as fs;
-use std::env;
 
 /// A guest that is ready to be started.
 pub struct Run {
@@ -103,14 +102,6 @@ impl Run {
 
 /// What a guest is started with, for a reader.
 fn about(kernel: &Kernel, machine: &Machine, job: &Job, line: &Line) -> Result<About> {
-    let typed = |words: &[String]| {
-        let quoted = shlex::try_join(words.iter().map(String::as_str));
-        quoted.unwrap_or_else(|_| words.join(" "))
-    };
-    let words: Vec<_> = env::args_os()
-        .skip(1)
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
     let size = format!(
         "{} processors, {} MiB, {}",
         machine.cpus,
@@ -122,13 +113,13 @@ fn about(kernel: &Kernel, machine: &Machine, job: &Job, line: &Line) -> Result<A
         Root::Image(image) => image.display().to_string(),
     };
     Ok(About {
-        what: format!("cargo xtask {}", typed(&words)),
+        what: report::typed(),
         when: format!("{} UTC", report::now().join(" ")),
         facts: vec![
             ("flavour", machine.flavour.clone()),
             ("machine", size),
             ("files", root),
-            ("program", typed(&job.command)),
+            ("program", report::quoted(&job.command)),
             ("commit", kernel.commit()),
             ("QEMU's command line", line.to_string()),
         ],
