@@ -24,7 +24,10 @@ use ktap::Status;
 use serde_json::json;
 use std::{
     env,
-    io::Write as _,
+    io::{
+        ErrorKind,
+        Write as _, //
+    },
     path::{
         Path,
         PathBuf, //
@@ -47,6 +50,17 @@ const RESULTS: &str = "results.json";
 /// The run as a page.
 const PAGE: &str = "report.html";
 
+/// What [`Folder::finish`] writes: the page last, which names all files.
+const AT_END: [&str; 7] = [
+    "console.log",
+    "dmesg.log",
+    "qemu.log",
+    RESULTS,
+    "junit.xml",
+    "summary.txt",
+    PAGE,
+];
+
 /// The folder of one run.
 pub struct Folder {
     pub path: PathBuf,
@@ -64,6 +78,13 @@ impl Folder {
             ctx.results.join(name)
         };
         fs::create_dir_all(&path)?;
+        // Those of an earlier run, in a folder that is used again, would be taken for this one's.
+        for name in AT_END {
+            match fs::remove_file(path.join(name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
         if keep {
             fs::write(path.join(KEEP), "")?;
         }
@@ -94,15 +115,13 @@ impl Folder {
         times: &Times,
         about: &About,
     ) -> Result<()> {
-        fs::write(self.file("console.log"), &record.console)?;
-        fs::write(self.file("dmesg.log"), &record.facts.log)?;
-        fs::write(self.file("qemu.log"), &record.qemu)?;
-        fs::write(self.file(RESULTS), json(verdict, times)?)?;
-        fs::write(self.file("junit.xml"), junit::xml(verdict, times)?)?;
-        fs::write(
-            self.file("summary.txt"),
-            summary(verdict, record, times, &self.path),
-        )?;
+        let [console, dmesg, qemu, results, junit, text, page] = AT_END.map(|name| self.file(name));
+        fs::write(console, &record.console)?;
+        fs::write(dmesg, &record.facts.log)?;
+        fs::write(qemu, &record.qemu)?;
+        fs::write(results, json(verdict, times)?)?;
+        fs::write(junit, junit::xml(verdict, times)?)?;
+        fs::write(text, summary(verdict, record, times, &self.path))?;
         let files = files::list(&self.path)?;
         let files: Vec<_> = files
             .iter()
@@ -110,8 +129,7 @@ impl Folder {
             .filter(|name| ![KEEP, PAGE].contains(name))
             .map(str::to_owned)
             .collect();
-        let page = html::page(verdict, record, times, about, &files)?;
-        fs::write(self.file(PAGE), page)?;
+        fs::write(page, html::page(verdict, record, times, about, &files)?)?;
         Ok(())
     }
 }
@@ -485,6 +503,19 @@ mod tests {
             let folder = Folder::new(&ctx, "run", Some(&asked), keep).unwrap();
             assert_eq!(folder.file(KEEP).exists(), keep);
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_used_again_says_nothing_of_the_run_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = Ctx::in_dir(dir.path()).unwrap();
+        let asked = dir.path().join("asked");
+        let folder = Folder::new(&ctx, "run", Some(&asked), false).unwrap();
+        for name in AT_END.iter().chain(&["mine"]) {
+            fs::write(folder.file(name), "").unwrap();
+        }
+        Folder::new(&ctx, "run", Some(&asked), false).unwrap();
+        assert_eq!(files::list(&asked).unwrap(), [PathBuf::from("mine")]);
     }
 
     #[test]
