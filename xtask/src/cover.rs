@@ -8,9 +8,13 @@ mod page;
 use crate::{
     ctx::Ctx,
     flavour::Flavour,
+    report::Folder,
     ui::Step,
     verdict::Outcome,
-    vm,
+    vm::{
+        self,
+        Kernel, //
+    },
     vm_test::suite::Suite, //
 };
 use anyhow::{
@@ -64,26 +68,35 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         line: LINE,
     };
     let mut said = Vec::new();
-    let (verdict, folder) = suite.run(ctx, &mut |places| said.push(places.to_owned()))?;
-    let reached = places(&said.join(" "))?;
-    if reached.is_empty() {
+    let ran = suite.run(ctx, &mut |places| said.push(places.to_owned()))?;
+    let lines = look_up(&said.join(" "), &kernel, &root, ran.folder());
+    // The results are written also if that did not work.
+    let verdict = ran.finish()?;
+    let Some(lines) = lines? else {
         println!("no test has said what it reached");
         println!("{}", verdict.totals);
         return Ok(match verdict.outcome {
             Outcome::Passed => Outcome::Infrastructure.into(),
             outcome => outcome.into(),
         });
-    }
-
-    let step = Step::new("look up the lines that were reached");
-    let lines = Lines::of(&kernel.image, &reached)?;
-    fs::write(folder.file(PAGE), page::page(&lines, &root)?)?;
-    fs::write(folder.file(LCOV), lines.lcov(&root))?;
-    step.done(&folder.file(PAGE).display().to_string());
-
+    };
     println!("\n{}", lines.table());
     println!("{}", verdict.totals);
     Ok(verdict.outcome.into())
+}
+
+/// Writes which lines were reached, by what the tests have said, if they have.
+fn look_up(said: &str, kernel: &Kernel, root: &Path, folder: &Folder) -> Result<Option<Lines>> {
+    let reached = places(said)?;
+    if reached.is_empty() {
+        return Ok(None);
+    }
+    let step = Step::new("look up the lines that were reached");
+    let lines = Lines::of(&kernel.image, &reached)?;
+    fs::write(folder.file(PAGE), page::page(&lines, root)?)?;
+    fs::write(folder.file(LCOV), lines.lcov(root))?;
+    step.done(&folder.file(PAGE).display().to_string());
+    Ok(Some(lines))
 }
 
 /// The places, as the tests have written them.

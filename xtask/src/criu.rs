@@ -57,7 +57,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         line: LINE,
     };
     let mut found = Table::default();
-    let (verdict, _) = suite.run(ctx, &mut |row| found.add(row))?;
+    let verdict = suite.run(ctx, &mut |row| found.add(row))?.finish()?;
     if args.update && verdict.outcome == Outcome::Passed {
         found.write(ctx)?;
     }

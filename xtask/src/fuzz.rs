@@ -58,6 +58,9 @@ use std::{
 /// The cases that every run begins with, in the repository.
 const CORPUS: &str = "userspace/crfuzz/corpus.jsonl";
 
+/// The record of a run, in the folder of its results.
+const RECORD: &str = "fuzz.json";
+
 /// How many messages there are if nothing else is said.
 const MESSAGES: u64 = 200_000;
 
@@ -116,7 +119,10 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 
     let accel = accel::choose(ctx, &kernel, &args.flavour, false)?;
     let what = format!("fuzz-{}", args.flavour);
+    let version = pin::load(ctx)?.version;
     let folder = Folder::new(ctx, &what, args.results.as_deref(), false)?;
+    // One of an earlier run, in a folder that is used again.
+    let _ = fs::remove_file(folder.file(RECORD));
     let mut deadlines = Deadlines::new(accel, &args.flavour);
     deadlines.run = LIFE;
     let mut machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
@@ -139,11 +145,10 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         Some(found.screen.parser.finish()),
         InKernel::Without,
     );
-    println!();
-    print!("{}", run.finish(&verdict, &record)?);
+    let mut last = None;
     if let Some(counts) = &found.counts {
-        let record = Fuzzed {
-            version: &pin::load(ctx)?.version,
+        let fuzzed = Fuzzed {
+            version: &version,
             commit: kernel.commit(),
             flavour: args.flavour.name(),
             kmemleak: job.kmemleak,
@@ -152,9 +157,14 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
             complaints: verdict.complaints.len(),
             counts,
         };
-        let text = serde_json::to_string_pretty(&record)?;
-        fs::write(run.folder.file("fuzz.json"), format!("{text}\n"))?;
-        println!("{}", record.line());
+        let text = serde_json::to_string_pretty(&fuzzed)?;
+        fs::write(run.folder.file(RECORD), format!("{text}\n"))?;
+        last = Some(fuzzed.line());
+    }
+    println!();
+    print!("{}", run.finish(&verdict, &record)?);
+    if let Some(line) = last {
+        println!("{line}");
     }
     if found.wrong {
         ui::note(&format!(
@@ -201,7 +211,7 @@ fn job(args: &Args, kernel: &Kernel, programs: &Programs) -> Result<Job> {
     Ok(job)
 }
 
-/// The record of a run (`fuzz.json`), by which runs can be added up.
+/// The record of a run ([`RECORD`]), by which runs can be added up.
 #[derive(Serialize)]
 struct Fuzzed<'a> {
     /// The kernel: Linux, the commit it was built from, the flavour, and whether kmemleak was on.

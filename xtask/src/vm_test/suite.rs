@@ -18,7 +18,10 @@ use crate::{
         Root,
         accel,
         deadlines::Deadlines,
-        guest::Way,
+        guest::{
+            Record,
+            Way, //
+        },
         run::Run, //
     },
     vm_test::{
@@ -44,9 +47,8 @@ pub struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    /// Runs it in a guest, and hands on the rest of each such line. Says how it ended in the words
-    /// of `vm-test`, but for the last line.
-    pub fn run(self, ctx: &Ctx, take: &mut dyn FnMut(&str)) -> Result<(Verdict, Folder)> {
+    /// Runs it in a guest, and hands on the rest of each such line.
+    pub fn run(self, ctx: &Ctx, take: &mut dyn FnMut(&str)) -> Result<Ran> {
         let accel = accel::choose(ctx, self.kernel, self.flavour, false)?;
         let deadlines = Deadlines::new(accel, self.flavour);
         let machine = Machine::new(self.kernel, self.programs, self.flavour, accel)?;
@@ -66,8 +68,31 @@ impl Suite<'_> {
         )?;
         screen.end();
         let verdict = verdict::judge(&record, Some(screen.parser.finish()), InKernel::Without);
-        let summary = run.finish(&verdict, &record)?;
+        Ok(Ran {
+            run,
+            record,
+            verdict,
+        })
+    }
+}
+
+/// A suite that has run.
+pub struct Ran {
+    run: Run,
+    record: Record,
+    verdict: Verdict,
+}
+
+impl Ran {
+    pub fn folder(&self) -> &Folder {
+        &self.run.folder
+    }
+
+    /// Writes the results, whose page has all that is in the folder by now. Says how it ended in
+    /// the words of `vm-test`, but for the last line.
+    pub fn finish(self) -> Result<Verdict> {
+        let summary = self.run.finish(&self.verdict, &self.record)?;
         print!("\n{summary}");
-        Ok((verdict, run.folder))
+        Ok(self.verdict)
     }
 }
