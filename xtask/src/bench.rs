@@ -178,7 +178,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     fs::write(folder.file(RESULTS), &text)?;
     fs::write(
         folder.file(PAGE),
-        page::page(&counted, &known, &facts(ctx)?, beside_c.as_ref())?,
+        page::page(&counted, &known, &facts(ctx, &kernel)?, beside_c.as_ref())?,
     )?;
     ui::note(&format!("page: {}", folder.file(PAGE).display()));
 
@@ -259,12 +259,11 @@ fn initramfs(programs: &Programs, files: &[(&str, Vec<u8>)], path: &Path) -> Res
 }
 
 /// What a reader of the page is told of the run.
-fn facts(ctx: &Ctx) -> Result<Vec<(&'static str, String)>> {
+fn facts(ctx: &Ctx, kernel: &Kernel) -> Result<Vec<(&'static str, String)>> {
     let machine = machine(Path::new("KERNEL"), Path::new("INITRAMFS"), Cases::Usual);
     let words = machine.get_args().map(|word| word.to_string_lossy());
-    let commit = exec::commit(&ctx.repo);
     Ok(vec![
-        ("commit", commit.unwrap_or_else(|| "unknown".to_owned())),
+        ("commit", kernel.commit()),
         ("kernel", format!("Linux {}", pin::load(ctx)?.version)),
         ("compilers", Toolchain::find(ctx)?.fingerprint()),
         (

@@ -193,7 +193,10 @@ pub fn output(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The commit that is checked out in `repo`; `-dirty` if that is not all.
+/// What the name of a commit ends with if there is more than the commit.
+pub const DIRTY: &str = "-dirty";
+
+/// The commit that is checked out in `repo`; [`DIRTY`] if that is not all.
 pub fn commit(repo: &Path) -> Option<String> {
     let repo = repo.to_str()?;
     output(

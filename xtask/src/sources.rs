@@ -33,7 +33,7 @@ pub struct Sources {
     pub linux: Linux,
     /// The hash of all files that are ours or edited, as they were in the tree.
     pub changes_sha256: String,
-    /// The commit of this repository that they are of.
+    /// The commit of this repository that they are of; `-dirty` if that is not all.
     pub commit: Option<String>,
 }
 
@@ -55,7 +55,7 @@ pub enum Linux {
 }
 
 impl Sources {
-    /// Of the kernel in a build directory, which was built from a tree.
+    /// Of the kernel in a build directory, which was built from a tree, and that from a commit.
     pub fn of(ctx: &Ctx, tree: &Tree, build: &Path, commit: Option<String>) -> Result<Self> {
         let release = fs::read_to_string(build.join("include/config/kernel.release"))?;
         let linux = if let Some(dir) = &ctx.linux {
@@ -76,7 +76,13 @@ impl Sources {
             release: release.trim().to_owned(),
             linux,
             changes_sha256: tree.digest.clone(),
-            commit,
+            commit: commit.map(|commit| {
+                if tree.edited && !commit.ends_with(exec::DIRTY) {
+                    commit + exec::DIRTY
+                } else {
+                    commit
+                }
+            }),
         })
     }
 
@@ -102,6 +108,39 @@ fn described(dir: &Path, commit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        fetch::Source,
+        files, //
+    };
+
+    #[test]
+    fn a_tree_that_was_edited_is_of_no_clean_commit() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let ctx = Ctx::in_dir(dir.path())?;
+        let release = dir.path().join("include/config/kernel.release");
+        files::write_atomic(&release, b"7\n")?;
+        for (edited, before, after) in [
+            (false, "ab", "ab"),
+            (false, "ab-dirty", "ab-dirty"),
+            (true, "ab", "ab-dirty"),
+            (true, "ab-dirty", "ab-dirty"),
+        ] {
+            let tree = Tree {
+                dir: PathBuf::new(),
+                source: Source {
+                    dir: PathBuf::new(),
+                    key: String::new(),
+                    commit: None,
+                },
+                kconfig: String::new(),
+                digest: String::new(),
+                edited,
+            };
+            let sources = Sources::of(&ctx, &tree, dir.path(), Some(before.to_owned()))?;
+            assert_eq!(sources.commit.as_deref(), Some(after));
+        }
+        Ok(())
+    }
 
     #[test]
     fn what_is_noted_is_read() -> Result<()> {

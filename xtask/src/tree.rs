@@ -68,6 +68,8 @@ pub struct Tree {
     pub kconfig: String,
     /// Tells one state of all files that are ours or edited from another.
     pub digest: String,
+    /// Whether it has what somebody edited in it, and what no commit of this repository has.
+    pub edited: bool,
 }
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
@@ -153,7 +155,7 @@ fn bring(
     }
     let report = update(&source.dir, &dir, &wanted, &owned, &record, reset)?;
     step.done(&format!("{} files changed", report.changed));
-    for path in report.kept {
+    for path in &report.kept {
         ui::warning(&format!(
             "{path} was edited in the working tree and is used as it is there \
              (`cargo xtask refresh` takes the edit over, `cargo xtask tree --reset` drops it)"
@@ -173,6 +175,7 @@ fn bring(
         source,
         kconfig,
         digest: files::sha256(all.join("\n").as_bytes()),
+        edited: !report.kept.is_empty(),
     })
 }
 
