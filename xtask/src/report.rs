@@ -61,6 +61,9 @@ const AT_END: [&str; 7] = [
     PAGE,
 ];
 
+/// How much of a command's output is kept.
+const MOST: usize = 16 << 20;
+
 /// The folder of one run.
 pub struct Folder {
     pub path: PathBuf,
@@ -104,7 +107,8 @@ impl Folder {
 
     /// Opens a log that is written as the run goes on.
     pub fn log(&self, name: &str) -> Result<Log> {
-        Ok(Log(fs::File::create(self.file(name))?))
+        let file = fs::File::create(self.file(name))?;
+        Ok(Log { file, room: MOST })
     }
 
     /// Writes all that is known at the end.
@@ -162,11 +166,23 @@ pub fn quoted(words: &[String]) -> String {
 }
 
 /// A log that must not stop the run if the disk is full.
-pub struct Log(fs::File);
+#[derive(Debug)]
+pub struct Log {
+    file: fs::File,
+    /// How much more of what comes in pieces is taken.
+    room: usize,
+}
 
 impl Log {
     pub fn line(&mut self, line: &str) {
-        let _ = writeln!(self.0, "{line}");
+        let _ = writeln!(self.file, "{line}");
+    }
+
+    /// A piece of what may be of any size: the first of it is kept.
+    pub fn piece(&mut self, bytes: &[u8]) {
+        let taken = bytes.len().min(self.room);
+        self.room -= taken;
+        let _ = self.file.write_all(&bytes[..taken]);
     }
 }
 
@@ -516,6 +532,20 @@ mod tests {
         }
         Folder::new(&ctx, "run", Some(&asked), false).unwrap();
         assert_eq!(files::list(&asked).unwrap(), [PathBuf::from("mine")]);
+    }
+
+    #[test]
+    fn of_what_has_no_end_the_first_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = Ctx::in_dir(dir.path()).unwrap();
+        let folder = Folder::new(&ctx, "run", Some(dir.path()), false).unwrap();
+        let mut log = folder.log("output.log").unwrap();
+        log.piece(b"\xff\0 no text");
+        log.piece(&vec![b'a'; MOST]);
+        log.piece(b"more");
+        let kept = fs::read(folder.file("output.log")).unwrap();
+        assert!(kept.starts_with(b"\xff\0 no texta"));
+        assert_eq!(kept.len(), MOST);
     }
 
     #[test]

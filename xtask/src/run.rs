@@ -42,7 +42,8 @@ use std::{
 /// The guest has the root of this machine, read-only under a layer that takes what is written and
 /// is gone afterwards; the programs of this repository are on PATH. The command runs as root, in
 /// the directory that you are in, and reads nothing (`cargo xtask shell` is for what wants a
-/// terminal). What it writes comes out here as it comes. What it leaves running is ended with it.
+/// terminal). What it writes comes out here as it comes, and the first 16 MiB of it are among the
+/// results as well (`output.log`). What it leaves running is ended with it.
 ///
 /// The exit status is that of the command, above 128 the signal that ended it. But it is 2 if the
 /// kernel complained or died, 3 if the guest was lost or --timeout has passed, 4 if the command
@@ -79,7 +80,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     job.kmemleak = kernel.has("DEBUG_KMEMLEAK")?;
     let folder = Folder::new(ctx, "run", None, false)?;
     let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
-    run.outputs = Outputs::Through;
+    run.outputs = Outputs::Through(run.folder.log("output.log")?);
     let record = run.go("command", &mut |_, _| ())?;
 
     let verdict = verdict::judge_command(&record);

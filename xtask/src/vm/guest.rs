@@ -7,17 +7,20 @@
 //! it comes, so a reader sees a test's result when it falls. Of a command that a person runs, the
 //! output and the errors go straight through, to the byte.
 
-use crate::vm::{
-    deadlines::{
-        Deadlines,
-        Limit, //
+use crate::{
+    report::Log,
+    vm::{
+        deadlines::{
+            Deadlines,
+            Limit, //
+        },
+        facts::Facts,
+        line::{
+            self,
+            Line, //
+        },
+        qemu::Qemu, //
     },
-    facts::Facts,
-    line::{
-        self,
-        Line, //
-    },
-    qemu::Qemu, //
 };
 use anyhow::{
     Context,
@@ -76,8 +79,9 @@ pub enum Way {
 }
 
 impl Way {
-    fn is_through(self, outputs: Outputs) -> bool {
-        outputs == Outputs::Through && matches!(self, Self::Output | Self::Errors)
+    /// Whether it is the job's.
+    fn is_of_job(self) -> bool {
+        matches!(self, Self::Output | Self::Errors)
     }
 
     /// Writes to what is the same way of this process.
@@ -93,12 +97,12 @@ impl Way {
 }
 
 /// What becomes of the job's output and errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Outputs {
     /// They are handed on line by line.
     Lines,
-    /// They become those of this process.
-    Through,
+    /// They become those of this process, and a log has them too, as they come.
+    Through(Log),
 }
 
 /// How a guest's life ended.
@@ -151,12 +155,13 @@ type Message = (Way, Option<Vec<u8>>);
 pub fn run(
     line: Line,
     deadlines: Deadlines,
-    outputs: Outputs,
+    outputs: &mut Outputs,
     sink: &mut dyn FnMut(Way, &str),
 ) -> Result<Record> {
     let sockets = tempfile::Builder::new().prefix("inetcr-vm-").tempdir()?;
     let (sender, receiver) = sync_channel(UNREAD);
     let mut line = line;
+    let through = matches!(outputs, Outputs::Through(_));
     let ways = [
         (Way::Console, "console", None),
         (Way::Control, "ctl", Some("inetcr.ctl")),
@@ -165,7 +170,7 @@ pub fn run(
     ];
     for (way, id, port) in ways {
         let path = sockets.path().join(id);
-        listen(way, way.is_through(outputs), &path, sender.clone())?;
+        listen(way, through && way.is_of_job(), &path, sender.clone())?;
         match port {
             Some(port) => line.add_port(port, id, line::End::Socket(&path)),
             None => line.add_console(id, line::End::Socket(&path)),
@@ -237,7 +242,7 @@ fn listen(way: Way, through: bool, path: &Path, sender: SyncSender<Message>) -> 
 struct Watch<'a> {
     receiver: Receiver<Message>,
     deadlines: Deadlines,
-    outputs: Outputs,
+    outputs: &'a mut Outputs,
     sink: &'a mut dyn FnMut(Way, &str),
     /// How long the guest had lived, as far as that counts, when it was last looked at what has come,
     /// and when that was.
@@ -260,7 +265,7 @@ impl<'a> Watch<'a> {
     fn new(
         receiver: Receiver<Message>,
         deadlines: Deadlines,
-        outputs: Outputs,
+        outputs: &'a mut Outputs,
         sink: &'a mut dyn FnMut(Way, &str),
         ways: usize,
     ) -> Self {
@@ -354,8 +359,11 @@ impl<'a> Watch<'a> {
         // QEMU connects all ways before the guest begins; so whatever kills this process from now
         // on leaves no file behind.
         self.sockets = None;
-        if way.is_through(self.outputs) {
+        if let Outputs::Through(log) = &mut *self.outputs
+            && way.is_of_job()
+        {
             self.heard = self.clock;
+            log.piece(&bytes);
             return way.pass_on(&bytes);
         }
         let line = String::from_utf8_lossy(&bytes);
@@ -438,7 +446,8 @@ mod tests {
         let mut qemu = Line::new("sleep");
         qemu.add(life, None);
         let mut qemu = Qemu::start(&qemu).unwrap();
-        let mut watch = Watch::new(receiver, deadlines, Outputs::Lines, &mut sink, 4);
+        let mut lines = Outputs::Lines;
+        let mut watch = Watch::new(receiver, deadlines, &mut lines, &mut sink, 4);
         watch.until_end(&mut qemu).unwrap()
     }
 
@@ -476,7 +485,8 @@ mod tests {
             ..FAR
         };
         let mut sink = |_: Way, _: &str| ();
-        let mut watch = Watch::new(receiver, deadlines, Outputs::Lines, &mut sink, 4);
+        let mut lines = Outputs::Lines;
+        let mut watch = Watch::new(receiver, deadlines, &mut lines, &mut sink, 4);
         assert_eq!(watch.until_end(&mut qemu).unwrap(), Some(Limit::Job));
     }
 

@@ -76,7 +76,7 @@ impl Run {
 
     /// Lets the guest live, and takes the time of its job, which is called `what`.
     pub fn go(&mut self, what: &'static str, take: &mut dyn FnMut(Way, &str)) -> Result<Record> {
-        let record = guest::run(self.line.clone(), self.deadlines, self.outputs, take)?;
+        let record = guest::run(self.line.clone(), self.deadlines, &mut self.outputs, take)?;
         let around = record.boot + record.job;
         self.times.add("boot", record.boot);
         self.times.add(what, record.job);
