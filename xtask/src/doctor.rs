@@ -41,6 +41,7 @@ pub fn run(ctx: &Ctx) -> ExitCode {
             State::Ok => "ok".to_owned(),
             State::Missing => format!("missing: {}", need.fix.command(ctx)),
             State::TooOld => format!("too old: {}", need.fix.command(ctx)),
+            State::Unfit => format!("unfit: {}", need.fix.command(ctx)),
         };
         good &= need.state() == State::Ok || need.group.is_extra();
         println!(

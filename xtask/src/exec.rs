@@ -12,6 +12,10 @@ use anyhow::{
     bail, //
 };
 use fs_err as fs;
+use object::read::elf::{
+    ElfFile64,
+    ProgramHeader as _, //
+};
 use std::{
     borrow::Cow,
     collections::VecDeque,
@@ -193,6 +197,17 @@ pub fn output(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Whether a program needs nothing beside itself: no loader, and so no library either.
+pub fn is_static(program: &Path) -> bool {
+    let needs_loader = || -> Result<bool> {
+        let content = fs::read(program)?;
+        let file = ElfFile64::<object::Endianness>::parse(&*content)?;
+        let mut headers = file.elf_program_headers().iter();
+        Ok(headers.any(|header| header.p_type(file.endian()) == object::elf::PT_INTERP))
+    };
+    matches!(needs_loader(), Ok(false))
+}
+
 /// What the name of a commit ends with if there is more than the commit.
 pub const DIRTY: &str = "-dirty";
 
@@ -275,6 +290,35 @@ mod tests {
         );
         assert!(text.contains(&log.display().to_string()));
         assert!(fs::read_to_string(&log)?.ends_with("a\nf.c:1: error: bad\nz\n"));
+        Ok(())
+    }
+
+    #[test]
+    fn what_needs_a_loader_is_not_static() -> Result<()> {
+        const INTERP: u8 = 3;
+        const LOAD: u8 = 1;
+        let dir = tempfile::tempdir()?;
+        // A program that is all headers: its own, and one of a segment.
+        let program = |is_big: bool, kind: u8| -> Result<bool> {
+            let mut bytes = vec![0; 64 + 56];
+            let mut set = |at: usize, value: u8| bytes[at + usize::from(is_big)] = value;
+            // Where the headers of segments are, how long one is, how many there are.
+            set(if is_big { 38 } else { 32 }, 64);
+            for (at, value) in [(52, 64), (54, 56), (56, 1)] {
+                set(at, value);
+            }
+            set(if is_big { 66 } else { 64 }, kind);
+            bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1 + u8::from(is_big), 1]);
+            let path = dir.path().join("program");
+            fs::write(&path, bytes)?;
+            Ok(is_static(&path))
+        };
+        for is_big in [false, true] {
+            assert!(program(is_big, LOAD)?);
+            assert!(!program(is_big, INTERP)?);
+        }
+        assert!(!is_static(&std::env::current_exe()?));
+        assert!(!is_static(&dir.path().join("no such file")));
         Ok(())
     }
 }

@@ -24,7 +24,6 @@ use crate::{
     },
     needs::Group,
     setup,
-    tools::Toolchain,
     ui::{
         self,
         Step, //
@@ -170,11 +169,6 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
     let built = userspace::build_static(&ctx.repo, &recipe.programs, arch)?;
     step.done("");
 
-    let readelf = format!("llvm-readelf{}", Toolchain::find(ctx)?.llvm);
-    let is_static = |path: &Path| {
-        let headers = exec::output(&readelf, &["-l", &path.to_string_lossy()]);
-        headers.is_some_and(|headers| !headers.contains("INTERP"))
-    };
     let cross = arch.cross().map(|cross| cross.busybox);
     let root = cross.map_or_else(|| PathBuf::from("/"), |busybox| (busybox.place)(ctx));
     let package = |path: &Path| match cross {
@@ -183,7 +177,7 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
     };
     let host = Host {
         root: &root,
-        is_static: &is_static,
+        is_static: &exec::is_static,
         package: &package,
     };
     let items = recipe.items(&built, &host)?;

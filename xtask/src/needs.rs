@@ -144,13 +144,14 @@ pub enum State {
     Ok,
     Missing,
     TooOld,
+    Unfit,
 }
 
 impl Need {
     pub fn state(&self) -> State {
         match (&self.found, self.minimum) {
             (Found::Nothing, _) => State::Missing,
-            (Found::Unfit(_), _) => State::TooOld,
+            (Found::Unfit(_), _) => State::Unfit,
             (Found::Version(found), Some(minimum)) if *found < minimum => State::TooOld,
             _ => State::Ok,
         }
@@ -300,12 +301,14 @@ fn vm(ctx: &Ctx) -> Vec<Need> {
         ),
         // The kernel's selftests make network namespaces with it.
         program(Group::Vm, "ip", &["-V"], V(4, 0, 0), &[&["iproute2"]]),
-        file(
-            Group::Vm,
-            "busybox",
-            "/bin/busybox",
-            &[&["busybox-static"], &["busybox"]],
-        ),
+        Need {
+            name: "busybox",
+            group: Group::Vm,
+            found: static_program(Path::new("/bin/busybox")),
+            minimum: None,
+            // It takes the place of `busybox`, which needs the machine's libraries.
+            fix: Fix::Apt(&[&["busybox-static"]]),
+        },
         Need {
             name: "python3 venv",
             group: Group::Vm,
@@ -711,6 +714,17 @@ fn version_of(path: PathBuf, args: &[&str]) -> Found {
     version.map_or_else(|| Found::Something("yes".to_owned()), Found::Version)
 }
 
+/// What there is of a program that goes into an image.
+fn static_program(path: &Path) -> Found {
+    if exec::is_static(path) {
+        Found::Something(path.display().to_string())
+    } else if path.exists() {
+        Found::Unfit("not static".to_owned())
+    } else {
+        Found::Nothing
+    }
+}
+
 fn file(
     group: Group,
     name: &'static str,
@@ -763,7 +777,15 @@ mod tests {
         assert_eq!(need(Found::Version(V(1, 85, 0))).state(), State::Ok);
         assert_eq!(need(Found::Something("yes".to_owned())).state(), State::Ok);
         let unfit = Found::Unfit("9.0.0".to_owned());
-        assert_eq!(need(unfit).state(), State::TooOld);
+        assert_eq!(need(unfit).state(), State::Unfit);
+    }
+
+    #[test]
+    fn a_program_for_an_image_is_static() {
+        let dynamic = std::env::current_exe().unwrap();
+        assert!(matches!(static_program(&dynamic), Found::Unfit(_)));
+        let none = dynamic.with_file_name("no such file");
+        assert_eq!(static_program(&none), Found::Nothing);
     }
 
     #[test]

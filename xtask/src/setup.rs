@@ -103,7 +103,7 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
     for need in missing(ctx, groups) {
         match need.fix {
             Fix::Apt(_) => bail!(
-                "{} is still missing or too old after its packages were installed; \
+                "{} is still missing, too old or unfit after its packages were installed; \
                  see `cargo xtask doctor`",
                 need.name
             ),
