@@ -110,12 +110,17 @@ impl Toolchain {
         text
     }
 
-    /// The C compiler of this LLVM.
-    pub fn clang(&self) -> String {
+    /// A program of this LLVM, as PATH has it.
+    pub fn tool(&self, name: &str) -> String {
         match self.llvm.strip_prefix('-') {
-            Some(major) => format!("clang-{major}"),
-            None => "clang".to_owned(),
+            Some(major) => format!("{name}-{major}"),
+            None => name.to_owned(),
         }
+    }
+
+    /// The C compiler.
+    pub fn clang(&self) -> String {
+        self.tool("clang")
     }
 
     /// `make` for a tree with its objects in `build`, in an environment that holds nothing by
@@ -349,5 +354,25 @@ mod tests {
         assert!(says("echo \"$1:1:1: warning: x\" >&2"));
         assert!(!says("echo \"$1:3:9: error: undefined identifier\" >&2"));
         assert!(!says("exit 1"));
+    }
+
+    fn toolchain(llvm: &str, words: &[&'static str]) -> Toolchain {
+        Toolchain {
+            rust: Rust {
+                rustc: PathBuf::new(),
+                version: BINDGEN,
+            },
+            bindgen: PathBuf::new(),
+            llvm: llvm.to_owned(),
+            arch: Arch::OWN,
+            words: words.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_program_of_llvm_is_called_as_it_is_installed() {
+        assert_eq!(toolchain("-19", &[]).tool("llvm-nm"), "llvm-nm-19");
+        // What make wants to hear where they have no suffix.
+        assert_eq!(toolchain("1", &[]).tool("llvm-nm"), "llvm-nm");
     }
 }

@@ -148,15 +148,15 @@ pub fn run(
 ) -> Result<(Vec<(String, u64)>, Found)> {
     let built = build(ctx, programs, folder)?;
     let counted = count(built.machine(None), log, known)?;
-    let llvm = Toolchain::find(ctx)?.llvm;
+    let tools = Toolchain::find(ctx)?;
     let objects = ["Rust", "C"].into_iter().zip(&built.objects);
-    let objects = objects.map(|(language, object)| sizes(&llvm, language, object));
+    let objects = objects.map(|(language, object)| sizes(&tools, language, object));
     let objects = objects.collect::<Result<Vec<_>>>()?;
     let plugin = userspace::build_library(ctx, "counter")?;
     let hottest = SHOWN.into_iter().zip(&built.objects).map(|(case, object)| {
         let machine = built.machine(Some(case));
-        let spent = profile::spent(&llvm, &plugin, machine, &built.kernel, folder, known)?;
-        hottest(&llvm, &spent, object, case)
+        let spent = profile::spent(&tools, &plugin, machine, &built.kernel, folder, known)?;
+        hottest(&tools, &spent, object, case)
     });
     let hottest = hottest.collect::<Result<Vec<_>>>()?;
     fs::remove_file(&built.initramfs)?;
@@ -183,19 +183,20 @@ pub fn profile(
 ) -> Result<()> {
     let built = build(ctx, programs, folder)?;
     let machine = built.machine(Some(case));
-    let llvm = Toolchain::find(ctx)?.llvm;
+    let tools = Toolchain::find(ctx)?;
     let plugin = userspace::build_library(ctx, "counter")?;
-    let spent = profile::spent(&llvm, &plugin, machine, &built.kernel, folder, known)?;
+    let spent = profile::spent(&tools, &plugin, machine, &built.kernel, folder, known)?;
     spent.print();
     fs::remove_file(&built.initramfs)?;
     Ok(())
 }
 
 /// How large an object is.
-fn sizes(llvm: &str, language: &'static str, object: &Path) -> Result<Object> {
+fn sizes(tools: &Toolchain, language: &'static str, object: &Path) -> Result<Object> {
     let path = object.to_string_lossy();
     let run = |tool: &str, args: &[&str]| {
-        exec::output(format!("{tool}{llvm}"), args).with_context(|| format!("{tool} of {path}"))
+        let tool = tools.tool(tool);
+        exec::output(&tool, args).with_context(|| format!("{tool} of {path}"))
     };
     // text data bss, under a line with their names.
     let size = run("llvm-size", &[&path])?;
@@ -226,7 +227,7 @@ fn functions(symbols: &str) -> u64 {
 }
 
 /// The function of a family that takes the most instructions of a case.
-fn hottest(llvm: &str, spent: &Spent, object: &Path, case: &'static str) -> Result<Hottest> {
+fn hottest(tools: &Toolchain, spent: &Spent, object: &Path, case: &'static str) -> Result<Hottest> {
     let is_ours = |function: &Function| {
         if case.contains(IN_RUST) {
             function.name.contains(RUST_NAME)
@@ -241,7 +242,7 @@ fn hottest(llvm: &str, spent: &Spent, object: &Path, case: &'static str) -> Resu
         .with_context(|| format!("{case}: nothing is spent in the family"))?;
     let wanted = format!("--disassemble-symbols={}", function.name);
     let path = object.to_string_lossy();
-    let tool = format!("llvm-objdump{llvm}");
+    let tool = tools.tool("llvm-objdump");
     let args = ["-d", "-r", "-C", "--no-show-raw-insn", &wanted, &path];
     let listing = exec::output(&tool, &args).with_context(|| format!("{tool} of {path}"))?;
     let (_, listing) = listing

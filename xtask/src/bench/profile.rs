@@ -39,9 +39,9 @@ pub fn run(
     known: &Figures,
 ) -> Result<()> {
     let plugin = userspace::build_library(ctx, "counter")?;
-    let llvm = Toolchain::find(ctx)?.llvm;
+    let tools = Toolchain::find(ctx)?;
     let machine = machine(&kernel.image, initramfs, Cases::One(case));
-    spent(&llvm, &plugin, machine, kernel, folder, known)?.print();
+    spent(&tools, &plugin, machine, kernel, folder, known)?.print();
     Ok(())
 }
 
@@ -63,7 +63,7 @@ pub struct Spent {
 
 /// Runs a machine, which counts one case, with the plugin.
 pub fn spent(
-    llvm: &str,
+    tools: &Toolchain,
     plugin: &Path,
     mut machine: Command,
     kernel: &Kernel,
@@ -73,7 +73,7 @@ pub fn spent(
     let blocks = folder.file("blocks");
     machine.arg("-plugin");
     machine.arg(format!("{},out={}", plugin.display(), blocks.display()));
-    let mut all = functions(&format!("llvm-nm{llvm}"), &kernel.image)?;
+    let mut all = functions(&tools.tool("llvm-nm"), &kernel.image)?;
     let mut log = folder.log("console-profile.log")?;
     let figures = count_with(machine, &mut log, known, |line| {
         all.extend(in_module(line));
