@@ -158,7 +158,8 @@ fn outcome(ctx: &Ctx, row: &Row, rows: &[Row]) -> Result<Outcome> {
     let inputs = ctx.linux.is_none().then(|| {
         let config = files::sha256(format!("{options:?}").as_bytes());
         let (words, tools) = (targets.join(" "), tools.fingerprint());
-        format!("{}\n{config}\n{tools}\n{words}\n", tree.digest)
+        let strict = [&lint::STRICT[..], &OF_USERS].concat().join(" ");
+        format!("{}\n{config}\n{tools}\n{words}\n{strict}\n", tree.digest)
     });
     let stamp = build.join(STAMP);
     let last = fs::read_to_string(&stamp).ok();

@@ -52,6 +52,9 @@ pub const CARGO_MAKE: [&str; 3] = ["--debug", "--no-default-features", "cargo-ma
 /// LLVM's major versions in the order of preference: first the one that is tested here.
 const LLVM: [u32; 6] = [19, 20, 21, 22, 18, 17];
 
+/// What make is told to have C compiled by gcc.
+pub const GCC: &str = "CC=gcc";
+
 /// A Rust compiler together with the formatter and the linter of the same version.
 pub struct Rust {
     pub rustc: PathBuf,
@@ -106,6 +109,11 @@ impl Toolchain {
         for word in self.arch.make_word().iter().chain(&self.words) {
             text.push(' ');
             text.push_str(word);
+        }
+        if self.words.contains(&GCC) {
+            let gcc = exec::output("gcc", &["--version"]).unwrap_or_default();
+            text.push(' ');
+            text.push_str(gcc.lines().next().unwrap_or_default());
         }
         text
     }
@@ -367,6 +375,15 @@ mod tests {
             arch: Arch::OWN,
             words: words.to_vec(),
         }
+    }
+
+    #[test]
+    fn another_gcc_is_another_toolchain() {
+        let version = exec::output("gcc", &["--version"]).unwrap();
+        let version = version.lines().next().unwrap();
+        let has = |words: &[&'static str]| toolchain("1", words).fingerprint().contains(version);
+        assert!(has(&[GCC]));
+        assert!(!has(&[]));
     }
 
     #[test]

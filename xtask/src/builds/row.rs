@@ -37,7 +37,7 @@ use std::path::{
 const SUBJECT: &str = "af_inet_cr";
 
 /// What make is told for gcc. An empty `LLVM` takes back the other one.
-const GCC: [&str; 3] = ["LLVM=", "CC=gcc", "HOSTCC=gcc"];
+const GCC: [&str; 3] = ["LLVM=", tools::GCC, "HOSTCC=gcc"];
 
 /// The head of a fragment.
 #[derive(Debug, Deserialize)]
