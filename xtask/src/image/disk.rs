@@ -192,7 +192,9 @@ fn make(ctx: &Ctx, flavour: &Flavour, args: &Args) -> Result<Image> {
     put_together(ctx, &layout, &grub, &root, work.path(), &image.disk)?;
 
     files::write_if_changed(&dir.join("config"), &fs::read(&image.kernel.config)?)?;
-    manifest(ctx, flavour, &image, &base, &ours)?.write(&dir)?;
+    let mut manifest = manifest(ctx, flavour, &image, &base, &ours)?;
+    manifest.loaders = grub.loaders()?;
+    manifest.write(&dir)?;
     ui::note(&format!(
         "{} MiB: {}",
         fs::metadata(&image.disk)?.len() >> 20,

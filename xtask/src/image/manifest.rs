@@ -21,8 +21,11 @@ use serde::{
     Serialize, //
 };
 use std::{
-    collections::BTreeMap,
-    path::Path, //
+    collections::{
+        BTreeMap,
+        BTreeSet, //
+    },
+    path::Path,
 };
 
 /// The file, beside an image.
@@ -39,6 +42,9 @@ pub struct Manifest {
     pub files: BTreeMap<String, String>,
     /// What is in it, but for what Debian's packages brought.
     pub content: Vec<Content>,
+    /// What starts it and is not in its root, if it is a disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loaders: Vec<Loader>,
     /// Debian's packages with their versions, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub debian: Option<Debian>,
@@ -56,6 +62,18 @@ pub struct Content {
     pub sha256: String,
     pub from: String,
     /// The package of Debian that it is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+}
+
+/// A part of the boot loader. The hash of the disk says that it is there.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Loader {
+    /// Where on the disk it is.
+    pub place: String,
+    pub size: usize,
+    pub sha256: String,
+    /// The package of Debian that it was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package: Option<String>,
 }
@@ -90,6 +108,17 @@ impl Content {
     }
 }
 
+impl Loader {
+    pub fn new(place: &str, content: &[u8], package: Option<String>) -> Self {
+        Self {
+            place: place.to_owned(),
+            size: content.len(),
+            sha256: files::sha256(content),
+            package,
+        }
+    }
+}
+
 impl Kernel {
     pub fn new(flavour: &Flavour, kernel: &build::Kernel) -> Result<Self> {
         Ok(Self {
@@ -108,6 +137,7 @@ impl Manifest {
             notes: Vec::new(),
             files: BTreeMap::new(),
             content: Vec::new(),
+            loaders: Vec::new(),
             debian: None,
             kernel,
             programs: exec::commit(repo),
@@ -181,6 +211,22 @@ impl Manifest {
         );
     }
 
+    /// Checks that a folder in a guest has the files that are named and no other, by what `find`
+    /// has said of it there.
+    pub fn check_folder(&self, name: &str, folder: &str, said: &str, checks: &mut Checks) {
+        let found: BTreeSet<_> = said.lines().collect();
+        let named: BTreeSet<_> = self
+            .files_in_it()
+            .map(|file| file.path.as_str())
+            .filter(|path| Path::new(path).starts_with(folder))
+            .collect();
+        checks.say(
+            &format!("{name}: no file in {folder} is left out of the manifest"),
+            found == named,
+            &format!("in the guest {found:?},\nin the manifest {named:?}"),
+        );
+    }
+
     fn files_in_it(&self) -> impl Iterator<Item = &Content> {
         let all = self.content.iter();
         all.filter(|file| file.mode.starts_with(REGULAR))
@@ -236,6 +282,16 @@ pub mod tests {
         assert_eq!(counts(|checks| read.check_files(dir, checks)), (0, 1));
         fs::remove_file(dir.join("disk")).unwrap();
         assert_eq!(counts(|checks| read.check_files(dir, checks)), (0, 1));
+    }
+
+    #[test]
+    fn a_file_that_is_not_named_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = manifest(dir.path());
+        let found = |said| counts(|checks| manifest.check_folder("it", "/bin", said, checks));
+        assert_eq!(found("/bin/a\n"), (1, 0));
+        assert_eq!(found("/bin/a\n/bin/b\n"), (0, 1));
+        assert_eq!(found(""), (0, 1));
     }
 
     #[test]

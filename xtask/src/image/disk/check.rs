@@ -64,6 +64,9 @@ const KEY: &str = "t";
 /// How much longer firmware, boot loader and Debian take than a kernel with our init.
 const DEBIAN: u32 = 4;
 
+/// Where everything that boots it is, of its root. No package of Debian has a file there.
+const BOOT: &str = "/boot";
+
 /// What has to be so in a guest that is up: a name, and a shell command that succeeds.
 const STATES: [(&str, &str); 3] = [
     (
@@ -173,6 +176,8 @@ impl Boot<'_> {
         let manifest = &self.elsewhere.manifest;
         let answer = ssh.run(&manifest.question(), self.patience())?;
         manifest.check_answer(name, &both(&answer), checks);
+        let answer = ssh.run(&format!("find {BOOT} -type f"), self.patience())?;
+        manifest.check_folder(name, BOOT, &both(&answer), checks);
         let installed = ssh.run(
             "dpkg-query --show --showformat='${Package} ${Version}\n'",
             self.patience(),

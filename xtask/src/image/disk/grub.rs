@@ -12,6 +12,10 @@ use super::layout::{
 use crate::{
     ctx::Ctx,
     exec,
+    image::{
+        manifest::Loader,
+        package_of, //
+    },
     ui::Step, //
 };
 use anyhow::{
@@ -43,6 +47,10 @@ const USED: [&str; 11] = [
     "reboot",
 ];
 
+/// The firmware that they are for, as GRUB calls it.
+const BIOS: &str = "i386-pc";
+const UEFI: &str = "x86_64-efi";
+
 /// Of the first sector, what is code; behind it is the table of partitions.
 const CODE: usize = 440;
 
@@ -60,6 +68,8 @@ pub struct Grub {
     pub core: Vec<u8>,
     /// The EFI system partition, as a file.
     pub efi: PathBuf,
+    /// The program in it.
+    program: PathBuf,
 }
 
 impl Grub {
@@ -85,11 +95,11 @@ impl Grub {
             exec::logged(&mut mkimage, &log, &step, 0)?;
             Ok(to)
         };
-        let mut boot = fs::read(Path::new(MODULES).join("i386-pc/boot.img"))?;
-        let mut core = fs::read(made("i386-pc", &["biosdisk"])?)?;
+        let mut boot = fs::read(Path::new(MODULES).join(BIOS).join("boot.img"))?;
+        let mut core = fs::read(made(BIOS, &["biosdisk"])?)?;
         place(&mut boot, &mut core, layout.bios)?;
 
-        let program = made("x86_64-efi", &["fat"])?;
+        let program = made(UEFI, &["fat"])?;
         let efi = work.join("efi.fat");
         let size = layout.efi.size.to_string();
         for words in [
@@ -109,7 +119,27 @@ impl Grub {
             exec::logged(&mut command, &log, &step, 0)?;
         }
         step.done("");
-        Ok(Self { boot, core, efi })
+        Ok(Self {
+            boot,
+            core,
+            efi,
+            program,
+        })
+    }
+
+    /// What the manifest says of it.
+    pub fn loaders(&self) -> Result<Vec<Loader>> {
+        let program = fs::read(&self.program)?;
+        let parts = [
+            ("the first sector, for BIOS", &self.boot, BIOS),
+            ("the partition bios", &self.core, BIOS),
+            ("/EFI/BOOT/BOOTX64.EFI in the partition efi", &program, UEFI),
+        ];
+        let loaders = parts.map(|(place, content, platform)| {
+            let from = Path::new(MODULES).join(platform).join("kernel.img");
+            Loader::new(place, content, package_of(&from))
+        });
+        Ok(loaders.into())
     }
 }
 
@@ -149,6 +179,33 @@ mod tests {
         assert_eq!(boot[0x5b..0x65], [255, 4, 3, 2, 1, 0, 0, 0, 0, 255]);
         assert_eq!(core[499..509], [238, 5, 3, 2, 1, 0, 0, 0, 0, 238]);
         assert_eq!(core.len(), 1100);
+    }
+
+    #[test]
+    fn what_starts_the_disk_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("program");
+        fs::write(&program, "a").unwrap();
+        let grub = Grub {
+            boot: vec![0; CODE],
+            core: vec![0; 1100],
+            efi: PathBuf::new(),
+            program,
+        };
+        let loaders = grub.loaders().unwrap();
+        let sizes: Vec<_> = loaders.iter().map(|loader| loader.size).collect();
+        assert_eq!(sizes, [CODE, 1100, 1]);
+        assert!(loaders[2].place.contains("BOOTX64.EFI"));
+        assert!(loaders[2].sha256.starts_with("ca978112ca1b"));
+        // Each that this machine has is of a package, if packages are what it is made of.
+        for (loader, platform) in loaders.iter().zip([BIOS, BIOS, UEFI]) {
+            let there = Path::new(MODULES)
+                .join(platform)
+                .join("kernel.img")
+                .exists();
+            let is_debian = crate::tools::which("dpkg-query").is_some();
+            assert_eq!(loader.package.is_some(), there && is_debian, "{loader:?}");
+        }
     }
 
     #[test]
