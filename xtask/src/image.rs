@@ -66,6 +66,9 @@ use std::{
 /// The recipe, in the checkout.
 const RECIPE: &str = "images/initramfs.toml";
 
+/// What is said of lines that boot an image of this machine's architecture: they do without.
+const KVM: &str = "-accel kvm makes it fast where there is KVM";
+
 /// What the lines of the manifest boot it to.
 const SHELL: &str = "shell";
 const TESTS: &str = "tests";
@@ -132,6 +135,9 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         &[],
     )?;
     println!("{boot}");
+    if let Some(note) = note(&flavour) {
+        ui::note(note);
+    }
     if args.check || args.check_tests {
         return check::run(ctx, &image, &flavour, args.check_tests);
     }
@@ -231,6 +237,11 @@ fn place(dir: &Path, arch: Arch, recipe: &Recipe) -> Image {
     }
 }
 
+/// What somebody has to know who was given it.
+fn note(flavour: &Flavour) -> Option<&'static str> {
+    (flavour.arch() == Arch::OWN).then_some(KVM)
+}
+
 /// The archive that tells the guest what to do, behind the image, as one file.
 pub fn with_job(image: &Path, job: &Job, to: &Path) -> Result<()> {
     let entry = Entry::File {
@@ -295,5 +306,6 @@ fn manifest(
         )?;
         manifest.boot.insert(what.to_owned(), line.to_string());
     }
+    manifest.notes.extend(note(flavour).map(str::to_owned));
     Ok(manifest)
 }

@@ -17,10 +17,13 @@ mod grub;
 mod layout;
 mod recipe;
 
-use super::manifest::{
-    self,
-    Content,
-    Manifest, //
+use super::{
+    KVM,
+    manifest::{
+        self,
+        Content,
+        Manifest, //
+    },
 };
 use crate::{
     build::{
@@ -93,6 +96,13 @@ const KEY: &str = "ssh-key";
 /// What the line is for that logs in.
 const SSH: &str = "ssh";
 
+/// What somebody has to know who was given it.
+const NOTES: [&str; 3] = [
+    KVM,
+    boot::OVMF_ELSEWHERE,
+    "a copy of ssh-key that others can read is refused by ssh: chmod 600 ssh-key",
+];
+
 /// Of this machine, what the lines that are printed lead to ssh from.
 const PORT: u16 = 2222;
 
@@ -128,11 +138,13 @@ impl Image {
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let flavour = Flavour::named(FLAVOUR)?;
     let image = make(ctx, &flavour, args)?;
-    ui::note("on BIOS, on UEFI, and how to log in (-accel kvm makes it fast where there is KVM):");
+    ui::note("on BIOS, on UEFI, and how to log in:");
     for (_, line) in lines(&image.disk, &image.key, &flavour) {
         println!("{line}");
     }
-    ui::note(boot::OVMF_ELSEWHERE);
+    for note in NOTES {
+        ui::note(note);
+    }
     if args.check {
         return check::run(ctx, &image, &flavour);
     }
@@ -323,7 +335,7 @@ fn manifest(
     }
     let lines = lines(Path::new(DISK), Path::new(KEY), flavour);
     manifest.boot = lines.map(|(name, line)| (name.to_owned(), line)).into();
-    manifest.notes.push(boot::OVMF_ELSEWHERE.to_owned());
+    manifest.notes.extend(NOTES.map(str::to_owned));
     Ok(manifest)
 }
 
