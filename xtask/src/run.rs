@@ -40,10 +40,14 @@ use std::{
 /// Runs a command in a VM that runs the kernel.
 ///
 /// The guest has the root of this machine, read-only under a layer that takes what is written and
-/// is gone afterwards; the programs of this repository are on PATH. The command runs as root, in
-/// the directory that you are in, and reads nothing (`cargo xtask shell` is for what wants a
-/// terminal). What it writes comes out here as it comes, and the first 16 MiB of it are among the
-/// results as well (`output.log`). What it leaves running is ended with it.
+/// is gone afterwards, and the command runs in the directory that you are in. With --image, or
+/// --arch of another architecture, it has the files of the small image alone, and the command runs
+/// in /tmp.
+///
+/// The programs of this repository are on PATH. The command runs as root and reads nothing
+/// (`cargo xtask shell` is for what wants a terminal). What it writes comes out here as it comes,
+/// and the first 16 MiB of it are among the results as well (`output.log`). What it leaves running
+/// is ended with it.
 ///
 /// The exit status is that of the command, above 128 the signal that ended it. But it is 2 if the
 /// kernel complained or died, 3 if the guest was lost or --timeout has passed, 4 if the command
