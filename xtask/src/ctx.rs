@@ -2,15 +2,22 @@
 
 //! What every command needs to know: where things are and what was asked for.
 
+use crate::exec;
 use anyhow::{
     Context,
-    Result, //
+    Result,
+    ensure, //
 };
+use serde::Deserialize;
 use std::{
     env,
     path::{
         Path,
         PathBuf, //
+    },
+    process::{
+        Command,
+        Stdio, //
     },
 };
 use xshell::Shell;
@@ -62,8 +69,7 @@ pub struct Ctx {
 impl Ctx {
     pub fn new(global: &Global) -> Result<Self> {
         let repo = checkout()?;
-        let target = env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| repo.join("target"), |dir| repo.join(dir));
+        let target = target_dir(exec::cargo(&repo))?;
         let linux = match &global.linux {
             Some(dir) if !dir.as_os_str().is_empty() => {
                 Some(fs_err::canonicalize(dir).context("--linux does not name a directory")?)
@@ -130,6 +136,29 @@ pub fn checkout() -> Result<PathBuf> {
     Ok(repo.to_path_buf())
 }
 
+/// What of cargo's metadata is read.
+#[derive(Deserialize)]
+struct Metadata {
+    target_directory: PathBuf,
+}
+
+/// Where cargo puts what it builds: its configuration has a say in it, of which there are several
+/// files, and only cargo knows them all.
+fn target_dir(mut cargo: Command) -> Result<PathBuf> {
+    cargo.args(["metadata", "--no-deps", "--format-version=1"]);
+    let output = cargo
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(
+        output.status.success(),
+        "cargo metadata does not say where cargo builds: see above"
+    );
+    let metadata: Metadata = serde_json::from_slice(&output.stdout)?;
+    Ok(metadata.target_directory)
+}
+
 fn cache_dir() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
         // The specification says to ignore a relative path.
@@ -139,4 +168,31 @@ fn cache_dir() -> Result<PathBuf> {
             .join(".cache"),
     };
     Ok(base.join("af-inet-cr"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fs_err as fs;
+
+    #[test]
+    fn the_target_directory_is_what_cargo_takes_for_it() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let dir = fs::canonicalize(dir.path())?;
+        let package = "[package]\nname = \"a\"\n[lib]\npath = \"a.rs\"\n[workspace]\n";
+        fs::write(dir.join("Cargo.toml"), package)?;
+        fs::write(dir.join("a.rs"), "")?;
+        let found = |variable: Option<&str>| {
+            let mut cargo = exec::cargo(&dir);
+            cargo.env_remove("CARGO_TARGET_DIR").env("CARGO_HOME", &dir);
+            cargo.envs(variable.map(|value| ("CARGO_TARGET_DIR", value)));
+            target_dir(cargo)
+        };
+        assert_eq!(found(None)?, dir.join("target"));
+        // As ~/.cargo/config.toml has it.
+        fs::write(dir.join("config.toml"), "build.target-dir = \"/b\"\n")?;
+        assert_eq!(found(None)?, Path::new("/b"));
+        assert_eq!(found(Some("c"))?, dir.join("c"));
+        Ok(())
+    }
 }

@@ -19,6 +19,7 @@ use object::read::elf::{
 use std::{
     borrow::Cow,
     collections::VecDeque,
+    env,
     ffi::OsStr,
     io::{
         BufRead as _,
@@ -181,6 +182,13 @@ pub fn lives(process: u32) -> bool {
     Path::new("/proc").join(process.to_string()).exists()
 }
 
+/// cargo: the one that runs this program, if one does. `dir` says whose configuration counts.
+pub fn cargo(dir: &Path) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(dir);
+    cargo
+}
+
 /// A program's standard output, if it can be run and succeeds.
 pub fn output(program: impl AsRef<OsStr>, args: &[&str]) -> Option<String> {
     let output = Command::new(program)
@@ -317,7 +325,7 @@ mod tests {
             assert!(program(is_big, LOAD)?);
             assert!(!program(is_big, INTERP)?);
         }
-        assert!(!is_static(&std::env::current_exe()?));
+        assert!(!is_static(&env::current_exe()?));
         assert!(!is_static(&dir.path().join("no such file")));
         Ok(())
     }

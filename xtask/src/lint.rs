@@ -137,8 +137,8 @@ pub fn passes(what: &str, command: &mut Command) -> Result<bool> {
 
 fn host(ctx: &Ctx) -> Result<bool> {
     let cargo = |args: &[&str]| {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(&ctx.repo).args(args);
+        let mut cargo = exec::cargo(&ctx.repo);
+        cargo.args(args);
         cargo
     };
     let format = passes("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]))?;

@@ -33,6 +33,7 @@ use fs_err as fs;
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
+    path::Path,
     process::{
         Command,
         ExitCode, //
@@ -250,11 +251,10 @@ fn cargo_make(ctx: &Ctx) -> Result<()> {
 fn cargo_install(ctx: &Ctx, words: &[&str]) -> Result<()> {
     let name = words.last().context("nothing to install")?;
     let step = Step::new(&format!("build {name}"));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut install = Command::new(cargo);
-    install.args(["install", "--locked", "--force"]).args(words);
     // Not ours: the tools are not part of the workspace.
-    install.current_dir("/").env_remove("CARGO_TARGET_DIR");
+    let mut install = exec::cargo(Path::new("/"));
+    install.args(["install", "--locked", "--force"]).args(words);
+    install.env_remove("CARGO_TARGET_DIR");
     exec::logged(
         &mut install,
         &exec::log_path(ctx, &format!("setup-{name}")),

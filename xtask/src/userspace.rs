@@ -5,6 +5,7 @@
 use crate::{
     arch::Arch,
     ctx::Ctx,
+    exec,
     ui::Step, //
 };
 use anyhow::{
@@ -15,8 +16,6 @@ use anyhow::{
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    env,
-    ffi::OsString,
     path::{
         Path,
         PathBuf, //
@@ -63,10 +62,8 @@ const PROFILE: &str = "guest";
 /// Builds them, all by one call: the tests of the tool would have the dependencies built again, with
 /// the features that these tests need.
 pub fn build(repo: &Path) -> Result<Programs> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
+    let mut command = exec::cargo(repo);
     command
-        .current_dir(repo)
         .args(["build", "--profile", PROFILE, "--quiet"])
         .args(["--bins", "--test", TOOL_TESTS])
         .arg("--message-format=json-render-diagnostics");
@@ -79,10 +76,8 @@ pub fn build(repo: &Path) -> Result<Programs> {
 /// Builds programs that need nothing around them.
 pub fn build_static(repo: &Path, packages: &[impl AsRef<str>], arch: Arch) -> Result<Programs> {
     let guest = arch.guest()?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
+    let mut command = exec::cargo(repo);
     command
-        .current_dir(repo)
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         // With it, the flags are not for what runs on the host while this is built.
         .args(["build", "--release", "--quiet", "--target", guest.target])
@@ -102,11 +97,8 @@ pub fn build_static(repo: &Path, packages: &[impl AsRef<str>], arch: Arch) -> Re
 /// Builds a library that a program of the host loads.
 pub fn build_library(ctx: &Ctx, package: &str) -> Result<PathBuf> {
     let step = Step::new(&format!("build {package}"));
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
-    command
-        .current_dir(&ctx.repo)
-        .args(["build", "--release", "--quiet", "--package", package]);
+    let mut command = exec::cargo(&ctx.repo);
+    command.args(["build", "--release", "--quiet", "--package", package]);
     executables(command)?;
     step.done("");
     Ok(ctx.target.join(format!("release/lib{package}.so")))
