@@ -11,6 +11,10 @@ use anyhow::{
     Result,
     ensure, //
 };
+use clap::builder::{
+    PathBufValueParser,
+    TypedValueParser, //
+};
 use fs_err as fs;
 use sha1::Sha1;
 use sha2::{
@@ -134,6 +138,16 @@ pub fn remove_dir_all(dir: &Path) -> Result<()> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(())
+}
+
+/// A file as an argument of the command line: that there is none is said at once, and not after a
+/// build.
+pub fn named() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        let is_file = fs::File::open(&path)?.metadata()?.is_file();
+        ensure!(is_file, "{} is not a file", path.display());
+        Ok(fs::canonicalize(path)?)
+    })
 }
 
 /// All regular files under `dir`, as paths relative to it, sorted.

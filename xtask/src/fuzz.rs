@@ -4,6 +4,7 @@
 
 use crate::{
     ctx::Ctx,
+    files,
     flavour::{
         self,
         Flavour, //
@@ -75,9 +76,9 @@ pub struct Args {
     /// How many messages [default: 200000, or without an end if --time is given].
     #[arg(long, value_name = "N")]
     messages: Option<u64>,
-    /// How long at most: 90, 90s, 10m, 2h.
+    /// How long at most: 90s, 10m, 2h.
     #[arg(long, value_name = "TIME")]
-    time: Option<String>,
+    time: Option<humantime::Duration>,
     /// What the messages are made from, to have the same again; by the clock, if it is not given.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -85,7 +86,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     workers: u64,
     /// Cases to begin with besides those in the repository (`corpus.jsonl` of an earlier run).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::named())]
     corpus: Option<PathBuf>,
     /// Add the cases that reach something new to those in the repository.
     #[arg(long)]
@@ -94,6 +95,7 @@ pub struct Args {
     #[arg(
         long,
         value_name = "FILE",
+        value_parser = files::named(),
         conflicts_with_all = ["messages", "time", "seed", "workers", "corpus", "keep_corpus"]
     )]
     replay: Option<PathBuf>,
@@ -180,13 +182,13 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 fn job(args: &Args, kernel: &Kernel, programs: &Programs) -> Result<Job> {
     let mut arguments = Vec::new();
     let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-    match (args.messages, &args.time) {
+    match (args.messages, args.time) {
         (Some(messages), _) => add("--messages", messages.to_string()),
         (None, None) => add("--messages", MESSAGES.to_string()),
         (None, Some(_)) => {}
     }
-    if let Some(time) = &args.time {
-        add("--time", time.clone());
+    if let Some(time) = args.time {
+        add("--time", time.to_string());
     }
     if let Some(seed) = args.seed {
         add("--seed", seed.to_string());
@@ -195,7 +197,6 @@ fn job(args: &Args, kernel: &Kernel, programs: &Programs) -> Result<Job> {
     for (name, file) in [("--corpus", &args.corpus), ("--replay", &args.replay)] {
         if let Some(file) = file {
             // The guest has the host's root, read-only.
-            let file = fs::canonicalize(file)?;
             let file = file.to_str().context("a path that is not UTF-8")?;
             add(name, file.to_owned());
         }
@@ -313,12 +314,30 @@ mod tests {
         args: Args,
     }
 
+    fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
+        let words = [&["fuzz"], words].concat();
+        Command::try_parse_from(words).map(|command| command.args)
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_before_a_build() {
+        let error = |words: &[&str]| parsed(words).err().unwrap().to_string();
+        assert!(error(&["--time", "soon"]).contains("--time"));
+        for option in ["--replay", "--corpus"] {
+            assert!(error(&[option, "no-such-file"]).contains("no-such-file"));
+            assert!(error(&[option, "src"]).contains("src is not a file"));
+        }
+        // What the guest is told is what it takes.
+        let time = parsed(&["--time", "90m"]).unwrap().time.unwrap();
+        assert_eq!(time.as_secs(), 5400);
+        assert_eq!(time.to_string().parse(), Ok(time));
+    }
+
     #[test]
     fn what_a_replay_would_pass_over_is_refused() {
-        let parsed = |more: &[&str]| {
-            let words = [&["fuzz", "--replay", "repro.jsonl"], more].concat();
-            Command::try_parse_from(words).map(|command| command.args)
-        };
+        // Any file will do.
+        let file = "Cargo.toml";
+        let parsed = |more: &[&str]| parsed(&[&["--replay", file], more].concat());
         let args = parsed(&["--no-build", "--no-kmemleak"]).unwrap();
         assert_eq!((args.workers, args.messages), (1, None));
         for more in [
@@ -326,7 +345,7 @@ mod tests {
             &["--time", "1h"],
             &["--seed", "1"],
             &["--workers", "1"],
-            &["--corpus", "corpus.jsonl"],
+            &["--corpus", file],
             &["--keep-corpus"],
         ] {
             assert!(parsed(more).is_err(), "{more:?}");

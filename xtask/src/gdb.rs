@@ -7,6 +7,7 @@ mod check;
 use crate::{
     config,
     ctx::Ctx,
+    files,
     flavour::Flavour,
     needs::Group,
     report::Folder,
@@ -74,7 +75,7 @@ pub struct Args {
     breaks: Vec<String>,
     /// Do what this file of gdb commands says, and end (gdb's --batch). It begins at
     /// `start_kernel`, or with --break at the first breakpoint.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::named())]
     script: Option<PathBuf>,
     /// Give this terminal to a shell in the guest, with the keys of `cargo xtask shell`, and print
     /// the command that starts gdb in another one.
@@ -137,7 +138,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         let deadlines = Deadlines::new(accel, &args.flavour);
         return check::run(&start, &output, &folder, deadlines.run);
     }
-    let mut gdb = gdb(&start, &args.breaks, args.script.as_deref())?;
+    let mut gdb = gdb(&start, &args.breaks, args.script.as_deref());
     // gdb takes the place of this program, so that Ctrl-C is for it alone.
     Err(gdb.exec()).context("cannot start gdb")
 }
@@ -179,7 +180,7 @@ fn beside_a_shell(kernel: &Kernel, folder: &Folder, mut line: Line) -> Result<Ex
 
 /// gdb with a file to begin with, and what it does then: it lets the kernel run to a breakpoint, and
 /// follows a script to its end.
-fn gdb<S: AsRef<str>>(start: &Path, breaks: &[S], script: Option<&Path>) -> Result<Command> {
+fn gdb<S: AsRef<str>>(start: &Path, breaks: &[S], script: Option<&Path>) -> Command {
     let mut gdb = Command::new("gdb");
     // Set by cargo for us; Python in gdb would take libraries from there.
     gdb.env_remove("LD_LIBRARY_PATH");
@@ -192,9 +193,9 @@ fn gdb<S: AsRef<str>>(start: &Path, breaks: &[S], script: Option<&Path>) -> Resu
         gdb.args(["-ex", "continue"]);
     }
     if let Some(script) = script {
-        gdb.arg("--batch").arg("-x").arg(fs::canonicalize(script)?);
+        gdb.arg("--batch").arg("-x").arg(script);
     }
-    Ok(gdb)
+    gdb
 }
 
 /// Writes what gdb does first: it loads the kernel with its scripts, and lets it run to where
@@ -225,4 +226,25 @@ fn start_file(kernel: &Kernel, folder: &Folder, mut line: Line, stub: Stub<'_>) 
     let path = folder.file("start.gdb");
     fs::write(&path, text)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_script_that_is_not_there_is_missed_before_a_build() {
+        let parsed = |file| Typed::try_parse_from(["gdb", "--script", file]);
+        let script = parsed("Cargo.toml").unwrap().args.script.unwrap();
+        assert!(script.is_absolute());
+        let error = parsed("no-such-file").err().unwrap().to_string();
+        assert!(error.contains("no-such-file"), "{error}");
+    }
 }

@@ -63,7 +63,7 @@ pub fn run(start: &Path, output: &Path, folder: &Folder, life: Duration) -> Resu
     let log = folder.file("gdb.log");
     let file = fs::File::create(&log)?.into_file();
     let step = Step::new("stop where a socket is dumped");
-    let gdb = gdb(start, &[BREAK], Some(&script))?;
+    let gdb = gdb(start, &[BREAK], Some(&script));
     let mut command = exec::within(life.as_secs(), gdb.get_program());
     command
         .args(gdb.get_args())
