@@ -72,11 +72,12 @@ pub struct Args {
     /// change.
     #[arg(long)]
     quick: bool,
-    /// Print the names of the tests that run in userspace and do nothing.
+    /// Print the names of the tests that run in userspace, which are the same for each kernel, and
+    /// do nothing.
     #[arg(
         long,
         conflicts_with_all = ["repeat", "until_fail", "require_kvm", "dry_run", "keep", "results"],
-        conflicts_with_all = ["image", "extra"]
+        conflicts_with_all = ["flavour", "arch", "image", "extra"]
     )]
     list: bool,
     /// Run all of it this many times, each in a fresh guest; stops at the first that fails
@@ -110,6 +111,10 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     ensure!(
         args.extra.is_empty() || !only_in_kernel(args),
         "the arguments behind -- are for the tests in userspace, and --filter leaves none of these"
+    );
+    ensure!(
+        !args.quick || !only_in_kernel(args),
+        "--quick is about the tests in userspace, and --filter leaves none of these"
     );
     if args.require_kvm {
         accel::may_be_required(flavour.arch())?;
@@ -318,6 +323,8 @@ mod tests {
             "--list --until-fail",
             "--list --results x",
             "--list --image",
+            "--list --flavour debug",
+            "--list --arch arm64",
             "--list --dry-run",
             "--list --keep",
             "--list -- --jobs 1",
@@ -328,9 +335,11 @@ mod tests {
         assert!(parsed("--list --quick --filter a::* --no-build").is_ok());
         let dir = tempfile::tempdir().unwrap();
         let ctx = Ctx::in_dir(dir.path()).unwrap();
-        let args = parsed("--filter kunit::* -- --jobs 1").unwrap();
-        let error = run(&ctx, &args).unwrap_err().to_string();
+        let refusal = |words| run(&ctx, &parsed(words).unwrap()).unwrap_err().to_string();
+        let error = refusal("--filter kunit::* -- --jobs 1");
         assert!(error.contains("behind --"), "{error}");
+        let error = refusal("--filter kunit::* --quick");
+        assert!(error.contains("--quick"), "{error}");
     }
 
     #[test]
