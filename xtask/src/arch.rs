@@ -7,11 +7,14 @@
 //! small image, as a root of that architecture is not at hand. What it takes is here, and a fragment
 //! for its machine is `images/arch/NAME.config`.
 
-use crate::needs::{
-    BUSYBOX_ARM64,
-    BUSYBOX_S390,
-    Group,
-    Newer, //
+use crate::{
+    needs::{
+        BUSYBOX_ARM64,
+        BUSYBOX_S390,
+        Group,
+        Newer, //
+    },
+    version::Version, //
 };
 use anyhow::{
     Result,
@@ -48,7 +51,7 @@ pub struct Build {
     pub image: &'static str,
     pub image_dir: &'static str,
     /// The release of rustc that it needs, if that is newer than what others take.
-    pub rust: Option<&'static str>,
+    pub rust: Option<Version>,
 }
 
 /// The machine that QEMU is.
@@ -124,7 +127,7 @@ static S390: Guest = Guest {
 };
 
 /// What s390 needs by `scripts/min-tool-version.sh`.
-pub const RUST_S390: &str = "1.96.0";
+pub const RUST_S390: Version = Version::new(1, 96, 0);
 
 impl Arch {
     /// That of this machine: of a command that is told nothing.

@@ -58,7 +58,7 @@ use table::{
 /// link the kernel, which is the only way to see that a function is missing which an option takes
 /// away. A row that was clean and of which nothing has changed is not built again.
 ///
-/// A row that this machine cannot build (no compiler of that kind, no way to an old bindgen) is
+/// A row that this machine cannot build (no compiler of that kind, no way to an old one) is
 /// skipped, and says why.
 #[derive(clap::Args)]
 pub struct Args {

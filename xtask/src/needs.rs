@@ -88,7 +88,7 @@ pub enum Fix {
     /// The library for a target of the toolchain, by rustup.
     Target(&'static str),
     /// A release of rustc with the source of its library, by rustup.
-    Release(&'static str),
+    Release(Version),
     /// Python programs, by pip, in their own virtual environment in the cache.
     Venv(&'static Venv),
     /// cargo-make, by cargo, where cargo puts programs.
@@ -108,9 +108,10 @@ impl Fix {
             ),
             Self::Component(name) => format!("rustup component add {name}"),
             Self::Target(name) => format!("rustup target add {name}"),
-            Self::Release(name) => {
+            Self::Release(version) => {
                 format!(
-                    "rustup toolchain install {name} --profile minimal --component rust-src,clippy"
+                    "rustup toolchain install {version} --profile minimal \
+                     --component rust-src,clippy"
                 )
             }
             Self::Venv(_) | Self::Newer(_) => "cargo xtask setup".to_owned(),
@@ -183,7 +184,7 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
     });
     all.extend(disk());
     all.extend(ARM64.needs(ctx));
-    all.push(old_bindgen(ctx));
+    all.extend(oldest(ctx));
     all.extend(S390.needs(ctx));
     all.push(rust_of_s390());
     all.push(Need {
@@ -438,16 +439,26 @@ fn disk() -> Vec<Need> {
     ]
 }
 
-/// The oldest bindgen that the kernel takes, beside the one that it is built with here.
-fn old_bindgen(ctx: &Ctx) -> Need {
-    let oldest = oldest_bindgen(ctx);
-    Need {
-        name: "bindgen, oldest",
-        group: Group::Oldest,
-        found: version_of(tools::bindgen_of(ctx, oldest), &["--version"]),
-        minimum: Some(oldest),
-        fix: Fix::Bindgen(oldest),
-    }
+/// The oldest rustc and bindgen that the kernel takes, beside those that it is built with here.
+fn oldest(ctx: &Ctx) -> [Need; 2] {
+    let (rustc, bindgen) = (oldest_rustc(ctx), oldest_bindgen(ctx));
+    [
+        Need {
+            name: "rustc, oldest",
+            group: Group::Oldest,
+            found: tools::rust_of(rustc)
+                .map_or(Found::Nothing, |rust| Found::Version(rust.version)),
+            minimum: Some(rustc),
+            fix: Fix::Release(rustc),
+        },
+        Need {
+            name: "bindgen, oldest",
+            group: Group::Oldest,
+            found: version_of(tools::bindgen_of(ctx, bindgen), &["--version"]),
+            minimum: Some(bindgen),
+            fix: Fix::Bindgen(bindgen),
+        },
+    ]
 }
 
 /// What it takes to build for another architecture, and to emulate it.

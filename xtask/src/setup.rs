@@ -111,14 +111,14 @@ fn bring(ctx: &Ctx, groups: &[Group]) -> Result<()> {
             Fix::Bindgen(version) => bindgen(ctx, version)?,
             Fix::Component(name) => rustup(ctx, &["component", "add"], name)?,
             Fix::Target(name) => rustup(ctx, &["target", "add"], name)?,
-            Fix::Release(name) => {
+            Fix::Release(version) => {
                 let words = [
                     "toolchain",
                     "install",
                     "--profile=minimal",
                     "--component=rust-src,clippy",
                 ];
-                rustup(ctx, &words, name)?;
+                rustup(ctx, &words, &version.to_string())?;
             }
             Fix::Venv(venv) => install(ctx, venv)?,
             Fix::CargoMake => cargo_make(ctx)?,

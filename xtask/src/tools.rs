@@ -318,9 +318,17 @@ pub fn s390(ctx: &Ctx) -> PathBuf {
 }
 
 /// A release of rustc that rustup has, with the source of its library and clippy.
-pub fn rust_release(name: &str) -> Option<Rust> {
-    let rustc = exec::output("rustup", &["which", "--toolchain", name, "rustc"])?;
+pub fn rust_release(version: Version) -> Option<Rust> {
+    let name = version.to_string();
+    let rustc = exec::output("rustup", &["which", "--toolchain", &name, "rustc"])?;
     rust_with_source(&rustc).filter(|rust| rust.rustc.with_file_name("clippy-driver").exists())
+}
+
+/// A rustc of this version: the one that kernels are built with, if it is that, or rustup's.
+pub fn rust_of(version: Version) -> Option<Rust> {
+    rust()
+        .filter(|rust| rust.version == version)
+        .or_else(|| rust_release(version))
 }
 
 /// Where cargo's rustc has its library for a target.
@@ -362,6 +370,13 @@ mod tests {
         assert!(says("echo \"$1:1:1: warning: x\" >&2"));
         assert!(!says("echo \"$1:3:9: error: undefined identifier\" >&2"));
         assert!(!says("exit 1"));
+    }
+
+    #[test]
+    fn a_rustc_of_a_version_may_be_the_one_that_is_there() {
+        let own = rust().unwrap();
+        assert_eq!(rust_of(own.version).unwrap().rustc, own.rustc);
+        assert!(rust_of(Version::new(0, 1, 0)).is_none());
     }
 
     fn toolchain(llvm: &str, words: &[&'static str]) -> Toolchain {

@@ -174,13 +174,10 @@ impl Row {
             tools.words.extend(GCC);
         }
         if self.head.oldest {
-            let oldest = needs::oldest_rustc(ctx);
-            ensure!(
-                tools.rust.version == oldest,
-                "the oldest rustc that the kernel takes is {oldest}, and this machine has {}",
-                tools.rust.version
-            );
             setup::require(ctx, &[Group::Oldest])?;
+            let oldest = needs::oldest_rustc(ctx);
+            tools.rust =
+                tools::rust_of(oldest).with_context(|| format!("there is no rustc {oldest}"))?;
             tools.bindgen = tools::bindgen_of(ctx, needs::oldest_bindgen(ctx));
         }
         Ok(tools)
