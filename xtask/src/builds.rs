@@ -50,6 +50,12 @@ use table::{
     Table, //
 };
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask builds --list             # what each row is for
+  cargo xtask builds --only gcc --only small";
+
 /// Compile what is ours as maintainers do: by gcc, for 32 bits, with options off, in allmodconfig.
 ///
 /// Each row is a file in images/builds/: a fragment of a configuration, with a head that says by what
@@ -61,6 +67,7 @@ use table::{
 /// A row that this machine cannot build (no compiler of that kind, no way to an old one) is
 /// skipped, and says why.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Only this row; can be given several times.
     #[arg(long, value_name = "NAME")]

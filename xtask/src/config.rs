@@ -38,7 +38,14 @@ use std::{
     },
 };
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask config --flavour debug    # prints where the .config is
+  cargo xtask config --arch arm64";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     kernel: Choice,

@@ -40,7 +40,14 @@ const LINE: &str = "# reached ";
 const PAGE: &str = "cover.html";
 const LCOV: &str = "lcov.info";
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask cover
+  cargo xtask cover --no-build --filter 'options::*'";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Take the kernel and the programs as the last build left them.
     #[arg(long)]

@@ -68,7 +68,15 @@ const MESSAGES: u64 = 200_000;
 /// How long a guest may live. It is the fuzzer that says when it ends, and that it still lives.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask fuzz --messages 10000
+  cargo xtask fuzz --flavour debug --time 1h    # led by coverage
+  cargo xtask fuzz --seed 7 -- --trace 100      # a run again, from case 100 on shown";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Which configuration of the kernel: `debug` finds more, and has KCOV.
     #[arg(long, default_value = flavour::DEFAULT)]

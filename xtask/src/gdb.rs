@@ -53,6 +53,13 @@ const DEPTH: u32 = 4;
 /// The flavour with what a debugger needs.
 const FLAVOUR: &str = "gdb";
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask gdb --break af_inet_cr::dump::dump
+  cargo xtask gdb -- roundtrip --filter 'options::priority::*'
+  cargo xtask gdb --shell               # gdb in another terminal";
+
 /// Starts the kernel in a VM under gdb.
 ///
 /// gdb has the symbols of the kernel and the kernel's own scripts (`help lx`), and the guest stands
@@ -63,6 +70,7 @@ const FLAVOUR: &str = "gdb";
 /// dumped. In a frame in Rust gdb finds nothing that is in C, which the kernel's scripts need: say
 /// `set language c` before them there.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Which configuration of the kernel: one with debug information.
     #[arg(long, default_value = FLAVOUR)]

@@ -79,7 +79,15 @@ const SUITE: &str = "vminit.job=/etc/suite.job";
 /// What the host has a guest do, in the archive that is added.
 pub const JOB: &str = "/etc/host.job";
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask image initramfs --check
+  cargo xtask image initramfs --arch arm64
+  cargo xtask image disk";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     what: What,

@@ -201,4 +201,58 @@ mod tests {
             assert_eq!(line, Some(wanted), "the task {name}");
         }
     }
+
+    /// The words behind `cargo xtask` of each line of a text that is such a command; `#` and what
+    /// is behind it is for the reader.
+    fn commands(text: &str) -> Vec<Vec<String>> {
+        let lines = text.lines().map(str::trim_start);
+        let commands = lines.filter_map(|line| {
+            let starts = ["cargo xtask ", "cargo make "];
+            starts.iter().find_map(|start| line.strip_prefix(start))
+        });
+        commands.map(|words| shlex::split(words).unwrap()).collect()
+    }
+
+    fn must_parse(words: &[String], place: &str) {
+        let program = ["cargo xtask".to_owned()];
+        if let Err(error) = Cli::try_parse_from(program.iter().chain(words)) {
+            panic!("{place}: {words:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_right() {
+        let mut with_examples = Vec::new();
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            let Some(help) = command.get_after_help() else {
+                continue;
+            };
+            let examples = commands(&help.to_string());
+            assert!(!examples.is_empty(), "{name}: {help}");
+            for words in examples {
+                assert_eq!(words[0], name);
+                must_parse(&words, name);
+            }
+            with_examples.push(name.to_owned());
+        }
+        for name in ["fuzz", "gdb", "image", "run", "shell", "vm-test"] {
+            assert!(with_examples.iter().any(|with| with == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_commands_of_the_documentation_are_right() {
+        for (name, text) in [
+            ("README.md", include_str!("../../README.md")),
+            ("CONTRIBUTING.md", include_str!("../../CONTRIBUTING.md")),
+        ] {
+            let blocks = text.split("```").skip(1).step_by(2);
+            let examples: Vec<_> = blocks.flat_map(commands).collect();
+            assert!(!examples.is_empty(), "{name}");
+            for words in examples {
+                must_parse(&words, name);
+            }
+        }
+    }
 }

@@ -37,6 +37,13 @@ use std::{
     time::Duration, //
 };
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask run -- inetcr show --all
+  cargo xtask run --no-build --timeout 10 -- sh -c 'dmesg | tail'
+  cargo xtask run --arch s390 -- uname -m";
+
 /// Runs a command in a VM that runs the kernel.
 ///
 /// The guest has the root of this machine, read-only under a layer that takes what is written and
@@ -53,6 +60,7 @@ use std::{
 /// kernel complained or died, 3 if the guest was lost or --timeout has passed, 4 if the command
 /// could not be started, each with the reason on standard error.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     kernel: vm::AnyChoice,

@@ -44,12 +44,20 @@ const CONTROL: &str = "vminit.log";
 const KEYS: &str =
     "Ctrl-A x ends it, Ctrl-A b then a key is SysRq, Ctrl-A Ctrl-A is Ctrl-A itself.";
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask shell --flavour debug     # with KASAN, lockdep and others
+  cargo xtask shell --image             # with the files of the small image
+  cargo xtask shell --arch arm64        # emulated, with these files, too";
+
 /// A shell in a VM that runs the kernel, with the programs of this repository on PATH.
 ///
 /// All keys are the guest's, Ctrl-C too, but for Ctrl-A, which is QEMU's: Ctrl-A x ends a guest that
 /// hangs, Ctrl-A b and then a key is SysRq (s390 has Ctrl-O and a key for that), Ctrl-A Ctrl-A is
 /// Ctrl-A itself, and Ctrl-A h tells what else there is. `exit` powers off.
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     kernel: vm::AnyChoice,

@@ -58,7 +58,16 @@ use std::{
     },
 };
 
+/// What the help ends with.
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask vm-test --quick           # a sample, after a small change
+  cargo xtask vm-test --filter 'options::priority::*'
+  cargo xtask vm-test --no-build --until-fail --filter selectors::batch
+  cargo xtask vm-test --flavour debug   # with KASAN, kmemleak and others";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 // Each is a switch of the command line.
 #[expect(clippy::struct_excessive_bools)]
 pub struct Args {
