@@ -11,6 +11,10 @@ use crate::{
         Choice,
         Flavour, //
     },
+    inputs::{
+        self,
+        Inputs, //
+    },
     needs::Group,
     setup,
     sources::{
@@ -90,12 +94,21 @@ impl Kernel {
         self.image.with_file_name("tree")
     }
 
+    /// The file that says what of the checkout it was built from.
+    pub fn inputs_file(&self) -> PathBuf {
+        self.image.with_file_name(inputs::FILE)
+    }
+
     /// Copies it, with what is told about it.
     pub fn copy(&self, to: &Self) -> Result<()> {
         let sources = self.sources()?.text()?;
         files::write_if_changed(&to.image, &fs::read(&self.image)?)?;
         files::write_if_changed(&to.config, &fs::read(&self.config)?)?;
         files::write_if_changed(&to.sources_file(), sources.as_bytes())?;
+        let inputs = self.inputs_file();
+        if inputs.exists() {
+            files::write_if_changed(&to.inputs_file(), &fs::read(inputs)?)?;
+        }
         Ok(())
     }
 
@@ -162,6 +175,7 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
     let _lock = fetch::lock(ctx)?;
     let tools = Toolchain::find_for(ctx, arch)?;
     let commit = exec::commit(&ctx.repo);
+    let inputs = Inputs::of_kernel(&ctx.repo, flavour)?;
     let tree = tree::prepare(ctx, false)?;
     let build_dir = config::build_dir(ctx, &tree, flavour.name());
     config::make(ctx, &tools, &tree, &build_dir, flavour)?;
@@ -196,6 +210,7 @@ pub fn kernel(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
         let image = build_dir.join("arch/x86/boot").join(BZIMAGE);
         files::write_if_changed(&built.loaded(), &fs::read(image)?)?;
     }
+    inputs.write(&built.inputs_file())?;
     Ok(built)
 }
 
@@ -234,6 +249,7 @@ pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Kernel> {
         "no kernel at {}: run without --no-build",
         built.image.display()
     );
+    Inputs::of_kernel(&ctx.repo, flavour)?.warn(&built.inputs_file(), "the kernel")?;
     Ok(built)
 }
 

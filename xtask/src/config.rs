@@ -217,7 +217,7 @@ fn fragments(tree: &Path, flavour: &Flavour) -> Result<Vec<String>> {
     let mut names = flavour.fragments();
     // A tree that has only the first commits of the series does not know the option yet.
     if fs::read_to_string(tree.join("net/ipv4/Kconfig"))?.contains("af_inet_cr/Kconfig") {
-        names.push("af_inet_cr".to_owned());
+        names.push(flavour::SUBJECT.to_owned());
     }
     Ok(names)
 }

@@ -46,6 +46,9 @@ const END: &str = ".config";
 /// The flavour of a command that is told nothing.
 pub const DEFAULT: &str = "default";
 
+/// The fragment of what is ours, which counts most of all.
+pub const SUBJECT: &str = "af_inet_cr";
+
 /// The one that the commits of the series are built in.
 pub const SERIES: &str = "series";
 

@@ -22,6 +22,10 @@ use crate::{
         self,
         Flavour, //
     },
+    inputs::{
+        self,
+        Inputs, //
+    },
     needs::Group,
     setup,
     ui::{
@@ -166,6 +170,11 @@ impl Image {
     pub fn dir(&self) -> PathBuf {
         self.initramfs.with_file_name("")
     }
+
+    /// The file that says what of the checkout its programs were built from.
+    fn inputs_file(&self) -> PathBuf {
+        self.initramfs.with_extension(inputs::FILE)
+    }
 }
 
 /// Builds what is in it and makes the image, or takes the kernel of the last build.
@@ -179,6 +188,7 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
         build::kernel(ctx, flavour)?
     };
     let recipe = Recipe::read(&ctx.repo(RECIPE))?;
+    let inputs = Inputs::of_programs(&ctx.repo)?;
     let step = Step::new("build the programs for the image");
     let built = userspace::build_static(&ctx.repo, &recipe.programs, arch)?;
     step.done("");
@@ -205,6 +215,7 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
     kernel.copy(&image.kernel)?;
     files::write_if_changed(&image.initramfs, &content)?;
     manifest(ctx, flavour, &image, &items)?.write(&dir)?;
+    inputs.write(&image.inputs_file())?;
     ui::note(&format!(
         "{} files, {} KiB: {}",
         items.len(),
@@ -224,6 +235,10 @@ pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Image> {
         "no image at {}: run without --no-build",
         dir.display()
     );
+    let kernel = Inputs::of_kernel(&ctx.repo, flavour)?;
+    kernel.warn(&image.kernel.inputs_file(), "the kernel")?;
+    let programs = Inputs::of_programs(&ctx.repo)?;
+    programs.warn(&image.inputs_file(), "the image")?;
     Ok(image)
 }
 

@@ -26,6 +26,7 @@ mod flavour;
 mod fuzz;
 mod gdb;
 mod image;
+mod inputs;
 mod kselftest;
 mod kunit;
 mod lint;

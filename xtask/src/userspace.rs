@@ -6,6 +6,10 @@ use crate::{
     arch::Arch,
     ctx::Ctx,
     exec,
+    inputs::{
+        self,
+        Inputs, //
+    },
     ui::Step, //
 };
 use anyhow::{
@@ -62,6 +66,7 @@ const PROFILE: &str = "guest";
 /// Builds them, all by one call: the tests of the tool would have the dependencies built again, with
 /// the features that these tests need.
 pub fn build(repo: &Path) -> Result<Programs> {
+    let inputs = Inputs::of_programs(repo)?;
     let mut command = exec::cargo(repo);
     command
         .args(["build", "--profile", PROFILE, "--quiet"])
@@ -70,7 +75,9 @@ pub fn build(repo: &Path) -> Result<Programs> {
     for package in PACKAGES {
         command.args(["--package", package]);
     }
-    Ok(Programs(executables(command)?))
+    let programs = Programs(executables(command)?);
+    inputs.write(&programs.get("vminit")?.with_file_name(inputs::FILE))?;
+    Ok(programs)
 }
 
 /// Builds programs that need nothing around them.
@@ -125,6 +132,12 @@ fn executables(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {
         }
     }
     Ok(programs)
+}
+
+/// Says what has changed since they were built, if they are those of an earlier build.
+pub fn warn(ctx: &Ctx) -> Result<()> {
+    let noted = ctx.target.join(PROFILE).join(inputs::FILE);
+    Inputs::of_programs(&ctx.repo)?.warn(&noted, "the programs of the guest")
 }
 
 /// Those of an earlier build.

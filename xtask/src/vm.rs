@@ -116,7 +116,9 @@ pub fn parts(ctx: &Ctx, flavour: &Flavour, no_build: bool) -> Result<(Kernel, Pr
     let groups = [Group::Build, Group::Vm];
     if no_build {
         setup::require(ctx, &groups)?;
-        return Ok((build::latest(ctx, flavour)?, userspace::built(ctx)));
+        let kernel = build::latest(ctx, flavour)?;
+        userspace::warn(ctx)?;
+        return Ok((kernel, userspace::built(ctx)));
     }
     setup::possible(ctx, &groups)?;
     // Side by side: what is brought, and a kernel that is built from nothing, leave a processor idle

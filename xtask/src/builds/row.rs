@@ -33,9 +33,6 @@ use std::path::{
     PathBuf, //
 };
 
-/// The fragment of what is ours.
-const SUBJECT: &str = "af_inet_cr";
-
 /// What make is told for gcc. An empty `LLVM` takes back the other one.
 const GCC: [&str; 3] = ["LLVM=", tools::GCC, "HOSTCC=gcc"];
 
@@ -148,7 +145,7 @@ impl Row {
             Rest::Series => Some(flavour::SERIES),
             Rest::Off | Rest::Modules => None,
         };
-        let names = below.into_iter().chain([SUBJECT]);
+        let names = below.into_iter().chain([flavour::SUBJECT]);
         let mut fragments: Vec<_> = names.map(|name| flavour::fragment(&dir, name)).collect();
         fragments.push(flavour::fragment(&own, &self.name));
         Ok(Request {
