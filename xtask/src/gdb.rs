@@ -53,6 +53,9 @@ const DEPTH: u32 = 4;
 /// The flavour with what a debugger needs.
 const FLAVOUR: &str = "gdb";
 
+/// How gdb shows the types of the kernel crate.
+const PRINTERS: &str = include_str!("gdb/printers.py");
+
 /// What the help ends with.
 const EXAMPLES: &str = "\
 Examples:
@@ -62,8 +65,8 @@ Examples:
 
 /// Starts the kernel in a VM under gdb.
 ///
-/// gdb has the symbols of the kernel and the kernel's own scripts (`help lx`), and the guest stands
-/// at `start_kernel`. What the command in it writes comes out between what gdb prints (without a
+/// gdb has the symbols of the kernel and the kernel's own scripts (`help lx`), shows what a `KVec`,
+/// `KBox`, `Arc` or `CString` has in it, and the guest stands at `start_kernel`. What the command in it writes comes out between what gdb prints (without a
 /// terminal it goes to a file, as the console always does). To end the VM, leave gdb.
 ///
 /// With `--break af_inet_cr::dump::dump` it comes to a prompt where the first socket is being
@@ -220,15 +223,19 @@ fn start_file(kernel: &Kernel, folder: &Folder, mut line: Line, stub: Stub<'_>) 
     };
     let image = kernel.image.display();
     let scripts = kernel.image.with_file_name("");
+    let printers = folder.file("printers.py");
+    fs::write(&printers, PRINTERS)?;
     let text = format!(
         "set confirm off\n\
          set print pretty on\n\
          set print max-depth {DEPTH}\n\
+         source {}\n\
          add-auto-load-safe-path {}\n\
          file {image}\n\
          target remote {target}\n\
          thbreak start_kernel\n\
          continue\n",
+        printers.display(),
         scripts.display()
     );
     let path = folder.file("start.gdb");

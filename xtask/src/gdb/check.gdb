@@ -6,5 +6,9 @@ print *request
 # The scripts name what is in C, which gdb does not find from a frame in Rust.
 set language c
 lx-cmdline
+set language auto
 delete
+tbreak af_inet_cr::restore::make
+continue
+print *maps
 continue

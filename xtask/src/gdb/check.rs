@@ -33,7 +33,7 @@ const BREAK: &str = "af_inet_cr::dump::dump";
 const SCRIPT: &str = include_str!("check.gdb");
 
 /// What has to come of it, and the words of gdb or of the guest's program that show it.
-const CHECKS: [(&str, &str); 7] = [
+const CHECKS: [(&str, &str); 8] = [
     (
         "the kernel stands at its start",
         "Temporary breakpoint 1, start_kernel",
@@ -49,6 +49,7 @@ const CHECKS: [(&str, &str); 7] = [
     ("and how it came there", "genl_rcv_msg (skb="),
     ("and what it is given, as Rust has it", "message: &[u8] ["),
     ("the kernel's own scripts work", "vminit.job="),
+    ("gdb shows what a KVec has in it", "devices: Vec of 0"),
     (
         "the guest goes on to its end",
         "The socket was dumped, closed and restored",
