@@ -26,9 +26,9 @@ use kernel::{
             AttrWriter,
             Batch,
             DumpOperation,
-            DumpRequest,
             OpFlags,
             Policy,
+            Request,
             GENLMSG_DEFAULT_SIZE, //
         },
         socket::{
@@ -100,7 +100,7 @@ impl DumpOperation for DumpMany {
 
     type State = State;
 
-    fn start(request: &DumpRequest<'_>) -> Result<State> {
+    fn start(request: &Request<'_>) -> Result<State> {
         start(request).map_err(|refusal| refusal.tell(request))
     }
 
@@ -151,7 +151,7 @@ impl DumpOperation for DumpMany {
 }
 
 /// Begins the dump.
-fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
+fn start(request: &Request<'_>) -> Result<State, Refusal> {
     refusal::admit(request)?;
     // One that ends with its first messages makes room for the next, and each goes over all of the
     // sockets.
@@ -183,7 +183,7 @@ fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
 
 impl Wanted {
     /// Reads which sockets are wanted.
-    fn parse(request: &DumpRequest<'_>) -> Result<Wanted, Refusal> {
+    fn parse(request: &Request<'_>) -> Result<Wanted, Refusal> {
         let port = request.attr(attr::LOCAL_PORT).map(|attr| attr.as_be16());
         let mut inodes = KVVec::new();
 

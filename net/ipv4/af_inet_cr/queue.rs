@@ -27,9 +27,9 @@ use kernel::{
             Batch,
             Capability,
             DumpOperation,
-            DumpRequest,
             OpFlags,
-            Policy, //
+            Policy,
+            Request, //
         },
         socket::{
             Datagram,
@@ -105,7 +105,7 @@ impl DumpOperation for Queue {
 
     type State = State;
 
-    fn start(request: &DumpRequest<'_>) -> Result<State> {
+    fn start(request: &Request<'_>) -> Result<State> {
         start(request).map_err(|refusal| refusal.tell(request))
     }
 
@@ -129,7 +129,7 @@ impl DumpOperation for Queue {
 }
 
 /// Copies the errors and datagrams of the socket that a request is about.
-fn start(request: &DumpRequest<'_>) -> Result<State, Refusal> {
+fn start(request: &Request<'_>) -> Result<State, Refusal> {
     if !request.capable(Capability::NET_RAW) {
         return Err(Refusal::new(EPERM, "datagrams need CAP_NET_RAW"));
     }

@@ -275,7 +275,7 @@ pub(crate) fn admit(request: &Request<'_>) -> Result<(), Refusal> {
 ///
 /// The parser of netlink keeps the last of them without a word.
 fn repeated(request: &Request<'_>) -> Result<(), Refusal> {
-    match request.attributes().first_repeated_but(&LISTS) {
+    match request.attributes().first_repeated(&LISTS) {
         Some(attr) => Err(Refusal::new(EINVAL, "an attribute is repeated").at(attr.type_())),
         None => Ok(()),
     }

@@ -27,7 +27,6 @@ use super::{
 use core::{
     marker::PhantomData,
     num::NonZeroU32,
-    ops::Deref,
     ptr::NonNull, //
 };
 
@@ -46,10 +45,10 @@ use core::{
 ///     net::netlink::{
 ///         Batch,
 ///         DumpOperation,
-///         DumpRequest,
 ///         OpFlags,
 ///         Operation,
-///         Policy, //
+///         Policy,
+///         Request, //
 ///     },
 ///     prelude::*, //
 /// };
@@ -75,9 +74,9 @@ use core::{
 ///     ];
 ///     type State = State;
 ///
-///     fn start(request: &DumpRequest<'_>) -> Result<State> {
+///     fn start(request: &Request<'_>) -> Result<State> {
 ///         Ok(State {
-///             limit: request.require(POWERS_A_LIMIT)?.as_uint()?,
+///             limit: request.attr(POWERS_A_LIMIT).ok_or(EINVAL)?.as_uint()?,
 ///             next: Some(1),
 ///         })
 ///     }
@@ -120,7 +119,7 @@ pub trait DumpOperation {
     /// found out here. An error is the reply to the request, and nothing else is called then.
     ///
     /// As `doit` of a single request, it must not wait for long.
-    fn start(request: &DumpRequest<'_>) -> Result<Self::State>;
+    fn start(request: &Request<'_>) -> Result<Self::State>;
 
     /// Puts messages into a batch, one for each call of [`Batch::put`].
     ///
@@ -137,37 +136,6 @@ pub trait DumpOperation {
     /// that it is seen with (`real_cred`), and what it is a child of. The family may have been
     /// unregistered in the meantime; the module stays.
     fn dumpit(state: &mut Self::State, batch: &mut Batch<'_>) -> Result;
-}
-
-/// A request for a dump.
-///
-/// All that a [`Request`] has is there, too.
-///
-/// # Invariants
-///
-/// `cb` is what `request` was made of, valid for the lifetime `'a`.
-pub struct DumpRequest<'a> {
-    request: Request<'a>,
-    cb: NonNull<bindings::netlink_callback>,
-}
-
-impl DumpRequest<'_> {
-    /// Asks for batches that have room for a message with `size` bytes of attributes.
-    ///
-    /// As [`Batch::reserve`], but for the first batch, too.
-    pub fn reserve(&self, size: usize) {
-        // SAFETY: By the type invariants `cb` is valid, and during the start of a dump it is used
-        // by this thread only.
-        unsafe { reserve(self.cb, size) }
-    }
-}
-
-impl<'a> Deref for DumpRequest<'a> {
-    type Target = Request<'a>;
-
-    fn deref(&self) -> &Request<'a> {
-        &self.request
-    }
 }
 
 /// Messages of a dump, as many as fit.
@@ -248,8 +216,13 @@ impl<'a> Batch<'a> {
     /// that. The reader has to provide as large a buffer; without this, the one that it has used
     /// before is enough, or a page.
     pub fn reserve(&mut self, size: usize) {
+        let size = size.saturating_add(NLMSG_HDRLEN + GENL_HDRLEN);
+        // The core takes it as an `int`.
+        let size = c_int::try_from(size).unwrap_or(c_int::MAX).unsigned_abs();
+        let cb = self.cb.as_ptr();
+
         // SAFETY: By the type invariants `cb` is valid, and used by nobody else.
-        unsafe { reserve(self.cb, size) }
+        unsafe { (*cb).min_dump_alloc = size.max((*cb).min_dump_alloc) };
     }
 
     /// Says as of which generation of the data the messages are that are put from now on.
@@ -317,20 +290,6 @@ unsafe fn kept<S>(cb: *mut bindings::netlink_callback) -> *mut *mut Running<S> {
     unsafe { (&raw mut (*cb).__bindgen_anon_1).cast() }
 }
 
-/// Makes the core allocate at least as much as a message with `size` bytes of attributes takes.
-///
-/// # Safety
-///
-/// `cb` must be valid, and used by nobody else.
-unsafe fn reserve(cb: NonNull<bindings::netlink_callback>, size: usize) {
-    let size = size.saturating_add(NLMSG_HDRLEN + GENL_HDRLEN);
-    // The core takes it as an `int`.
-    let size = c_int::try_from(size).unwrap_or(c_int::MAX).unsigned_abs();
-
-    // SAFETY: By the safety requirements.
-    unsafe { (*cb.as_ptr()).min_dump_alloc = size.max((*cb.as_ptr()).min_dump_alloc) };
-}
-
 /// The C side of a [`DumpOperation`].
 ///
 /// The core calls `start_callback` once. If that succeeds, it calls `dumpit_callback` any number of
@@ -350,12 +309,6 @@ impl<T: DumpOperation> DumpAdapter<T> {
             // for the duration of this call, and after strict validation with the policy that
             // `Operation::dumpit()` has put into the entry.
             let request = unsafe { Request::from_raw((*cb).skb, info(cb), T::POLICY) };
-            // INVARIANT: As above.
-            let request = DumpRequest {
-                request,
-                // SAFETY: The core passes a valid pointer.
-                cb: unsafe { NonNull::new_unchecked(cb) },
-            };
 
             let running = KBox::new(
                 Running {

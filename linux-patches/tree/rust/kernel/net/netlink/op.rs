@@ -50,9 +50,6 @@ impl OpFlags {
     /// Everybody.
     pub const NONE: OpFlags = OpFlags(0);
 
-    /// Who has `CAP_NET_ADMIN` in the initial user namespace.
-    pub const ADMIN_PERM: OpFlags = OpFlags(bindings::GENL_ADMIN_PERM as u8);
-
     /// Who has `CAP_NET_ADMIN` in the user namespace that owns the request's network namespace.
     pub const UNS_ADMIN_PERM: OpFlags = OpFlags(bindings::GENL_UNS_ADMIN_PERM as u8);
 }

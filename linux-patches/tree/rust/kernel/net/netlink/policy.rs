@@ -4,12 +4,7 @@
 //!
 //! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h)
 
-use crate::{
-    bindings,
-    prelude::*, //
-};
-
-use super::NLA_HDRLEN;
+use crate::bindings;
 
 /// The largest number of entries a table of policies may have.
 ///
@@ -40,8 +35,8 @@ pub const MAX_POLICIES: usize = 512;
 ///
 /// static ENDPOINT: [Policy; 3] = [
 ///     Policy::rejected(),
-///     Policy::binary_exact(4), // 1: address
-///     Policy::be16(),          // 2: port
+///     Policy::binary_max(16), // 1: address
+///     Policy::be16(),         // 2: port
 /// ];
 ///
 /// static POLICY: [Policy; 4] = [
@@ -69,7 +64,7 @@ impl Policy {
 
         // INVARIANT: The type was checked above, and the validation type is `NLA_VALIDATE_NONE`.
         // Of the types that look at the union then, `NLA_REJECT` and `NLA_NESTED` take a null
-        // pointer, and `NLA_BITFIELD32` takes a zero.
+        // pointer.
         Policy(bindings::nla_policy {
             // CAST: `NLA_TYPE_MAX` fits.
             type_: nla_type as u8,
@@ -96,7 +91,7 @@ impl Policy {
         self
     }
 
-    /// The same policy with a range that its value (or, if binary, its length) must lie in.
+    /// The same policy with a range that its value must lie in.
     const fn with_range(self, min: i16, max: i16) -> Policy {
         assert!(min <= max);
 
@@ -113,37 +108,9 @@ impl Policy {
         Self::new(bindings::NLA_REJECT, 0)
     }
 
-    /// No such attribute is accepted; `message` tells the requester why.
-    pub const fn rejected_because(message: &'static CStr) -> Policy {
-        let data = bindings::nla_policy__bindgen_ty_1 {
-            reject_message: message.to_bytes_with_nul().as_ptr(),
-        };
-
-        // SAFETY: `NLA_REJECT` selects `reject_message`, which is static and NUL-terminated.
-        unsafe { Self::rejected().with(bindings::nla_policy_validation_NLA_VALIDATE_NONE, data) }
-    }
-
-    /// An 8-bit number.
-    ///
-    /// An attribute is padded to four bytes, so that new families have no reason to use less than
-    /// [`Policy::u32`].
-    pub const fn u8() -> Policy {
-        Self::new(bindings::NLA_U8, 0)
-    }
-
-    /// A 16-bit number. See [`Policy::u8`].
-    pub const fn u16() -> Policy {
-        Self::new(bindings::NLA_U16, 0)
-    }
-
     /// A 32-bit number.
     pub const fn u32() -> Policy {
         Self::new(bindings::NLA_U32, 0)
-    }
-
-    /// A 64-bit number of fixed length. New families use [`Policy::uint`].
-    pub const fn u64() -> Policy {
-        Self::new(bindings::NLA_U64, 0)
     }
 
     /// A signed 32-bit number.
@@ -166,11 +133,6 @@ impl Policy {
         Self::new(bindings::NLA_BE16, 0)
     }
 
-    /// An attribute that says all by being there.
-    pub const fn flag() -> Policy {
-        Self::new(bindings::NLA_FLAG, 0)
-    }
-
     /// A 32-bit number from `min` to `max`.
     ///
     /// Fails the build if `min` is negative or above `max`. (The kernel keeps both as `s16`.)
@@ -185,23 +147,6 @@ impl Policy {
 
         // SAFETY: `NLA_VALIDATE_MASK` selects `mask`.
         unsafe { Self::u32().with(bindings::nla_policy_validation_NLA_VALIDATE_MASK, data) }
-    }
-
-    /// `len` bytes, no more and no fewer.
-    ///
-    /// Fails the build if `len` is above `i16::MAX`.
-    pub const fn binary_exact(len: u16) -> Policy {
-        Self::binary_range(len, len)
-    }
-
-    /// From `min` to `max` bytes.
-    ///
-    /// Fails the build if `min` is above `max`, or `max` above `i16::MAX`.
-    pub const fn binary_range(min: u16, max: u16) -> Policy {
-        assert!(max <= i16::MAX as u16);
-
-        // CAST: Neither is above `i16::MAX`; `with_range()` checks that `min` is not above `max`.
-        Self::new(bindings::NLA_BINARY, 0).with_range(min as i16, max as i16)
     }
 
     /// At most `max` bytes.
@@ -244,21 +189,6 @@ impl Policy {
             // SAFETY: `NLA_NESTED` selects `nested_policy`.
             && core::ptr::eq(unsafe { self.0.__bindgen_anon_1.nested_policy }, as_ptr(policies))
     }
-
-    /// Bits to switch: a value, and a selector that says which of its bits are meant.
-    ///
-    /// Only bits in `valid` may be selected. Fails the build if there are none.
-    pub const fn bitfield32(valid: u32) -> Policy {
-        assert!(valid != 0);
-
-        let policy = Self::new(bindings::NLA_BITFIELD32, 0);
-        let data = bindings::nla_policy__bindgen_ty_1 {
-            bitfield32_valid: valid,
-        };
-
-        // SAFETY: `NLA_BITFIELD32` selects `bitfield32_valid`.
-        unsafe { policy.with(bindings::nla_policy_validation_NLA_VALIDATE_NONE, data) }
-    }
 }
 
 /// Returns the highest attribute type that a table of policies knows (`maxattr`).
@@ -284,9 +214,6 @@ pub(super) const fn as_ptr(policies: &[Policy]) -> *const bindings::nla_policy {
     policies.as_ptr().cast()
 }
 
-// What `Policy::binary_range()` can accept must fit into an attribute.
-const _: () = assert!(i16::MAX as usize + NLA_HDRLEN <= u16::MAX as usize);
-
 #[cfg(CONFIG_RUST_NETLINK_KUNIT_TEST)]
 #[macros::kunit_tests(rust_netlink_policy)]
 mod tests {
@@ -305,15 +232,11 @@ mod tests {
 
         // `{ .type = NLA_x }`
         assert!(has(&Policy::rejected(), bindings::NLA_REJECT, none, 0));
-        assert!(has(&Policy::u8(), bindings::NLA_U8, none, 0));
-        assert!(has(&Policy::u16(), bindings::NLA_U16, none, 0));
         assert!(has(&Policy::u32(), bindings::NLA_U32, none, 0));
-        assert!(has(&Policy::u64(), bindings::NLA_U64, none, 0));
         assert!(has(&Policy::s32(), bindings::NLA_S32, none, 0));
         assert!(has(&Policy::uint(), bindings::NLA_UINT, none, 0));
         assert!(has(&Policy::sint(), bindings::NLA_SINT, none, 0));
         assert!(has(&Policy::be16(), bindings::NLA_BE16, none, 0));
-        assert!(has(&Policy::flag(), bindings::NLA_FLAG, none, 0));
         // `{ .type = NLA_x, .len = n }`
         assert!(has(
             &Policy::nul_string(15),
@@ -336,19 +259,12 @@ mod tests {
         let (start, message) = unsafe { (data.strict_start_type, data.reject_message) };
         assert_eq!(start, 0);
         assert!(message.is_null());
-
-        let message = c"unused";
-        let data = Policy::rejected_because(message).0.__bindgen_anon_1;
-        // SAFETY: The constructor sets this member.
-        let stored = unsafe { data.reject_message };
-        assert!(core::ptr::eq(stored, message.as_char_ptr()));
     }
 
     #[test]
     fn ranges_and_masks() {
         let range = bindings::nla_policy_validation_NLA_VALIDATE_RANGE;
         let mask = bindings::nla_policy_validation_NLA_VALIDATE_MASK;
-        let none = bindings::nla_policy_validation_NLA_VALIDATE_NONE;
 
         // `NLA_POLICY_RANGE(NLA_U32, 1, 7)`
         let policy = Policy::u32_range(1, 7);
@@ -357,29 +273,16 @@ mod tests {
         let limits = unsafe { policy.0.__bindgen_anon_1.__bindgen_anon_1 };
         assert_eq!((limits.min, limits.max), (1, 7));
 
-        // `NLA_POLICY_EXACT_LEN(16)`
-        let policy = Policy::binary_exact(16);
-        assert!(has(&policy, bindings::NLA_BINARY, range, 0));
-        // SAFETY: The constructor sets this member.
-        let limits = unsafe { policy.0.__bindgen_anon_1.__bindgen_anon_1 };
-        assert_eq!((limits.min, limits.max), (16, 16));
-
         // `NLA_POLICY_MASK(NLA_U32, 0x8000_0001)`
         let policy = Policy::u32_mask(0x8000_0001);
         assert!(has(&policy, bindings::NLA_U32, mask, 0));
         // SAFETY: The constructor sets this member.
         assert_eq!(unsafe { policy.0.__bindgen_anon_1.mask }, 0x8000_0001);
-
-        // `NLA_POLICY_BITFIELD32(0xff)`
-        let policy = Policy::bitfield32(0xff);
-        assert!(has(&policy, bindings::NLA_BITFIELD32, none, 0));
-        // SAFETY: The constructor sets this member.
-        assert_eq!(unsafe { policy.0.__bindgen_anon_1.bitfield32_valid }, 0xff);
     }
 
     #[test]
     fn nested() {
-        static INNER: [Policy; 3] = [Policy::rejected(), Policy::u32(), Policy::flag()];
+        static INNER: [Policy; 3] = [Policy::rejected(), Policy::u32(), Policy::uint()];
 
         // `NLA_POLICY_NESTED(INNER)`
         let policy = Policy::nested(&INNER);

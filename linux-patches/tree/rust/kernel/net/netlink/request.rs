@@ -49,9 +49,6 @@ const NETLINK_MAX_FMTMSG_LEN: usize = bindings::NETLINK_MAX_FMTMSG_LEN as usize;
 pub struct Capability(c_int);
 
 impl Capability {
-    /// Administration of the network.
-    pub const NET_ADMIN: Capability = Capability(bindings::CAP_NET_ADMIN as c_int);
-
     /// Administration of a mandatory security module.
     pub const MAC_ADMIN: Capability = Capability(bindings::CAP_MAC_ADMIN as c_int);
 
@@ -111,7 +108,7 @@ impl<'a> Request<'a> {
     /// Returns the attribute of type `ty`.
     ///
     /// If it is repeated, the last one counts, as everywhere in netlink; see
-    /// [`first_repeated`](Self::first_repeated).
+    /// [`Attributes::first_repeated`].
     pub fn attr(&self, ty: u16) -> Option<Attribute<'a>> {
         let index = usize::from(ty);
 
@@ -129,20 +126,6 @@ impl<'a> Request<'a> {
         self.attributes.at(nla)
     }
 
-    /// Returns the attribute of type `ty`, which must be there (`GENL_REQ_ATTR_CHECK()`).
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if it is missing. The requester is told which one it is.
-    pub fn require(&self, ty: u16) -> Result<Attribute<'a>> {
-        let attr = self.attr(ty);
-
-        if attr.is_none() {
-            self.extack().missing(ty);
-        }
-        attr.ok_or(EINVAL)
-    }
-
     /// Returns all attributes.
     pub fn attributes(&self) -> Attributes<'a> {
         self.attributes
@@ -151,13 +134,6 @@ impl<'a> Request<'a> {
     /// Returns the attributes in the order in which they were sent.
     pub fn attrs(&self) -> super::AttributeIter<'a> {
         self.attributes.iter()
-    }
-
-    /// Returns the first attribute that has the type of an earlier one.
-    ///
-    /// Nests are not looked into; see [`Attributes::first_repeated`].
-    pub fn first_repeated(&self) -> Option<Attribute<'a>> {
-        self.attributes.first_repeated()
     }
 
     /// Returns the network namespace of the netlink socket that the request was sent from.
@@ -220,18 +196,6 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns the address of the netlink socket that the request was sent from.
-    pub fn portid(&self) -> u32 {
-        // SAFETY: By the type invariants `info` is valid.
-        unsafe { (*self.info.as_ptr()).snd_portid }
-    }
-
-    /// Returns the sequence number that the sender has given to the request.
-    pub fn seq(&self) -> u32 {
-        // SAFETY: By the type invariants `info` is valid.
-        unsafe { (*self.info.as_ptr()).snd_seq }
-    }
-
     /// Returns whether no other request follows in what was sent at once.
     ///
     /// Many can be sent at once, and the core keeps a lock until all of them are handled. Who may
@@ -242,12 +206,6 @@ impl<'a> Request<'a> {
         let len = u32_as_usize(unsafe { (*self.skb.as_ptr()).len });
 
         self.message.len().next_multiple_of(NLMSG_ALIGNTO) >= len
-    }
-
-    /// Returns the command.
-    pub fn cmd(&self) -> u8 {
-        // SAFETY: By the type invariants `info` is valid, and so is its `genlhdr`.
-        unsafe { (*(*self.info.as_ptr()).genlhdr).cmd }
     }
 
     /// Begins a reply with room for `size` bytes of attributes.

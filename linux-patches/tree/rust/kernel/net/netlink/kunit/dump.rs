@@ -18,7 +18,7 @@ const A_COUNT: u16 = A_U32;
 /// How many bytes each message has beside its number.
 const A_SIZE: u16 = A_UINT;
 
-/// The room that is asked for at the start.
+/// The room that is asked for with the first number, which has none of these bytes then.
 const A_RESERVE: u16 = A_SINT;
 
 /// Fails instead of this number.
@@ -41,6 +41,7 @@ pub(super) struct State {
     next: u32,
     count: u32,
     filling: KVec<u8>,
+    reserve: Option<usize>,
     fail: Option<u32>,
     change: bool,
     generation: NonZeroU32,
@@ -58,9 +59,8 @@ impl DumpOperation for Count {
     const POLICY: &'static [Policy] = POLICY;
     type State = State;
 
-    fn start(request: &DumpRequest<'_>) -> Result<State> {
-        let right_request = request.cmd() == CMD_FAIL
-            && *request.net() == *kernel::net::Net::init_net()
+    fn start(request: &Request<'_>) -> Result<State> {
+        let right_request = *request.net() == *kernel::net::Net::init_net()
             && request.capable(Capability::NET_RAW)
             && request.is_last();
         if !right_request {
@@ -71,11 +71,14 @@ impl DumpOperation for Count {
             Some(attr) => attr.as_uint()? as usize,
             None => 0,
         };
-        if let Some(attr) = request.attr(A_RESERVE) {
-            request.reserve(attr.as_sint()? as usize);
-        }
-        let count = request.require(A_COUNT)?.as_u32()?;
+        let Some(count) = request.attr(A_COUNT) else {
+            request.extack().missing(A_COUNT);
+            return Err(EINVAL);
+        };
+        let count = count.as_u32()?;
         let filling = KVec::from_elem(0, size, GFP_KERNEL)?;
+        let reserve = request.attr(A_RESERVE).map(|attr| attr.as_sint());
+        let reserve = reserve.transpose()?.map(|size| size as usize);
         let fail = request.attr(A_FAIL).map(|attr| attr.as_be16());
         let fail = fail.transpose()?.map(u32::from);
 
@@ -84,6 +87,7 @@ impl DumpOperation for Count {
             next: 0,
             count,
             filling,
+            reserve,
             fail,
             change: request.attr(A_CHANGE).is_some(),
             generation: NonZeroU32::MIN,
@@ -111,9 +115,17 @@ impl DumpOperation for Count {
                 batch.extack().message_fmt(fmt!("not {number}"));
                 return failed;
             }
+            let filling: &[u8] = match (number, state.reserve) {
+                // There are only others behind a batch that is not empty.
+                (0, Some(size)) => {
+                    batch.reserve(size);
+                    &[]
+                }
+                _ => &state.filling,
+            };
             batch.put(|msg| {
                 msg.put_u32(A_NUMBER, number)?;
-                msg.nest(A_NEST, |nest| nest.put_bytes(A_BYTES, &state.filling))
+                msg.nest(A_NEST, |nest| nest.put_bytes(A_BYTES, filling))
             })?;
             if batch.is_empty() {
                 return Err(EBADMSG);
@@ -274,7 +286,7 @@ mod tests {
             start(socket, 1, |msg| msg.put_flag(A_RESERVED))?;
             let outcome = socket.outcome(&mut buffer)?;
             assert_eq!(outcome.error, EINVAL.to_errno());
-            assert_eq!(outcome.message()?, c"reserved for later");
+            assert_eq!(outcome.offset()?, 28);
 
             // There is no dump of this one.
             let msg = message(CMD_ECHO)?;
@@ -321,7 +333,7 @@ mod tests {
                 msg.put_sint(A_RESERVE, 8 + 4 + 4 + 50_000 - 1)
             })?;
             let seen = Seen::read_all(socket, 64 * 1024)?;
-            assert_eq!((seen.numbers, seen.done), (0, Some(EMSGSIZE.to_errno())));
+            assert_eq!((seen.numbers, seen.done), (1, Some(EMSGSIZE.to_errno())));
 
             start(socket, 3, |msg| {
                 size(msg)?;
