@@ -196,7 +196,7 @@ mod tests {
     fn linger_has_whole_seconds() {
         let sec = 1_000_000_000;
 
-        assert!(from_nanos_in_secs(0) == Some(Timeout::ZERO));
+        assert!(from_nanos_in_secs(0) == Some(Timeout::from_jiffies(0)));
         assert!(from_nanos_in_secs(5 * sec) == Some(Timeout::from_jiffies(5 * HZ)));
         assert!(from_nanos_in_secs(-1) == Some(Timeout::INFINITE));
         for nanos in [1, sec - 1, sec + 1, -2, -sec] {

@@ -96,28 +96,6 @@ macro_rules! pointer_getters {
     )*};
 }
 
-/// Makes getters, each of which tells whether there is something in a queue of `sk_buff`s.
-///
-/// The conditions are those of [`field_getters!`].
-macro_rules! queue_getters {
-    ($($(#[$meta:meta])* $vis:vis fn $name:ident() = $field:ident;)*) => {$(
-        $(#[$meta])*
-        #[inline]
-        $vis fn $name(&self) -> bool {
-            // SAFETY: By the type invariants, the pointer is valid, so that pointing to a field is
-            // in bounds.
-            let queue = unsafe { &raw const (*self.as_ptr()).$field };
-            // SAFETY: By the type invariants, the queue is valid, and initialized because the
-            // socket is. The volatile read is the one of `skb_queue_empty_lockless`.
-            let next = unsafe {
-                (&raw const (*queue).__bindgen_anon_1.__bindgen_anon_1.next).read_volatile()
-            };
-
-            !ptr::eq(next.cast_const().cast(), queue)
-        }
-    )*};
-}
-
 /// Makes a type for the numbers of flags that are kept in one `unsigned long`.
 macro_rules! flag_numbers {
     (
@@ -178,10 +156,6 @@ flag_numbers! {
     LOCALROUTE = sock_flags_SOCK_LOCALROUTE;
     /// The socket may use the memory reserves.
     MEMALLOC = sock_flags_SOCK_MEMALLOC;
-    /// Software receive time stamps, `SO_TIMESTAMPING`.
-    TIMESTAMPING_RX_SOFTWARE = sock_flags_SOCK_TIMESTAMPING_RX_SOFTWARE;
-    /// Somebody gets signals from the socket, `O_ASYNC`.
-    FASYNC = sock_flags_SOCK_FASYNC;
     /// `SO_RXQ_OVFL`.
     RXQ_OVFL = sock_flags_SOCK_RXQ_OVFL;
     /// `SO_ZEROCOPY`.
@@ -202,8 +176,6 @@ flag_numbers! {
     RCVMARK = sock_flags_SOCK_RCVMARK;
     /// `SO_RCVPRIORITY`.
     RCVPRIORITY = sock_flags_SOCK_RCVPRIORITY;
-    /// Any of the receive flags of `SO_TIMESTAMPING`.
-    TIMESTAMPING_ANY = sock_flags_SOCK_TIMESTAMPING_ANY;
 }
 
 /// The kernel's `struct sock`.
@@ -347,8 +319,6 @@ impl Sock {
     }
 
     pointer_getters! {
-        /// Tells whether a filter is attached, classic or not (`SO_ATTACH_FILTER`).
-        pub fn has_filter() = sk_filter;
         /// Tells whether some part of the kernel uses the socket for itself: a tunnel, a BPF map.
         pub fn has_user_data() = sk_user_data;
     }
@@ -359,12 +329,19 @@ impl Sock {
         pub fn has_bpf_storage() = sk_bpf_storage;
     }
 
-    queue_getters! {
-        /// Tells whether there is something in the queue of errors and of transmit time stamps.
-        pub fn has_error_queue() = sk_error_queue;
-        /// Tells whether there is something in the write queue: a corked datagram, if the socket
-        /// is a UDP one.
-        pub fn has_write_queue() = sk_write_queue;
+    /// Tells whether there is something in the write queue: a corked datagram, if the socket is a
+    /// UDP one.
+    #[inline]
+    pub fn has_write_queue(&self) -> bool {
+        // SAFETY: By the type invariants, the pointer is valid, so that pointing to a field is in
+        // bounds.
+        let queue = unsafe { &raw const (*self.as_ptr()).sk_write_queue };
+        // SAFETY: By the type invariants, the queue is valid, and initialized because the socket
+        // is. The volatile read is the one of `skb_queue_empty_lockless`.
+        let next =
+            unsafe { (&raw const (*queue).__bindgen_anon_1.__bindgen_anon_1.next).read_volatile() };
+
+        !ptr::eq(next.cast_const().cast(), queue)
     }
 
     /// Tells whether a flag is set, as `sock_flag` does.

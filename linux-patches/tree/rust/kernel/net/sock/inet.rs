@@ -12,10 +12,7 @@ use crate::{
 };
 
 use core::{
-    net::{
-        Ipv4Addr,
-        SocketAddrV4, //
-    },
+    net::Ipv4Addr,
     ops::Deref, //
 };
 
@@ -182,22 +179,6 @@ impl InetSock {
     #[inline]
     pub fn mc_addr(&self) -> Ipv4Addr {
         Ipv4Addr::from_bits(u32::from_be(self.be_mc_addr()))
-    }
-
-    /// Returns where the socket is bound to: address and port that it receives on.
-    #[inline]
-    pub fn local(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.rcv_saddr(), self.num())
-    }
-
-    /// Returns where the socket is connected to, if it is.
-    ///
-    /// As `getpeername(2)` does, this takes a socket that is connected to port 0 for one that is
-    /// not connected.
-    #[inline]
-    pub fn peer(&self) -> Option<SocketAddrV4> {
-        let port = self.dport();
-        (port != 0).then(|| SocketAddrV4::new(self.daddr(), port))
     }
 }
 

@@ -48,9 +48,6 @@ impl Timeout {
     /// Waits as long as it takes.
     pub const INFINITE: Self = Self(MAX_SCHEDULE_TIMEOUT);
 
-    /// Does not wait.
-    pub const ZERO: Self = Self(0);
-
     /// Makes a timeout out of what a field of `struct sock` has.
     #[inline]
     pub const fn from_jiffies(jiffies: c_long) -> Self {

@@ -35,10 +35,6 @@ flag_numbers! {
     GRO_ENABLED = UDP_FLAGS_GRO_ENABLED;
     /// Lists of fragments are accepted as they are.
     ACCEPT_FRAGLIST = UDP_FLAGS_ACCEPT_FRAGLIST;
-    /// Several datagrams in one packet are accepted as they are.
-    ACCEPT_L4 = UDP_FLAGS_ACCEPT_L4;
-    /// Encapsulation was asked for, once.
-    ENCAP_ENABLED = UDP_FLAGS_ENCAP_ENABLED;
 }
 
 /// Who in the kernel handles the packets of a UDP socket.
@@ -115,12 +111,6 @@ impl UdpSock {
     #[inline]
     pub fn udp_flag(&self, flag: UdpFlag) -> bool {
         flag.is_set(self.udp_flags())
-    }
-
-    /// Tells whether there is a datagram that is corked, begun but not yet sent.
-    #[inline]
-    pub fn has_pending(&self) -> bool {
-        self.pending() != 0
     }
 
     /// Returns who in the kernel takes what arrives for this socket (`encap_rcv`).
