@@ -5,31 +5,36 @@
 #![forbid(unsafe_code)]
 
 use kernel::{
+    net::sock::consts,
     prelude::*,
     uapi, //
 };
 
 pub(crate) use crate::internals::{
-    AF_INET,
-    AF_INET6,
     SHUT_RD,
     SHUT_RDWR,
-    SHUT_WR,
-    SOCK_DGRAM,
-    SOCK_RAW,
-    SOCK_SEQPACKET,
-    SOCK_STREAM, //
+    SHUT_WR, //
 };
 
-/// Declares constants of the type [`c_int`] with the values of the same constants in [`uapi`].
+/// Declares constants of the type [`c_int`] with the values of the same constants in [`uapi`] or
+/// [`consts`].
 macro_rules! numbers {
-    ($($name:ident),* $(,)?) => {
+    ($from:ident: $($name:ident),* $(,)?) => {
         $(
             // CAST: A small number.
             #[doc = concat!("`", stringify!($name), "`")]
-            pub(crate) const $name: c_int = uapi::$name as c_int;
+            pub(crate) const $name: c_int = $from::$name as c_int;
         )*
     };
+}
+
+numbers! { consts:
+    AF_INET,
+    AF_INET6,
+    SOCK_DGRAM,
+    SOCK_RAW,
+    SOCK_SEQPACKET,
+    SOCK_STREAM,
 }
 
 /// The level of the options of sockets of all kinds.
@@ -41,7 +46,7 @@ pub(crate) const SOL_IP: c_int = uapi::IPPROTO_IP as c_int;
 /// The level of the options of UDP.
 pub(crate) const SOL_UDP: c_int = uapi::IPPROTO_UDP as c_int;
 
-numbers! {
+numbers! { uapi:
     IPPROTO_ICMP,
     IPPROTO_MPTCP,
     IPPROTO_TCP,
@@ -49,7 +54,7 @@ numbers! {
 }
 
 // Of SOL_SOCKET.
-numbers! {
+numbers! { uapi:
     SO_ATTACH_FILTER,
     SO_ATTACH_REUSEPORT_CBPF,
     SO_BINDTOIFINDEX,
@@ -68,7 +73,7 @@ numbers! {
 }
 
 // Of SOL_IP.
-numbers! {
+numbers! { uapi:
     IP_ADD_MEMBERSHIP,
     IP_DROP_MEMBERSHIP,
     IP_BIND_ADDRESS_NO_PORT,
@@ -80,7 +85,7 @@ numbers! {
 }
 
 // Of SOL_UDP.
-numbers! {
+numbers! { uapi:
     UDP_CORK,
     UDP_SEGMENT,
 }

@@ -53,24 +53,6 @@ use core::net::Ipv4Addr;
 pub(crate) const HZ: c_long =
     (1_000_000_000 * bindings::HZ_TO_NSEC_DEN as i64 / bindings::HZ_TO_NSEC_NUM as i64) as c_long;
 
-/// `AF_INET`
-pub(crate) const AF_INET: c_int = bindings::AF_INET as c_int;
-
-/// `AF_INET6`
-pub(crate) const AF_INET6: c_int = bindings::AF_INET6 as c_int;
-
-/// `SOCK_STREAM`
-pub(crate) const SOCK_STREAM: c_int = bindings::sock_type_SOCK_STREAM as c_int;
-
-/// `SOCK_DGRAM`
-pub(crate) const SOCK_DGRAM: c_int = bindings::sock_type_SOCK_DGRAM as c_int;
-
-/// `SOCK_SEQPACKET`
-pub(crate) const SOCK_SEQPACKET: c_int = bindings::sock_type_SOCK_SEQPACKET as c_int;
-
-/// `SOCK_RAW`
-pub(crate) const SOCK_RAW: c_int = bindings::sock_type_SOCK_RAW as c_int;
-
 /// `SHUT_RD`
 pub(crate) const SHUT_RD: c_int = bindings::sock_shutdown_cmd_SHUT_RD as c_int;
 

@@ -6,7 +6,6 @@
 
 use crate::{
     attr,
-    consts::AF_INET,
     dump::Dumpable,
     live::Patience,
     loss::{
@@ -31,6 +30,7 @@ use kernel::{
             Request,
             GENLMSG_DEFAULT_SIZE, //
         },
+        sock::consts,
         socket::{
             BoundFilter,
             BoundPlace,
@@ -202,8 +202,7 @@ impl Wanted {
     /// Returns them as the bound sockets are filtered.
     fn as_filter(&self) -> BoundFilter<'_> {
         BoundFilter {
-            // CAST: A small number.
-            family: AF_INET as u16,
+            family: consts::AF_INET,
             port: self.port.unwrap_or(0),
             inos: &self.inodes,
         }

@@ -34,6 +34,10 @@ constants! {
     SOCK_STREAM: u16 = sock_type_SOCK_STREAM;
     /// Datagrams.
     SOCK_DGRAM: u16 = sock_type_SOCK_DGRAM;
+    /// Raw packets.
+    SOCK_RAW: u16 = sock_type_SOCK_RAW;
+    /// Packets that come in order, and none of which is lost.
+    SOCK_SEQPACKET: u16 = sock_type_SOCK_SEQPACKET;
 
     /// TCP.
     IPPROTO_TCP: u16 = IPPROTO_TCP;
