@@ -219,8 +219,9 @@ impl Addresses {
         filter: &Filter,
         closed: bool,
     ) -> Result<(), Refusal> {
-        // Nothing of a stranger may get in between `bind()` and `connect()`.
-        if closed || self.peer.is_some() {
+        // Nothing of a stranger may get in between `bind()` and `connect()`, nor while the socket
+        // is bound to no device.
+        if closed || self.is_connected() {
             socket.reject_all()?;
         } else {
             filter.restore(socket)?;
@@ -257,15 +258,17 @@ impl Addresses {
             (Some(peer), source) => {
                 connect_from(source, socket, &peer)
                     .map_err(|errno| Refusal::new(errno, "cannot connect").at(attr::PEER_ADDR))?;
-                socket.settle();
-                if !closed {
-                    filter.replace(socket)?;
-                }
             }
             (None, Some(source)) => adopt_source(socket, source).map_err(|errno| {
                 Refusal::new(errno, "cannot send from the source address").at(attr::SOURCE_ADDR)
             })?,
             (None, None) => {}
+        }
+        if self.is_connected() {
+            socket.settle();
+            if !closed {
+                filter.replace(socket)?;
+            }
         }
         if let Some(locks) = self.locks {
             internals::set_bind_locks(&socket.lock(), locks);
