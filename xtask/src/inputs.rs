@@ -43,6 +43,9 @@ const KERNEL: [&str; 5] = [
 /// What the programs for the guest are built from.
 const PROGRAMS: [&str; 3] = ["Cargo.lock", "Cargo.toml", "userspace"];
 
+/// What is among that and no part of it: cargo-fuzz has a workspace of its own, and builds in it.
+const NO_PROGRAM: &str = "userspace/inetcr/fuzz";
+
 /// Files by their paths in the checkout, with their hashes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Inputs(BTreeMap<String, String>);
@@ -69,16 +72,18 @@ impl Inputs {
     /// Of these files, and all in these folders.
     fn of(repo: &Path, places: &[PathBuf]) -> Result<Self> {
         let mut all = BTreeMap::new();
-        for place in places {
-            for file in files::list(place)? {
-                // Of a file, the list is itself.
-                let path = place
-                    .components()
-                    .chain(file.components())
-                    .collect::<PathBuf>();
-                let name = path.strip_prefix(repo).unwrap_or(&path).to_string_lossy();
-                if !manifest::is_junk(&name) && !name.ends_with(".md") {
-                    let hash = files::sha256(&fs::read(&path)?);
+        let no_program = repo.join(NO_PROGRAM);
+        for place in places.iter().filter(|place| place.exists()) {
+            let walk = walkdir::WalkDir::new(place).into_iter();
+            for entry in walk.filter_entry(|entry| entry.path() != no_program) {
+                let entry = entry?;
+                let path = entry.path();
+                let name = path.strip_prefix(repo).unwrap_or(path).to_string_lossy();
+                let is_input = !entry.file_type().is_dir()
+                    && !manifest::is_junk(&name)
+                    && !name.ends_with(".md");
+                if is_input {
+                    let hash = files::sha256(&fs::read(path)?);
                     all.insert(name.into_owned(), hash);
                 }
             }
@@ -132,7 +137,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let dir = dir.path();
         let write = |name: &str, text: &str| fs::write(dir.join(name), text);
-        fs::create_dir_all(dir.join("userspace"))?;
+        fs::create_dir_all(dir.join(NO_PROGRAM))?;
         write("Cargo.toml", "a")?;
         write("userspace/a.rs", "a")?;
         let noted = dir.join(FILE);
@@ -145,6 +150,7 @@ mod tests {
         // What nothing is built from, and what is written as it was.
         write("userspace/a.rs~", "a")?;
         write("userspace/README.md", "a")?;
+        write("userspace/inetcr/fuzz/Cargo.lock", "a")?;
         write("userspace/a.rs", "a")?;
         assert_eq!(changed()?, None);
         write("userspace/a.rs", "b")?;
