@@ -171,7 +171,7 @@ impl Image {
         self.initramfs.with_file_name("")
     }
 
-    /// The file that says what of the checkout its programs were built from.
+    /// The file that says what of the checkout it was made from, beside the kernel.
     fn inputs_file(&self) -> PathBuf {
         self.initramfs.with_extension(inputs::FILE)
     }
@@ -187,8 +187,8 @@ pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
     } else {
         build::kernel(ctx, flavour)?
     };
+    let inputs = Inputs::of_image(&ctx.repo, RECIPE)?;
     let recipe = Recipe::read(&ctx.repo(RECIPE))?;
-    let inputs = Inputs::of_programs(&ctx.repo)?;
     let step = Step::new("build the programs for the image");
     let built = userspace::build_static(&ctx.repo, &recipe.programs, arch)?;
     step.done("");
@@ -237,8 +237,8 @@ pub fn latest(ctx: &Ctx, flavour: &Flavour) -> Result<Image> {
     );
     let kernel = Inputs::of_kernel(&ctx.repo, flavour)?;
     kernel.warn(&image.kernel.inputs_file(), "the kernel")?;
-    let programs = Inputs::of_programs(&ctx.repo)?;
-    programs.warn(&image.inputs_file(), "the image")?;
+    let others = Inputs::of_image(&ctx.repo, RECIPE)?;
+    others.warn(&image.inputs_file(), "the image")?;
     Ok(image)
 }
 

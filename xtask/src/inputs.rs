@@ -41,7 +41,13 @@ const KERNEL: [&str; 5] = [
 ];
 
 /// What the programs for the guest are built from.
-const PROGRAMS: [&str; 3] = ["Cargo.lock", "Cargo.toml", "userspace"];
+const PROGRAMS: [&str; 4] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    // `crfuzz` has it in it.
+    "linux-patches/tree/Documentation/netlink/specs/af_inet_cr.yaml",
+    "userspace",
+];
 
 /// What is among that and no part of it: cargo-fuzz has a workspace of its own, and builds in it.
 const NO_PROGRAM: &str = "userspace/inetcr/fuzz";
@@ -67,6 +73,13 @@ impl Inputs {
     /// Of the programs for the guest.
     pub fn of_programs(repo: &Path) -> Result<Self> {
         Self::of(repo, &PROGRAMS.map(|path| repo.join(path)))
+    }
+
+    /// Of an image that is made by this recipe.
+    pub fn of_image(repo: &Path, recipe: &str) -> Result<Self> {
+        let mut inputs = Self::of_programs(repo)?;
+        inputs.0.extend(Self::of(repo, &[repo.join(recipe)])?.0);
+        Ok(inputs)
     }
 
     /// Of these files, and all in these folders.
@@ -175,6 +188,19 @@ mod tests {
             assert!(inputs.0.contains_key(path), "{path}");
         }
         assert!(!inputs.0.contains_key("images/race.config"));
+        Ok(())
+    }
+
+    #[test]
+    fn an_image_is_made_from_programs_and_a_recipe() -> Result<()> {
+        let repo = crate::ctx::checkout()?;
+        let of_recipe = "images/initramfs.toml";
+        let inputs = Inputs::of_image(&repo, of_recipe)?;
+        // Each name is of something.
+        for path in PROGRAMS.iter().chain([&of_recipe]) {
+            let mut names = inputs.0.keys();
+            assert!(names.any(|name| name.starts_with(path)), "{path}");
+        }
         Ok(())
     }
 }
