@@ -200,6 +200,14 @@ impl Arch {
         self.guest().ok()?.cross
     }
 
+    /// What the small image of it takes, and the machine that it boots on.
+    pub fn image_groups(self) -> Vec<Group> {
+        let mut groups = self.groups(&[Group::Build, Group::Vm]);
+        // Another one brings what is in its image.
+        groups.extend(self.cross().is_none().then_some(Group::Image));
+        groups
+    }
+
     /// These prerequisites, and those that only this architecture has.
     pub fn groups(self, groups: &[Group]) -> Vec<Group> {
         let cross = self.cross().map(|cross| cross.group);
@@ -210,5 +218,17 @@ impl Arch {
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_an_image_is_brought_for_its_architecture() {
+        let has = |arch: Arch, group| arch.image_groups().contains(&group);
+        assert!(has(Arch::OWN, Group::Image) && !has(Arch::OWN, Group::Arm64));
+        assert!(has(Arch::Arm64, Group::Arm64) && !has(Arch::Arm64, Group::Image));
     }
 }

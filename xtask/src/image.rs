@@ -26,7 +26,6 @@ use crate::{
         self,
         Inputs, //
     },
-    needs::Group,
     setup,
     ui::{
         self,
@@ -181,7 +180,7 @@ impl Image {
 pub fn make(ctx: &Ctx, flavour: &Flavour, old_kernel: bool) -> Result<Image> {
     flavour.must_boot()?;
     let arch = flavour.arch();
-    setup::require(ctx, &arch.groups(&[Group::Build, Group::Vm]))?;
+    setup::require(ctx, &arch.image_groups())?;
     let kernel = if old_kernel {
         build::latest(ctx, flavour)?
     } else {

@@ -23,6 +23,8 @@ pub enum Group {
     Build,
     /// To boot it.
     Vm,
+    /// To make the small image of this machine's architecture.
+    Image,
     /// To look into it while it runs.
     Debug,
     /// To see what an editor sees. Only the command that does so brings it.
@@ -49,6 +51,7 @@ impl Group {
         match self {
             Self::Build => "build",
             Self::Vm => "vm",
+            Self::Image => "image",
             Self::Debug => "debug",
             Self::Editor => "editor",
             Self::Lint => "lint",
@@ -166,6 +169,14 @@ pub fn all(ctx: &Ctx) -> Vec<Need> {
     let mut all = build();
     all.extend(compilers(ctx));
     all.extend(vm(ctx));
+    all.push(Need {
+        name: "busybox",
+        group: Group::Image,
+        found: static_program(Path::new("/bin/busybox")),
+        minimum: None,
+        // It takes the place of `busybox`, which needs the machine's libraries.
+        fix: Fix::Apt(&[&["busybox-static"]]),
+    });
     all.push(program(
         Group::Debug,
         "gdb",
@@ -302,14 +313,6 @@ fn vm(ctx: &Ctx) -> Vec<Need> {
         ),
         // The kernel's selftests make network namespaces with it.
         program(Group::Vm, "ip", &["-V"], V(4, 0, 0), &[&["iproute2"]]),
-        Need {
-            name: "busybox",
-            group: Group::Vm,
-            found: static_program(Path::new("/bin/busybox")),
-            minimum: None,
-            // It takes the place of `busybox`, which needs the machine's libraries.
-            fix: Fix::Apt(&[&["busybox-static"]]),
-        },
         Need {
             name: "python3 venv",
             group: Group::Vm,
@@ -797,6 +800,15 @@ mod tests {
         assert!(matches!(static_program(&dynamic), Found::Unfit(_)));
         let none = dynamic.with_file_name("no such file");
         assert_eq!(static_program(&none), Found::Nothing);
+    }
+
+    #[test]
+    fn only_an_image_takes_a_static_busybox() -> anyhow::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let all = all(&Ctx::in_dir(dir.path())?);
+        let mut of_images = all.iter().filter(|need| need.name == "busybox");
+        assert!(of_images.all(|need| need.group != Group::Vm));
+        Ok(())
     }
 
     #[test]

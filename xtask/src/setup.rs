@@ -46,6 +46,7 @@ pub fn run(ctx: &Ctx) -> Result<ExitCode> {
         &[
             Group::Build,
             Group::Vm,
+            Group::Image,
             Group::Debug,
             Group::Lint,
             Group::Comfort,
