@@ -133,6 +133,20 @@ impl Answer {
         format!("{}{again}", self.reason)
     }
 
+    /// What is said at each start: one line, and so without what a guest said last.
+    fn note(&self, file: &Path) -> String {
+        let why = if self.died.is_empty() {
+            let (why, _) = self
+                .reason
+                .split_once(LAST_WORDS)
+                .unwrap_or((&self.reason, ""));
+            why.to_owned()
+        } else {
+            format!("no guest lived under KVM (rm {} to retry)", file.display())
+        };
+        format!("QEMU's TCG, longer deadlines: {why}")
+    }
+
     /// For a guest whose processor is not of this machine's architecture.
     fn another(arch: Arch) -> Self {
         Self {
@@ -153,9 +167,8 @@ pub fn choose(ctx: &Ctx, kernel: &Kernel, flavour: &Flavour, require_kvm: bool) 
     match answer.accel {
         Accel::Kvm => ui::note("KVM: this machine's processor runs the guest"),
         Accel::Tcg => {
-            let why = answer.why(&file);
-            ensure!(!require_kvm, "{}", no_kvm(&why));
-            ui::note(&format!("no KVM ({why}): QEMU's TCG, and longer deadlines"));
+            ensure!(!require_kvm, "{}", no_kvm(&answer.why(&file)));
+            ui::note(&answer.note(&file));
         }
     }
     Ok(answer.accel)
@@ -256,6 +269,9 @@ fn probe(kernel: &Path, patience: Duration) -> Result<Seen> {
     Ok(seen)
 }
 
+/// What stands before what a guest said last.
+const LAST_WORDS: &str = "; its last words: ";
+
 /// Listens to a guest until it is clear what becomes of it.
 fn watch(mut next: impl FnMut() -> Result<String, RecvTimeoutError>) -> Seen {
     let mut last = "nothing on its console".to_owned();
@@ -279,7 +295,7 @@ fn watch(mut next: impl FnMut() -> Result<String, RecvTimeoutError>) -> Seen {
         }
     };
     let last: String = last.chars().take(100).collect();
-    seen(format!("a guest under it {end}; its last words: {last}"))
+    seen(format!("a guest under KVM {end}{LAST_WORDS}{last}"))
 }
 
 fn guest_line(kernel: &str) -> Result<Line> {
@@ -334,6 +350,24 @@ mod tests {
                 matches!(&seen, Seen::Dead(why) if why.contains(words)),
                 "{seen:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_said_at_each_start_is_one_short_line() {
+        let words = "x".repeat(1000);
+        let heard = |line: &str| {
+            let line = format!("{line}{words}");
+            let mut lines = std::iter::once(line);
+            watch(|| lines.next().ok_or(RecvTimeoutError::Timeout))
+        };
+        let file = Path::new("/home/somebody/.cache/af-inet-cr/vm/accel.json");
+        for line in ["Kernel panic - not syncing: ", "[0.1] Linux"] {
+            let mut answer = Answer::unknown("a boot".to_owned());
+            answer.learn("first", heard(line));
+            let note = answer.note(file);
+            assert!(note.len() < 120 && !note.contains(line), "{note}");
+            assert!(answer.why(file).contains(line));
         }
     }
 
