@@ -129,7 +129,12 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         accel::may_be_required(flavour.arch())?;
     }
     if args.list || (!args.filter.is_empty() && !only_in_kernel(args)) {
-        let names = names(&vm::programs(ctx, args.kernel.no_build)?, args)?;
+        let names = names(&vm::programs(ctx, args.kernel.no_build)?, args);
+        // Otherwise that is said with what it is of the kernel.
+        if args.kernel.no_build && (args.list || names.is_err()) {
+            userspace::warn(ctx)?;
+        }
+        let names = names?;
         if args.list {
             print!("{names}");
             return Ok(ExitCode::SUCCESS);
