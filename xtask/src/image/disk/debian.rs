@@ -210,7 +210,9 @@ mod tests {
         let dir = tempfile::tempdir()?;
         for signal in ["INT", "TERM", "HUP"] {
             let tar = format!("tar() {{ kill -s {signal} $$; }}");
-            let status = Command::new("sh")
+            // What is ignored from the start, as `nohup` does it, cannot be trapped.
+            let status = Command::new("env")
+                .args(["--default-signal=INT,TERM,HUP", "sh"])
                 .args(["-euc", &format!("{tar}\n{SCRIPT}"), "sh", "root.tar"])
                 .current_dir(dir.path())
                 .status()?;
