@@ -50,7 +50,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let kept = report::remove_all(&ctx.results)?;
     step.done(&match kept {
         0 => String::new(),
-        kept => format!("but for {kept} made with --keep"),
+        kept => format!("but for {kept} made with --keep or still in use"),
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -89,14 +89,18 @@ mod tests {
     fn what_was_built_goes_and_what_is_kept_stays() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let ctx = Ctx::in_dir(dir.path())?;
-        let kept = ctx.results.join("20260101-000000-vm-test-1");
+        // No process has a number above 4194304.
+        let kept = ctx.results.join("20260101-000000-vm-test-4194305");
+        let parent = std::os::unix::process::parent_id();
+        let in_use = ctx.results.join(format!("20260103-000000-run-{parent}"));
         let all = [
             ctx.target.join("kernel/default"),
             ctx.target.join("debug"),
             ctx.cache("build/some"),
             ctx.cache("src/some"),
-            ctx.results.join("20260102-000000-run-2"),
+            ctx.results.join("20260102-000000-run-4194305"),
             kept.clone(),
+            in_use.clone(),
         ];
         for dir in &all {
             fs::create_dir_all(dir)?;
@@ -104,11 +108,12 @@ mod tests {
         fs::write(kept.join(report::KEEP), "")?;
         run(&ctx, &Args { all: false })?;
         let left = all.each_ref().map(|dir| dir.exists());
-        assert_eq!(left, [false, true, false, true, false, true]);
+        assert_eq!(left, [false, true, false, true, false, true, true]);
         run(&ctx, &Args { all: true })?;
         let left = all.each_ref().map(|dir| dir.exists());
-        assert_eq!(left, [false, true, false, false, false, true]);
-        // Without anything that is kept, nothing is left.
+        assert_eq!(left, [false, true, false, false, false, true, true]);
+        // Without anything that is kept or in use, nothing is left.
+        fs::remove_dir(in_use)?;
         fs::remove_file(kept.join(report::KEEP))?;
         run(&ctx, &Args { all: false })?;
         assert!(!ctx.results.exists());

@@ -356,7 +356,8 @@ fn word(status: Status) -> &'static str {
     }
 }
 
-/// Removes all folders but those that are to be kept; gives how many these are.
+/// Removes all folders but those that are to be kept, and those of runs that are not over; gives how
+/// many these are.
 pub fn remove_all(results: &Path) -> Result<usize> {
     if !results.exists() {
         return Ok(0);
@@ -366,7 +367,7 @@ pub fn remove_all(results: &Path) -> Result<usize> {
         let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
         if !kind.is_dir() {
             fs::remove_file(path)?;
-        } else if path.join(KEEP).exists() {
+        } else if path.join(KEEP).exists() || in_use(&path) {
             kept += 1;
         } else {
             fs::remove_dir_all(path)?;
