@@ -63,6 +63,8 @@ pub struct Guest {
     pub ports: &'static str,
     /// The serial port, as the kernel calls it.
     pub console: &'static str,
+    /// What one types there before a key for SysRq: a break by QEMU, where there is one.
+    pub sysrq: &'static str,
     /// More that the kernel is told.
     pub parameters: &'static [&'static str],
     /// What Rust calls what its programs are built for.
@@ -87,6 +89,7 @@ static X86_64: Guest = Guest {
     cpu: "max",
     ports: "virtio-serial-pci",
     console: "ttyS0",
+    sysrq: "Ctrl-A b",
     // While the boot processor is identified, its features are cleared for a moment. An interrupt
     // then makes KASAN, which asks for LA57 each time, take good addresses for wild ones.
     parameters: &["no5lvl"],
@@ -101,6 +104,7 @@ static ARM64: Guest = Guest {
     cpu: "neoverse-n1",
     ports: "virtio-serial-pci",
     console: "ttyAMA0",
+    sysrq: "Ctrl-A b",
     parameters: &[],
     target: "aarch64-unknown-linux-gnu",
     cross: Some(&Cross {
@@ -117,6 +121,7 @@ static S390: Guest = Guest {
     cpu: "max,vx=off,vxeh=off",
     ports: "virtio-serial-ccw",
     console: "ttysclp0",
+    sysrq: "Ctrl-O",
     parameters: &[],
     target: "s390x-unknown-linux-gnu",
     cross: Some(&Cross {

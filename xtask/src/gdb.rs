@@ -186,7 +186,7 @@ fn beside_a_shell(kernel: &Kernel, folder: &Folder, mut line: Line) -> Result<Ex
     );
     ui::note("the guest waits. In another terminal:");
     println!("gdb -x {}", start.display());
-    shell::enter(&line, folder)
+    shell::enter(&line, folder, kernel.arch)
 }
 
 /// gdb with a file to begin with, and what it does then: it lets the kernel run to a breakpoint, and

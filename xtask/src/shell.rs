@@ -3,6 +3,7 @@
 //! `shell`: a shell in a VM, for a person.
 
 use crate::{
+    arch::Arch,
     complaints,
     ctx::Ctx,
     report::Folder,
@@ -40,10 +41,6 @@ use std::{
 const CONSOLE: &str = "console.log";
 const CONTROL: &str = "vminit.log";
 
-/// The keys that are not the guest's.
-const KEYS: &str =
-    "Ctrl-A x ends it, Ctrl-A b then a key is SysRq, Ctrl-A Ctrl-A is Ctrl-A itself.";
-
 /// What the help ends with.
 const EXAMPLES: &str = "\
 Examples:
@@ -73,7 +70,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         .on(root);
     let folder = Folder::new(ctx, "shell", None, false)?;
     let line = line(ctx, machine, &programs, &folder)?;
-    enter(&line, &folder)
+    enter(&line, &folder, kernel.arch)
 }
 
 /// Refuses to go on without a person.
@@ -122,10 +119,13 @@ pub fn line(ctx: &Ctx, mut machine: Machine, programs: &Programs, folder: &Folde
 }
 
 /// Gives the terminal to the machine until it ends, and says how it did.
-pub fn enter(line: &Line, folder: &Folder) -> Result<ExitCode> {
+pub fn enter(line: &Line, folder: &Folder, arch: Arch) -> Result<ExitCode> {
     fs::write(folder.file("qemu.txt"), format!("{line}\n"))?;
     ui::note("what you write is gone afterwards. `exit` powers off.");
-    ui::note(KEYS);
+    ui::note(&format!(
+        "Ctrl-A x ends it, {} then a key is SysRq, Ctrl-A Ctrl-A is Ctrl-A itself.",
+        arch.guest()?.sysrq
+    ));
     let status = qemu::command(line).status().context("cannot start QEMU")?;
     let _ = fs::remove_file(folder.file(vm::INITRAMFS));
     // Of a machine that was not started there is nothing.
