@@ -119,7 +119,8 @@ fn program(command: &Command) -> String {
         .map_or_else(String::new, ToString::to_string)
 }
 
-fn describe(command: &Command) -> String {
+/// A command line for a person to read.
+pub fn describe(command: &Command) -> String {
     words(command).join(" ")
 }
 

@@ -111,7 +111,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
             ("flavour", flavour.name().to_owned()),
             ("machine", "User Mode Linux".to_owned()),
             ("commit", kernel.commit()),
-            ("command line", format!("{command:?}")),
+            ("command line", exec::describe(&command)),
         ],
         config: fs::read_to_string(&kernel.config)?,
     };
