@@ -184,7 +184,9 @@ mod tests {
         fs::write(dir.join("a.rs"), "")?;
         let found = |variable: Option<&str>| {
             let mut cargo = exec::cargo(&dir);
-            cargo.env_remove("CARGO_TARGET_DIR").env("CARGO_HOME", &dir);
+            cargo.env_remove("CARGO_TARGET_DIR");
+            cargo.env_remove("CARGO_BUILD_TARGET_DIR");
+            cargo.env("CARGO_HOME", &dir);
             cargo.envs(variable.map(|value| ("CARGO_TARGET_DIR", value)));
             target_dir(cargo)
         };
