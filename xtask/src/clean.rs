@@ -74,7 +74,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let ctx = Ctx::in_dir(dir.path())?;
         for name in ["", "src/", "download/"] {
-            fs::create_dir_all(ctx.cache(format!("{name}.tmp-4194305-abc/dir")))?;
+            fs::create_dir_all(ctx.cache(format!("{name}.tmp-abc/dir")))?;
         }
         fs::create_dir(ctx.cache("src/some"))?;
         run(&ctx, &Args { all: false })?;

@@ -24,6 +24,7 @@ use sha2::{
 use std::{
     collections::HashSet,
     fmt::Write as _,
+    fs::File,
     io::{
         ErrorKind,
         Read as _,
@@ -83,21 +84,40 @@ pub fn make_dir_atomic(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> R
     Ok(())
 }
 
-/// What the names of temporary directories begin with; the number of their process follows.
+/// What the names of temporary directories begin with.
 const TEMPORARY: &str = ".tmp-";
 
-/// Makes a directory for work in `dir`, which goes with the value. Those that killed runs have left
-/// there go now: nothing reads them.
-pub fn temporary(dir: &Path) -> Result<TempDir> {
+/// A directory for work, which goes with the value.
+pub struct Temporary {
+    dir: TempDir,
+    /// Says that it is in use, also to a process that does not see this one: the cache may be
+    /// mounted into a container. The kernel lets go of it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Temporary {
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// Makes a directory for work in `dir`. Those that killed runs have left there go now: nothing reads
+/// them.
+pub fn temporary(dir: &Path) -> Result<Temporary> {
     fs::create_dir_all(dir)?;
-    if let Err(error) = sweep(dir) {
+    // A new one is not taken for one that was left before it has its own lock.
+    let _others = locked(dir)?;
+    if let Err(error) = remove_left(dir) {
         ui::warning(&format!("{error:#}"));
     }
-    let prefix = format!("{TEMPORARY}{}-", std::process::id());
-    tempfile::Builder::new()
-        .prefix(&prefix)
+    let dir = tempfile::Builder::new()
+        .prefix(TEMPORARY)
         .tempdir_in(dir)
-        .with_context(|| format!("cannot write in {}", dir.display()))
+        .with_context(|| format!("cannot write in {}", dir.display()))?;
+    Ok(Temporary {
+        _lock: locked(dir.path())?,
+        dir,
+    })
 }
 
 /// Removes what [`temporary`] has made in `dir` for processes that have ended.
@@ -105,18 +125,30 @@ pub fn sweep(dir: &Path) -> Result<()> {
     if !dir.exists() {
         return Ok(());
     }
+    let _others = locked(dir)?;
+    remove_left(dir)
+}
+
+fn remove_left(dir: &Path) -> Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| {
-            let (process, _) = name.strip_prefix(TEMPORARY)?.split_once('-')?;
-            process.parse().ok()
-        });
-        if owner.is_some_and(|owner| !exec::lives(owner)) {
-            remove_dir_all(&entry.path())?;
+        let path = entry.path();
+        let is_temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        let is_free = || File::open(&path).is_ok_and(|dir| dir.try_lock().is_ok());
+        // Its owner may have removed it just now.
+        if is_temporary && path.is_dir() && is_free() && path.exists() {
+            remove_dir_all(&path)?;
         }
     }
     Ok(())
+}
+
+/// The lock of a directory, which others wait for. A file system may have none for directories, as
+/// NFS: there nobody gets one, and so nothing is taken for something that was left.
+fn locked(dir: &Path) -> Result<File> {
+    let file = File::open(dir).with_context(|| format!("cannot open {}", dir.display()))?;
+    let _ = file.lock();
+    Ok(file)
 }
 
 /// Removes a directory with all that is in it, also what belongs to other users of a user
@@ -312,16 +344,20 @@ mod tests {
     #[test]
     fn what_killed_runs_have_left_goes_before_something_new_comes() -> Result<()> {
         let dir = tempfile::tempdir()?;
-        // No process has a number above 4194304.
-        let left = dir.path().join(".tmp-4194305-abc/dir/inner");
-        let others = [".tmp-1-abc", ".tmp-abc", "4194305-abc"].map(|name| dir.path().join(name));
-        fs::create_dir_all(&left)?;
+        let left = dir.path().join(".tmp-abc");
+        let others = [".tmpabc", "abc"].map(|name| dir.path().join(name));
+        let file = dir.path().join(".tmp-file");
+        fs::create_dir_all(left.join("dir/inner"))?;
         others.iter().try_for_each(fs::create_dir)?;
+        fs::write(&file, "")?;
         let mine = temporary(dir.path())?;
         let also_mine = temporary(dir.path())?;
-        assert!(!dir.path().join(".tmp-4194305-abc").exists());
-        assert!(others.iter().all(|other| other.exists()));
+        assert!(!left.exists());
+        assert!(others.iter().all(|other| other.exists()) && file.exists());
         assert!(mine.path().exists() && also_mine.path().exists());
+        let gone = mine.path().to_owned();
+        drop(mine);
+        assert!(!gone.exists());
         Ok(())
     }
 

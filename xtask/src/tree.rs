@@ -212,12 +212,12 @@ pub fn wanted(ctx: &Ctx, source: &Path, commits: &[Commit], present: &Present) -
 }
 
 /// A directory for work that is gone afterwards.
-pub fn scratch_dir(ctx: &Ctx) -> Result<tempfile::TempDir> {
+pub fn scratch_dir(ctx: &Ctx) -> Result<files::Temporary> {
     files::temporary(&ctx.cache)
 }
 
 /// A directory with copies of just these files of the sources.
-pub fn scratch(ctx: &Ctx, source: &Path, paths: &BTreeSet<String>) -> Result<tempfile::TempDir> {
+pub fn scratch(ctx: &Ctx, source: &Path, paths: &BTreeSet<String>) -> Result<files::Temporary> {
     let scratch = scratch_dir(ctx)?;
     for path in paths {
         let to = scratch.path().join(path);

@@ -16,10 +16,9 @@ use anyhow::{
 };
 use fs_err as fs;
 use std::path::Path;
-use tempfile::TempDir;
 
 pub struct Elsewhere {
-    dir: TempDir,
+    dir: files::Temporary,
     pub manifest: Manifest,
 }
 

@@ -4,7 +4,8 @@
 
 use crate::{
     ctx::Ctx,
-    exec, //
+    exec,
+    files::Temporary, //
 };
 use anyhow::{
     Context,
@@ -20,12 +21,11 @@ use std::{
         Output, //
     },
 };
-use tempfile::TempDir;
 
 /// A repository that holds only the files which a series touches, and is gone when this is. git is
 /// deaf to the user's configuration there: the result depends on nothing but the files.
 pub(super) struct Git {
-    dir: TempDir,
+    dir: Temporary,
     who: Who,
 }
 
@@ -103,7 +103,7 @@ impl Who {
 
 impl Git {
     /// A repository of what is in `dir`, which becomes the commit `base`.
-    pub(super) fn new(dir: TempDir, who: Who) -> Result<Self> {
+    pub(super) fn new(dir: Temporary, who: Who) -> Result<Self> {
         let git = Self { dir, who };
         git.run(&["init", "--quiet", "--initial-branch=series"])?;
         git.commit(0, "base", None)?;
