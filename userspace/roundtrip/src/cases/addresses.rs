@@ -7,10 +7,10 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use inetcr::RawAttr;
+use inetcr::{Client, RawAttr};
 
 use crate::cases::{flood_by_a_stranger, is_flooded};
-use crate::cr::{self, Expected, attr};
+use crate::cr::{self, Dump, Expected, attr};
 use crate::observe::{observe, same};
 use crate::places::{GROUP, PEER, PLACES, PORT, Place, place};
 use crate::runner::Test;
@@ -159,6 +159,24 @@ fn strangers() -> Result<()> {
     is_flooded()
 }
 
+/// What a control message tells of the first datagram of a flood that comes to a copy.
+fn first_of_copy(
+    client: &mut Client,
+    dump: &Dump,
+    level: i32,
+    kind: i32,
+) -> Result<Option<Vec<u8>>> {
+    let copy = cr::restore(client, dump)?;
+    ensure!(
+        socket::readable(&copy, Duration::from_secs(5))?,
+        "nothing was sent"
+    );
+    let (_, control) = socket::receive(&copy, 0)?;
+    let mut told = control.into_iter();
+    let told = told.find(|one| (one.0, one.1) == (level, kind));
+    Ok(told.map(|(_, _, data)| data))
+}
+
 /// What is told of a datagram is noted when it comes, and none comes before the copy has asked for
 /// that.
 fn told_from_the_first() -> Result<()> {
@@ -172,18 +190,10 @@ fn told_from_the_first() -> Result<()> {
     let expected = [index, localhost, localhost].concat();
     let _flood = flood_by_a_stranger()?;
     for _ in 0..30 {
-        let copy = cr::restore(&mut client, &dump)?;
+        let told = first_of_copy(&mut client, &dump, libc::SOL_IP, libc::IP_PKTINFO)?;
+        let told = told.context("no IP_PKTINFO")?;
         ensure!(
-            socket::readable(&copy, Duration::from_secs(5))?,
-            "nothing was sent"
-        );
-        let (_, control) = socket::receive(&copy, 0)?;
-        let told = control
-            .iter()
-            .find(|(level, kind, _)| (*level, *kind) == (libc::SOL_IP, libc::IP_PKTINFO));
-        let (_, _, told) = told.context("no IP_PKTINFO")?;
-        ensure!(
-            *told == expected,
+            told == expected,
             "IP_PKTINFO is {told:02x?}, not {expected:02x?}"
         );
     }
@@ -205,16 +215,8 @@ fn drops_go_on() -> Result<()> {
     let dump = dump.with(RawAttr::u32(attr::DROPS, BEFORE));
     let _flood = flood_by_a_stranger()?;
     for _ in 0..300 {
-        let copy = cr::restore(&mut client, &dump)?;
-        ensure!(
-            socket::readable(&copy, Duration::from_secs(5))?,
-            "nothing was sent"
-        );
-        let (_, control) = socket::receive(&copy, 0)?;
-        let told = control
-            .iter()
-            .find(|(level, kind, _)| (*level, *kind) == (libc::SOL_SOCKET, SO_RXQ_OVFL));
-        if let Some((_, _, told)) = told {
+        let told = first_of_copy(&mut client, &dump, libc::SOL_SOCKET, SO_RXQ_OVFL)?;
+        if let Some(told) = told {
             let told = u32::from_ne_bytes(told.as_slice().try_into()?);
             ensure!(told >= BEFORE, "{told} drops after {BEFORE}");
         }
