@@ -93,9 +93,12 @@ pub fn wrong(case: &Case, folder: &Folder, results: &Path) -> Result<Vec<String>
     let words = [program, "shell"].into_iter();
     let line = shlex::try_join(words.chain(case.options.iter().copied()))?;
     let line = format!("{SIZE}; exec {line}");
-    // It gives the command a terminal, and this program its other end.
-    let mut script = Command::new("script");
+    // It gives the command a terminal, and this program its other end. If that ends first, the
+    // command goes by SIGHUP, which nohup has had ignored.
+    let mut script = Command::new("env");
     script.args([
+        "--default-signal=HUP",
+        "script",
         "--quiet",
         "--flush",
         "--return",
