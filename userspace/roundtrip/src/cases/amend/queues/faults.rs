@@ -6,7 +6,7 @@
 use std::net::UdpSocket;
 
 use anyhow::{Context, Result, ensure};
-use inetcr::{Amended, Failure, RawAttr};
+use inetcr::{Amended, Client, Failure, RawAttr};
 
 use super::{Donor, is_empty};
 use crate::cases::amend::{bound, request};
@@ -26,9 +26,12 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
+/// How often the allocations of the last part are gone through until a failure was reported.
+const ROUNDS: u32 = 5;
+
 /// A small datagram, one of several pieces, an empty one, and one with options, and errors of each
 /// kind.
-fn donor(client: &mut inetcr::Client) -> Result<Donor> {
+fn donor(client: &mut Client) -> Result<Donor> {
     let original = holding(&[b"small", &payload(1, 40_000), b""])?;
     errors_of_each_kind(&original)?;
     let peer = peer_with(libc::SOL_IP, libc::IP_OPTIONS, &[7, 7, 4, 0, 0, 0, 0, 0])?;
@@ -41,10 +44,36 @@ fn of_part(faulty: Part) -> Result<()> {
     let donor = donor(&mut client)?;
     let mut fault = Fault::open()?;
     let (mut refused, mut reported) = (0, 0);
+    // The first part may have nothing to report: what this state needs is allocated before. Of the
+    // last one a single allocation is reported, which has another number if a cache of the kernel
+    // is filled again in front of it: it can slip through.
+    for _ in 0..ROUNDS {
+        let round = each_allocation(&mut client, &donor, faulty, &mut fault)?;
+        refused += round.0;
+        reported += round.1;
+        if faulty != Part::Commit || reported > 0 {
+            break;
+        }
+    }
+    println!("{refused} refused, {reported} reported");
+    ensure!(refused > 0, "none was refused");
+    ensure!(faulty != Part::Commit || reported > 0, "none was reported");
+    Ok(())
+}
+
+/// Makes each allocation of a part fail once, and returns how many parts were refused, and how many
+/// failures reported.
+fn each_allocation(
+    client: &mut Client,
+    donor: &Donor,
+    faulty: Part,
+    fault: &mut Fault,
+) -> Result<(u32, u32)> {
+    let (mut refused, mut reported) = (0, 0);
     each(|nth| {
         let target = bound()?;
-        let mut raw = RawNetlink::open(&client)?;
-        let (injected, begun, end) = send(&mut raw, &donor, &target, |raw, part, bytes| {
+        let mut raw = RawNetlink::open(client)?;
+        let (injected, begun, end) = send(&mut raw, donor, &target, |raw, part, bytes| {
             let armed = part == faulty;
             if armed {
                 fault.arm(nth)?;
@@ -79,16 +108,12 @@ fn of_part(faulty: Part) -> Result<()> {
             }
         }
         drop(raw);
-        donor.give(&mut client, &target)?;
+        donor.give(client, &target)?;
         same_messages(&donor.expected, &drain(&target)?).context("again")?;
         is_empty(&target)?;
         Ok(injected)
     })?;
-    println!("{refused} refused, {reported} reported");
-    ensure!(refused > 0, "none was refused");
-    // The first part may have nothing to report: what this state needs is allocated before.
-    ensure!(faulty != Part::Commit || reported > 0, "none was reported");
-    Ok(())
+    Ok((refused, reported))
 }
 
 /// Sends all parts, each by a function that says whether an allocation failed. Gives whether one
