@@ -266,6 +266,8 @@ impl Addresses {
         }
         if self.is_connected() {
             socket.settle();
+            // What ICMP has told of what others have sent from the address: no filter keeps it out.
+            internals::forget_errors(socket);
             if !closed {
                 filter.replace(socket)?;
             }

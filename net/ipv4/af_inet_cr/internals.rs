@@ -249,6 +249,16 @@ pub(crate) fn take_err(socket: &mut Socket) -> u32 {
         .unsigned_abs()
 }
 
+/// Forgets the errors that wait to be received, and the pending one.
+pub(crate) fn forget_errors(socket: &mut Socket) {
+    let sock = socket.lock();
+
+    // SAFETY: The pointer is valid as long as `sock`, and so is the queue, which the function locks
+    // itself. All that is in there is an error, with the control block of one.
+    unsafe { bindings::skb_errqueue_purge(&raw mut (*sock.as_ptr()).sk_error_queue) };
+    pending_error(&sock).xchg(0, Relaxed);
+}
+
 /// The pending error of a socket.
 fn pending_error<'a>(sock: &'a LockedSocket<'_>) -> &'a Atomic<c_int> {
     // SAFETY: The pointer is valid as long as `sock`, and so is one to a field. It is an aligned
@@ -521,8 +531,8 @@ fn add_zerocopy(sock: &LockedSocket<'_>, error: &ErrorInfo) -> Result<*mut bindi
 /// Moves what was put at the end of an error queue to its place.
 ///
 /// What was there before it, beyond that place, has arrived meanwhile: a filter keeps datagrams out
-/// of a socket, but not what ICMP tells of the ones that the original has sent. There is little of
-/// that, so that the place is looked for from the end.
+/// of a socket, but not what ICMP tells of the ones that were sent from its address. There is
+/// little of that, so that the place is looked for from the end.
 ///
 /// # Safety
 ///

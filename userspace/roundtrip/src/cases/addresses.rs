@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use inetcr::{Client, RawAttr};
 
-use crate::cases::{flood_by_a_stranger, is_flooded};
+use crate::cases::errqueue::making::{Icmp, sender, until, waiting};
+use crate::cases::{flood, flood_by_a_stranger, is_flooded};
 use crate::cr::{self, Dump, Expected, attr};
 use crate::observe::{observe, same};
 use crate::places::{GROUP, PEER, PLACES, PORT, Place, place};
@@ -40,6 +41,11 @@ pub fn tests() -> Vec<Test> {
     }
     tests.push(Test::new("addresses::twice", twice));
     tests.push(Test::new("addresses::strangers", strangers).slow().alone());
+    tests.push(
+        Test::new("addresses::errors_of_strangers", errors_of_strangers)
+            .slow()
+            .alone(),
+    );
     tests.push(
         Test::new("addresses::told_from_the_first", told_from_the_first)
             .slow()
@@ -157,6 +163,27 @@ fn strangers() -> Result<()> {
     }
     drop(current);
     is_flooded()
+}
+
+/// Nor does what ICMP tells of what others have sent from the address.
+fn errors_of_strangers() -> Result<()> {
+    let mut client = cr::client()?;
+    let mut current = at(place("connected_addr_port").context("no such place")?)?;
+    socket::set_int(&current, libc::SOL_IP, libc::IP_RECVERR, 1)?;
+    let unreachable = Icmp::new(3, 3, [0; 4], 20).to_bytes();
+    let _flood = flood((Ipv4Addr::LOCALHOST, 0), &unreachable, Icmp::socket)?;
+    for _ in 0..100 {
+        current = cr::round_trip(&mut client, current)?;
+        ensure!(
+            waiting(&current)? == 0,
+            "a stranger's error is in the queue"
+        );
+        let pending = socket::get_int(&current, libc::SOL_SOCKET, libc::SO_ERROR)?;
+        ensure!(pending == 0, "a stranger's error is pending: {pending}");
+    }
+    drop(current);
+    // One without a peer hears of them.
+    until(&sender()?, 1)
 }
 
 /// What a control message tells of the first datagram of a flood that comes to a copy.

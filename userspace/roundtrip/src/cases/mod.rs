@@ -84,11 +84,13 @@ pub fn all(random: Random) -> Vec<Test> {
     .collect()
 }
 
-/// Sends to an address as fast as it can, from a socket that `sender` makes, until it is dropped.
+/// Sends this to an address as fast as it can, from a socket that `sender` makes, until it is
+/// dropped.
 ///
 /// It begins when the original is where it shall be: what comes before that is no stranger's.
 fn flood<E>(
     to: (Ipv4Addr, u16),
+    bytes: &[u8],
     sender: impl FnOnce() -> Result<UdpSocket, E>,
 ) -> io::Result<Child> {
     let (mut open, theirs) = io::pipe()?;
@@ -98,7 +100,7 @@ fn flood<E>(
             return 1;
         };
         loop {
-            let _ = sender.send_to(b"let me in", to);
+            let _ = sender.send_to(bytes, to);
         }
     })?;
     drop(theirs);
@@ -110,7 +112,9 @@ fn flood<E>(
 /// [`flood`] of the port by a stranger on this machine.
 fn flood_by_a_stranger() -> io::Result<Child> {
     let localhost = Ipv4Addr::LOCALHOST;
-    flood((localhost, PORT), || UdpSocket::bind((localhost, 0)))
+    flood((localhost, PORT), b"let me in", || {
+        UdpSocket::bind((localhost, 0))
+    })
 }
 
 /// Fails unless a socket without a peer gets something of the flood, when the other one is closed.

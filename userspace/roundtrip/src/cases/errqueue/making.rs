@@ -2,6 +2,7 @@
 
 //! Who makes errors, and how: by sending where nobody is, and by ICMP of one's own.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -130,18 +131,28 @@ impl Icmp {
         self
     }
 
-    /// Sends it to the socket, by a socket that something is done to before.
-    pub fn send(&self, prepare: impl FnOnce(&UdpSocket) -> Result<()>) -> Result<()> {
+    /// A socket that sends what is made here.
+    pub fn socket() -> io::Result<UdpSocket> {
         let raw = socket::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?;
-        let raw = UdpSocket::from(raw);
-        prepare(&raw)?;
+        Ok(UdpSocket::from(raw))
+    }
+
+    /// The message with its checksum.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut message = vec![self.kind, self.code, 0, 0];
         message.extend(self.rest);
         message.extend(&self.quoted);
         message.extend(&self.extensions);
         let sum = checksum(&message).to_be_bytes();
         message[2..4].copy_from_slice(&sum);
-        raw.send_to(&message, SocketAddrV4::new(*HERE.ip(), 0))?;
+        message
+    }
+
+    /// Sends it to the socket, by a socket that something is done to before.
+    pub fn send(&self, prepare: impl FnOnce(&UdpSocket) -> Result<()>) -> Result<()> {
+        let raw = Self::socket()?;
+        prepare(&raw)?;
+        raw.send_to(&self.to_bytes(), SocketAddrV4::new(*HERE.ip(), 0))?;
         Ok(())
     }
 

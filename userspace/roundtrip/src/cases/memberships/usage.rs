@@ -116,7 +116,9 @@ fn blocked_all_the_while(members: &[Member]) -> Result<()> {
     // Keeps the device in the group.
     let witness = listener(&[member(group(1))])?;
     let mut current = listener(members)?;
-    let _flood = flood((group(1), PORT), || sender(FOE, Ipv4Addr::LOCALHOST))?;
+    let _flood = flood((group(1), PORT), b"let me in", || {
+        sender(FOE, Ipv4Addr::LOCALHOST)
+    })?;
     for _ in 0..20 {
         current = cr::round_trip(&mut client, current)?;
         ensure!(
