@@ -58,6 +58,11 @@ const LOCK_PORT: u32 = uapi::af_inet_cr_bind_lock_AF_INET_CR_BIND_LOCK_PORT;
 /// All of the above.
 pub(crate) const LOCKS: u32 = LOCK_ADDR | LOCK_PORT;
 
+/// Whether a socket has a port, to which somebody can send.
+pub(crate) fn has_port(sock: &Sock) -> bool {
+    sock.inet().is_some_and(|inet| inet.num() != 0)
+}
+
 /// The addresses of a socket, its state, and what of them was chosen by its owner.
 ///
 /// What is [`None`] is not there. [`restore`](Self::restore) makes a socket that has exactly these.

@@ -363,6 +363,11 @@ impl<'a> Amendment<'a> {
         let wants_no_esp = wants(SocketOption::is_udp_encap).is_some_and(|value| value != ESP);
 
         report.check(self.user.amend(&live))?;
+        // One that is alone in its group leaves that for a device which it sends by, but not with a
+        // program. All others get theirs behind SO_REUSEPORT.
+        let early = address::has_port(&live) && live.reuseport_len() == 1;
+        let attached = !early || report.check(self.reuseport.amend(&live))?;
+
         self.set_options(&mut live, &report, |it| it.phase < Phase::AfterConnect)?;
         // UDP_ENCAP must not find it on if it is to be off.
         self.each(&report, |it, value| {
@@ -382,7 +387,8 @@ impl<'a> Amendment<'a> {
         if let Some(locks) = self.locks {
             report.check(address::amend_locks(locks, &live))?;
         }
-        let program = report.check(self.reuseport.amend(&live))?;
+        // Also of one that has left its group for the device that it is bound to now.
+        let program = attached && report.check(self.reuseport.amend(&live))?;
         self.each(&report, |it, value| {
             if it.phase < Phase::AfterConnect || it.phase >= Phase::FilterLock {
                 return Ok(());

@@ -134,7 +134,7 @@ impl Corked {
         if info.xfrm {
             return refuse("a corked datagram that goes out by IPsec");
         }
-        if !has_port(sock) {
+        if !address::has_port(sock) {
             // A disconnect has taken the port. To send anything takes one.
             return refuse("a corked datagram of a socket without a port");
         }
@@ -201,11 +201,6 @@ impl Corked {
             nest.put_u32(cork::FRAGSIZE, info.fragsize)
         })
     }
-}
-
-/// Whether a socket has a port that it sends from.
-fn has_port(sock: &Sock) -> bool {
-    sock.inet().is_some_and(|inet| inet.num() != 0)
 }
 
 /// A corked datagram that is to be made, and gets its payload bit by bit.
@@ -350,7 +345,7 @@ impl NewCork {
     /// Makes the corked datagram of a new socket, which has its addresses and all options but for
     /// those that stand in the way of sending, and `errors` in its error queue.
     pub(crate) fn restore(&self, socket: &mut Socket, errors: usize) -> Result<(), Refusal> {
-        if !has_port(socket) {
+        if !address::has_port(socket) {
             // It would get one.
             return Err(Refusal::new(EINVAL, "needs a socket with a port").about(SUBJECT));
         }

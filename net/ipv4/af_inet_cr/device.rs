@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    address,
     attr,
     codec::Levels,
     consts::{
@@ -151,8 +152,8 @@ pub(crate) fn set(
         Err(EINVAL) if socket.bound_dev_if() != 0 => {
             let ifindex = socket.bound_dev_if();
 
-            // That would take it out of the group, for good.
-            if reuseport::is_shared(socket) {
+            // That would take it out of the group, for good, if it is bound to an address.
+            if address::has_port(socket) && reuseport::is_shared(socket) {
                 return Err(Refusal::new(
                     EBUSY,
                     "would take it out of its SO_REUSEPORT group",

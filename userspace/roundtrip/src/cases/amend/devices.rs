@@ -6,9 +6,11 @@
 use std::net::{Ipv4Addr, UdpSocket};
 
 use anyhow::{Result, ensure};
+use inetcr::{Error, Failure};
 
 use super::{HERE, amend, amend_all, given};
-use crate::cr::{self, Dump, attr, same_dump};
+use crate::cases::faults::give_group_program;
+use crate::cr::{self, Dump, Expected, attr, same_dump};
 use crate::observe::{observe, same};
 use crate::runner::Test;
 use crate::sys::{link, multicast, socket, task};
@@ -23,6 +25,12 @@ pub fn tests() -> Vec<Test> {
         Test::new("amend::devices::stays_bound", stays_bound),
         Test::new("amend::devices::no_net_raw", no_net_raw),
         Test::new("amend::devices::grouped", grouped),
+        Test::new("amend::devices::with_a_program", with_a_program),
+        Test::new(
+            "amend::devices::leaves_with_a_program",
+            leaves_with_a_program,
+        ),
+        Test::new("amend::devices::no_address", no_address),
     ]
 }
 
@@ -104,18 +112,31 @@ fn no_net_raw() -> Result<()> {
     Ok(())
 }
 
+/// A socket that shares its port, and is bound to a device.
+fn sharing() -> Result<UdpSocket> {
+    let socket = socket::udp()?;
+    socket::set_int(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    bind_to(&socket, "lo")?;
+    socket::bind(&socket, HERE)?;
+    Ok(socket)
+}
+
+/// Says that these have failed as they would take the socket out of its group.
+fn would_leave(failed: &[Failure]) -> Result<()> {
+    ensure!(!failed.is_empty(), "it was bound anew");
+    for failed in failed {
+        let words = failed.error.message.as_deref().unwrap_or_default();
+        ensure!(failed.error.errno == libc::EBUSY, "{failed}");
+        ensure!(words.contains("SO_REUSEPORT group"), "{failed}");
+    }
+    Ok(())
+}
+
 /// Who is bound to a device anew leaves the group of those that share the port, and comes into no
 /// other one.
 fn grouped() -> Result<()> {
     link::add_dummy("dummy0")?;
     let part = options_of("dummy0")?;
-    let sharing = || -> Result<UdpSocket> {
-        let socket = socket::udp()?;
-        socket::set_int(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
-        bind_to(&socket, "lo")?;
-        socket::bind(&socket, HERE)?;
-        Ok(socket)
-    };
     let (target, other) = (sharing()?, sharing()?);
     let mut client = cr::client()?;
     let before = cr::dump(&mut client, &target)?;
@@ -123,12 +144,7 @@ fn grouped() -> Result<()> {
     ensure!(!place.is_empty(), "in no group");
 
     let failed = amend(&mut client, &part, &target)?.failed;
-    ensure!(!failed.is_empty(), "it was bound anew");
-    for failed in failed {
-        let words = failed.error.message.as_deref().unwrap_or_default();
-        ensure!(failed.error.errno == libc::EBUSY, "{failed}");
-        ensure!(words.contains("SO_REUSEPORT group"), "{failed}");
-    }
+    would_leave(&failed)?;
     let after = cr::dump(&mut client, &target)?;
     same_dump(&before, &after)?;
     ensure!(
@@ -139,4 +155,58 @@ fn grouped() -> Result<()> {
     // One that is alone there has nothing to leave.
     drop(other);
     amend_all(&mut client, &part, &target)
+}
+
+/// Who is alone in the group does not leave it if the same request brings its program.
+fn with_a_program() -> Result<()> {
+    let mut client = cr::client()?;
+    let donor = sending_by("lo")?;
+    give_group_program(&donor)?;
+    bind_to(&donor, "lo")?;
+    socket::bind(&donor, HERE)?;
+    let dump = cr::dump(&mut client, &donor)?;
+    let program = dump.all(attr::REUSEPORT_FILTER);
+    ensure!(!program.is_empty(), "no program");
+    drop(donor);
+
+    let target = sharing()?;
+    would_leave(&amend(&mut client, &dump, &target)?.failed)?;
+    let after = cr::dump(&mut client, &target)?;
+    ensure!(after.all(attr::REUSEPORT_FILTER) == program, "{after:?}");
+    Ok(())
+}
+
+/// Who leaves the group for the device that it is bound to is told that there is no program.
+fn leaves_with_a_program() -> Result<()> {
+    link::add_dummy("dummy0")?;
+    let mut client = cr::client()?;
+    let donor = socket::udp()?;
+    give_group_program(&donor)?;
+    bind_to(&donor, "dummy0")?;
+    socket::bind(&donor, HERE)?;
+    let dump = cr::dump(&mut client, &donor)?;
+    drop(donor);
+
+    let target = sharing()?;
+    let mut failed = amend(&mut client, &dump, &target)?.failed;
+    let (Some(one), true) = (failed.pop(), failed.is_empty()) else {
+        anyhow::bail!("not one, but {failed:?}");
+    };
+    let expected = Expected::errno(&[libc::EINVAL]).attribute(attr::REUSEPORT_FILTER);
+    cr::refused::<()>(Err(Error::Kernel(one.error.into())), expected)?;
+    Ok(())
+}
+
+/// Who has a program but no address leaves nothing.
+fn no_address() -> Result<()> {
+    let target = socket::udp()?;
+    give_group_program(&target)?;
+    bind_to(&target, "lo")?;
+    let mut client = cr::client()?;
+    let program = cr::dump(&mut client, &target)?.all(attr::REUSEPORT_FILTER);
+    ensure!(!program.is_empty(), "no program");
+    amend_all(&mut client, &options_of("lo")?, &target)?;
+    let after = cr::dump(&mut client, &target)?;
+    ensure!(after.all(attr::REUSEPORT_FILTER) == program, "{after:?}");
+    Ok(())
 }
