@@ -274,7 +274,7 @@ impl SocketFile {
         unsafe { LockedSocket::try_lock(self.socket, self.sk, 1) }
     }
 
-    /// Takes the socket lock, but waits for no more than about ten milliseconds.
+    /// Takes the socket lock, but waits for no more than a few jiffies.
     ///
     /// # Errors
     ///
