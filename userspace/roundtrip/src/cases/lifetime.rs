@@ -264,15 +264,16 @@ fn two_at_once() -> Result<()> {
 
 /// A socket whose send buffer is full of what nobody takes.
 pub fn without_room() -> Result<UdpSocket> {
-    link::add_dummy("silent0")?;
-    link::use_arp("silent0")?;
-    link::address("silent0", [10, 7, 0, 1].into())?;
+    link::add_silent("silent0", [10, 7, 0, 1].into())?;
     let socket = socket::udp()?;
     socket::connect(&socket, "10.7.0.2:9".parse()?)?;
     socket::set_int(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, 4096)?;
     while socket::send(&socket, &[0; 1000], libc::MSG_DONTWAIT).is_ok() {}
     Ok(socket)
 }
+
+/// How long it may take until a sender sleeps.
+pub const TO_SLEEP: Duration = Duration::from_secs(8);
 
 /// Does something while a sender waits for room in the buffer of such a socket, which it keeps
 /// locked: a dump of it shows that, soon.
@@ -286,7 +287,7 @@ pub fn while_sender_sleeps<T>(
         let start = Instant::now();
         let mut last = Ok(());
         // Until the sender sleeps, it is another refusal: of what is under way.
-        while start.elapsed() < Duration::from_secs(2) {
+        while start.elapsed() < TO_SLEEP {
             let result = cr::dump_by(&mut client, Selector::Fd(socket.as_raw_fd()).into());
             let expected = Expected::errno(&[libc::EBUSY]).word("keeps the socket locked");
             last = cr::refused(result, expected).map(drop);

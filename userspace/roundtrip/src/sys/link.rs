@@ -3,9 +3,9 @@
 //! Network devices, by the old ioctls and as little rtnetlink as is needed.
 
 use std::ffi::{CString, c_char};
-use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
+use std::{fs, io};
 
 use super::{check, socket};
 
@@ -48,9 +48,15 @@ pub fn up(name: &str) -> io::Result<()> {
     change_flags(name, |flags| flags | libc::IFF_UP)
 }
 
-/// Makes a dummy device ask for its neighbours.
-pub fn use_arp(name: &str) -> io::Result<()> {
-    change_flags(name, |flags| flags & !libc::IFF_NOARP)
+/// Adds a device with an address whose neighbours never answer: what is sent to one is kept until
+/// the device is gone.
+pub fn add_silent(name: &str, address_: Ipv4Addr) -> io::Result<()> {
+    add_dummy(name)?;
+    // It asks for its neighbours, once a second, and does not give up after the usual three.
+    change_flags(name, |flags| flags & !libc::IFF_NOARP)?;
+    address(name, address_)?;
+    let solicit = format!("/proc/sys/net/ipv4/neigh/{name}/mcast_solicit");
+    fs::write(solicit, "20")
 }
 
 fn change_flags(name: &str, change: fn(i32) -> i32) -> io::Result<()> {

@@ -12,7 +12,7 @@ use super::{
     bound, dump_many, is_dumped, is_refused, me, of, on, one_each, report, tells_who_it_is,
     without_netlink,
 };
-use crate::cases::lifetime::{while_sender_sleeps, without_room};
+use crate::cases::lifetime::{TO_SLEEP, while_sender_sleeps, without_room};
 use crate::cr::{self, attr};
 use crate::observe::{observe, same};
 use crate::runner::Test;
@@ -113,7 +113,7 @@ fn told_in_time(
                     tells_who_it_is(record, locked)?;
                     break;
                 }
-                other => ensure!(start.elapsed() < Duration::from_secs(2), "{other:?}"),
+                other => ensure!(start.elapsed() < TO_SLEEP, "{other:?}"),
             }
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -26,9 +26,7 @@ pub fn tests() -> Vec<Test> {
 /// A device on which every datagram waits for the answer of a neighbour that
 /// does not exist.
 fn silent_device() -> Result<SocketAddrV4> {
-    link::add_dummy("silent0")?;
-    link::use_arp("silent0")?;
-    link::address("silent0", Ipv4Addr::new(10, 7, 0, 1))?;
+    link::add_silent("silent0", Ipv4Addr::new(10, 7, 0, 1))?;
     Ok(SocketAddrV4::new(Ipv4Addr::new(10, 7, 0, 2), 9))
 }
 

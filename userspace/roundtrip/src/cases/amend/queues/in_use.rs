@@ -4,20 +4,20 @@
 //! there twice, or in another order.
 
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use inetcr::{RawAttr, Selector};
+use inetcr::RawAttr;
 
 use super::{Donor, commit, is_empty};
 use crate::cases::amend::{bound, request};
 use crate::cases::errqueue::kinds;
+use crate::cases::lifetime::{while_sender_sleeps, without_room};
 use crate::cases::queue::traffic::{HERE, holding, payload};
 use crate::cr::{self, Dump, Expected, Part, attr};
 use crate::runner::Test;
-use crate::sys::{link, socket};
+use crate::sys::socket;
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -90,40 +90,15 @@ fn wakes_poll() -> Result<()> {
 
 /// A sender that waits with the lock: nothing is queued, and the transaction is over.
 fn locked() -> Result<()> {
-    link::add_dummy("silent0")?;
-    link::use_arp("silent0")?;
-    link::address("silent0", [10, 7, 0, 1].into())?;
     let mut client = cr::client()?;
     let mut donor = Donor::holding(&mut client, &[b"one"])?;
     donor.queued.dump = Dump(Vec::new());
-    let target = socket::udp()?;
-    socket::connect(&target, "10.7.0.2:9".parse()?)?;
-    socket::set_int(&target, libc::SOL_SOCKET, libc::SO_SNDBUF, 4096)?;
-    while socket::send(&target, &[0; 1000], libc::MSG_DONTWAIT).is_ok() {}
+    let target = without_room()?;
     donor.almost(&mut client, &target)?;
-    let result = std::thread::scope(|scope| {
-        let sender = scope.spawn(|| socket::send(&target, &[0; 1000], libc::MSG_MORE));
-        let start = Instant::now();
-        let mut last = Ok(());
-        // Until the sender sleeps, a dump shows it.
-        let mut other = cr::client()?;
-        while start.elapsed() < Duration::from_secs(2) {
-            let result = cr::dump_by(&mut other, Selector::Fd(target.as_raw_fd()).into());
-            last = cr::refused(result, Expected::errno(&[libc::EBUSY])).map(drop);
-            if last.is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let last = last.context("no sender sleeps").and_then(|()| {
-            let expected = Expected::errno(&[libc::EBUSY]).word("freeze");
-            cr::refused(commit(&mut client), expected)
-        });
-        link::remove("silent0")?;
-        let _ = sender.join();
-        last
-    });
-    result?;
+    while_sender_sleeps(&target, |_| {
+        let expected = Expected::errno(&[libc::EBUSY]).word("freeze");
+        cr::refused(commit(&mut client), expected)
+    })?;
     cr::refused(commit(&mut client), Expected::errno(&[libc::ENOENT]))?;
     is_empty(&target)?;
     donor.give(&mut client, &target)?;
