@@ -11,6 +11,7 @@ use inetcr::{Client, RawAttr};
 use libc::SOL_UDP;
 
 use super::{NEW, OLD, Place, mapped, maps};
+use crate::cases::queue::traffic::until_queued;
 use crate::cases::queue::{drain, payload, same_messages, tell};
 use crate::cr::{self, Expected, Part, Queued, attr};
 use crate::places::PORT;
@@ -89,9 +90,7 @@ fn received(road: &Road) -> Result<UdpSocket> {
         }
         Ok(())
     })?;
-    ensure!(socket::readable(&socket, SOON)?, "nothing arrives");
-    // The others are right behind it.
-    std::thread::sleep(Duration::from_millis(50));
+    until_queued(&socket, 3)?;
     UdpSocket::bind((place.addr, 7004))?.send_to(b"of this machine", (place.addr, PORT))?;
     Ok(socket)
 }

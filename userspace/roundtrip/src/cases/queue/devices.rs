@@ -4,12 +4,11 @@
 //! told of is known by its name.
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use libc::{SOL_IP, SOL_UDP};
 
-use super::traffic::{payload, receiver};
+use super::traffic::{payload, receiver, until_queued};
 use super::{comes_back, drain};
 use crate::cr::{self, Expected, Part, Queued, attr};
 use crate::places::PORT;
@@ -32,7 +31,7 @@ const FAR: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 2);
 /// namespace, with which the device goes.
 fn received_by_veth() -> Result<(UdpSocket, namespace::Network)> {
     let receiver = receiver()?;
-    let there = send_by_veth(&receiver, |sender| {
+    let there = send_by_veth(&receiver, 3, |sender| {
         for number in 0..3 {
             sender.send_to(&payload(number, 2000), (NEAR, PORT))?;
         }
@@ -41,9 +40,11 @@ fn received_by_veth() -> Result<(UdpSocket, namespace::Network)> {
     Ok((receiver, there))
 }
 
-/// Has something sent from another network namespace, and waits until the receiver has it.
+/// Has something sent from another network namespace, and waits until the receiver
+/// has so many datagrams of it.
 fn send_by_veth(
     receiver: &UdpSocket,
+    count: u32,
     send: impl Fn(&UdpSocket) -> Result<()>,
 ) -> Result<namespace::Network> {
     let here = namespace::Network::current()?;
@@ -58,10 +59,7 @@ fn send_by_veth(
     send(&sender)?;
     drop(sender);
     here.enter()?;
-    let arrived = socket::readable(receiver, Duration::from_secs(5))?;
-    ensure!(arrived, "nothing arrived");
-    // The others are right behind it.
-    std::thread::sleep(Duration::from_millis(50));
+    until_queued(receiver, count)?;
     Ok(there)
 }
 
@@ -83,7 +81,7 @@ fn merged() -> Result<()> {
     let original = receiver()?;
     socket::set_int(&original, SOL_UDP, libc::UDP_GRO, 1)?;
     let here = namespace::Network::current()?;
-    let _there = send_by_veth(&original, |sender| {
+    let _there = send_by_veth(&original, 1, |sender| {
         let there = namespace::Network::current()?;
         here.enter()?;
         link::set_offload("veth0", link::Offload::Gro, true)?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use libc::{SOL_IP, SOL_SOCKET, SOL_UDP};
 
+use crate::cr::{self, attr};
 use crate::places::{PEER, PORT};
 use crate::sys::socket;
 
@@ -90,6 +91,11 @@ pub fn peer() -> Result<UdpSocket> {
 /// Waits until datagrams are stamped when they arrive. The kernel begins with it a while after
 /// somebody asked; until then they are stamped when they are read.
 pub fn when_stamped() -> Result<()> {
+    asking_for_stamps().map(drop)
+}
+
+/// The same, with a socket that has this stay so.
+pub fn asking_for_stamps() -> Result<UdpSocket> {
     let probe = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket::set_int(&probe, SOL_SOCKET, SO_TIMESTAMPNS, 1)?;
     let here = probe.local_addr()?;
@@ -107,10 +113,28 @@ pub fn when_stamped() -> Result<()> {
         let nanos = u64::from_ne_bytes(nanos.try_into()?);
         let stamp = Duration::from_secs(seconds) + Duration::from_nanos(nanos);
         if stamp < sent + Duration::from_millis(2) {
-            return Ok(());
+            return Ok(probe);
         }
         let waited = start.elapsed();
         ensure!(waited < Duration::from_secs(5), "never stamped on arrival");
+    }
+}
+
+/// Waits until so many datagrams are in a socket.
+pub fn until_queued(socket: &UdpSocket, count: u32) -> Result<()> {
+    let mut client = cr::client()?;
+    let start = Instant::now();
+    loop {
+        let found = cr::dump(&mut client, socket)?.u32(attr::QUEUE_LEN);
+        if found.unwrap_or(0) >= count {
+            return Ok(());
+        }
+        let waited = start.elapsed();
+        ensure!(
+            waited < Duration::from_secs(10),
+            "{found:?} of {count} came"
+        );
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use libc::SOL_SOCKET;
 
 use super::{HERE, bound, control, copy_with, round_trip, sys};
+use crate::cases::queue::traffic::asking_for_stamps;
 use crate::cr;
 use crate::places::{OTHER, PEER};
 use crate::runner::Test;
@@ -112,6 +113,8 @@ fn timestamping(option: i32) -> Result<()> {
 /// asked for time stamps before that: a time, the time of the call, or that there is none.
 fn stamp() -> Result<()> {
     let none = std::io::Error::from_raw_os_error(libc::ENOENT).kind();
+    // As long as there is this one, the kernel takes the time of all that arrives.
+    let _asking = asking_for_stamps()?;
 
     for asked in [
         None,
