@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// How long a counter may take to come back.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The same on the slowest machine, for what does not know how slow this one is.
+pub const LONG_PATIENCE: Duration = PATIENCE.saturating_mul(12);
+
 /// One number that must not change, and its name.
 type Counter = (String, i64);
 
@@ -90,6 +93,7 @@ impl Counters {
     pub fn grown_since(read: fn() -> Self, before: &Self, patience: Duration) -> Option<String> {
         let start = Instant::now();
         let mut pause = Duration::from_micros(200);
+        let mut is_over = false;
         loop {
             let now = read();
             if now
@@ -100,9 +104,11 @@ impl Counters {
             {
                 return None;
             }
-            if start.elapsed() > patience {
+            // Not what was read before a long pause of this process.
+            if is_over {
                 return Some(now.difference(before));
             }
+            is_over = start.elapsed() > patience;
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(1));
         }
@@ -189,7 +195,7 @@ impl Namespaces {
     pub fn fall_to(&self, count: u32) -> bool {
         let start = Instant::now();
         let mut fallen = Self::room_below(count + 1);
-        while !fallen && start.elapsed() < PATIENCE * 5 {
+        while !fallen && start.elapsed() < LONG_PATIENCE {
             std::thread::sleep(Duration::from_millis(20));
             fallen = Self::room_below(count + 1);
         }

@@ -17,7 +17,7 @@ use inetcr::{Client, RawAttr};
 
 use crate::cr::{self, DUMP, Dump, Part, Queued, RESTORE, attr};
 use crate::groups::ON_LOOPBACK;
-use crate::leaks::{Counters, PATIENCE};
+use crate::leaks::{Counters, LONG_PATIENCE};
 use crate::observe::{Observation, observe, same};
 use crate::options::apply_all;
 use crate::places::place;
@@ -231,7 +231,7 @@ pub fn each(mut attempt: impl FnMut(u32) -> Result<bool>) -> Result<()> {
     let mut before = Counters::inside();
     for nth in 1..2000 {
         let injected = attempt(nth).with_context(|| format!("allocation {nth}"))?;
-        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, PATIENCE) {
+        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, LONG_PATIENCE) {
             bail!("allocation {nth}: leaked: {leaked}");
         }
         before.lower_to(&Counters::inside());
@@ -341,7 +341,7 @@ fn each_allocation(
                 failed += 1;
             }
         }
-        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, PATIENCE) {
+        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, LONG_PATIENCE) {
             bail!("allocation {nth}: leaked: {leaked}");
         }
         before.lower_to(&Counters::inside());
@@ -464,7 +464,7 @@ fn refusal() -> Result<()> {
         if sent.is_ok() {
             ensure!(raw.answer().is_err(), "not refused");
         }
-        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, PATIENCE) {
+        if let Some(leaked) = Counters::grown_since(Counters::inside, &before, LONG_PATIENCE) {
             bail!("allocation {nth}: leaked: {leaked}");
         }
         before.lower_to(&Counters::inside());
