@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use inetcr::{Amended, Client, Failure, RawAttr};
 
 use super::{Donor, is_empty};
+use crate::cases::amend::faults::ROUNDS;
 use crate::cases::amend::{bound, request};
 use crate::cases::errqueue::errors_of_each_kind;
 use crate::cases::faults::{Fault, each, is_want_of_memory};
@@ -26,9 +27,6 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// How often the allocations of the last part are gone through until a failure was reported.
-const ROUNDS: u32 = 5;
-
 /// A small datagram, one of several pieces, an empty one, and one with options, and errors of each
 /// kind.
 fn donor(client: &mut Client) -> Result<Donor> {
@@ -45,8 +43,8 @@ fn of_part(faulty: Part) -> Result<()> {
     let mut fault = Fault::open()?;
     let (mut refused, mut reported) = (0, 0);
     // The first part may have nothing to report: what this state needs is allocated before. Of the
-    // last one a single allocation is reported, which has another number if a cache of the kernel
-    // is filled again in front of it: it can slip through.
+    // last one a single allocation is reported, whose number shifts by what caches of the kernel
+    // hold: it can slip through.
     for _ in 0..ROUNDS {
         let round = each_allocation(&mut client, &donor, faulty, &mut fault)?;
         refused += round.0;
