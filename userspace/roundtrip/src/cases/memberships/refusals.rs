@@ -27,7 +27,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("memberships::refusals::incomplete", incomplete),
         Test::new("memberships::refusals::same_group", same_group),
         Test::new("memberships::refusals::too_many_groups", too_many_groups),
-        Test::new("memberships::refusals::most_groups", most_groups),
+        Test::new("memberships::refusals::most_groups", most_groups).slow(),
         Test::new("memberships::refusals::long_message", long_message),
         Test::new("memberships::refusals::too_many_sources", too_many_sources),
         Test::new("memberships::refusals::limits_here", limits_here),
