@@ -46,7 +46,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
             remove(&ctx.target.join(name))?;
         }
     }
-    let step = Step::new(&format!("remove {}", ctx.results.display()));
+    let step = Step::new(&format!("remove the runs in {}", ctx.results.display()));
     let kept = report::remove_all(&ctx.results)?;
     step.done(&match kept {
         0 => String::new(),

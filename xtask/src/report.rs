@@ -44,6 +44,9 @@ const KEPT: usize = 20;
 /// The file that saves a folder from being cleaned up.
 pub const KEEP: &str = "keep";
 
+/// A link to the folder of the last run.
+const LATEST: &str = "latest";
+
 /// The results for programs.
 const RESULTS: &str = "results.json";
 
@@ -92,7 +95,7 @@ impl Folder {
             fs::write(path.join(KEEP), "")?;
         }
         if asked.is_none() {
-            let latest = ctx.results.join("latest");
+            let latest = ctx.results.join(LATEST);
             let _ = fs::remove_file(&latest);
             // Two runs at once: whoever is last is the latest.
             let _ = std::os::unix::fs::symlink(&path, &latest);
@@ -356,27 +359,47 @@ fn word(status: Status) -> &'static str {
     }
 }
 
-/// Removes all folders but those that are to be kept, and those of runs that are not over; gives how
-/// many these are.
+/// Removes all folders of runs but those that are to be kept, and those of runs that are not over;
+/// gives how many these are. What else is there stays, and the directory with it: it may be one
+/// that has other things in it.
 pub fn remove_all(results: &Path) -> Result<usize> {
     if !results.exists() {
         return Ok(0);
     }
     let mut kept = 0;
     for entry in fs::read_dir(results)? {
-        let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
-        if !kind.is_dir() {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_symlink() && entry.file_name() == LATEST {
             fs::remove_file(path)?;
-        } else if path.join(KEEP).exists() || in_use(&path) {
-            kept += 1;
-        } else {
-            fs::remove_dir_all(path)?;
+        } else if kind.is_dir() && is_of_run(&path) {
+            if path.join(KEEP).exists() || in_use(&path) {
+                kept += 1;
+            } else {
+                fs::remove_dir_all(path)?;
+            }
         }
     }
-    if kept == 0 {
+    if fs::read_dir(results)?.next().is_none() {
         fs::remove_dir(results)?;
     }
     Ok(kept)
+}
+
+/// Whether a folder has a name as [`Folder::new`] makes them: the date, the time, what runs, and
+/// the number of the process.
+fn is_of_run(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut words = name.split('-');
+    let mut is_number = |length: usize| {
+        let word = words.next().unwrap_or_default();
+        word.len() == length && word.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    is_number(8)
+        && is_number(6)
+        && words.next().is_some()
+        && (words.next_back())
+            .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Removes the oldest folders: names begin with the time, so their order is that of time. Those of
@@ -388,14 +411,9 @@ fn clean_up(results: &Path) {
     };
     let mut folders: Vec<_> = entries
         .filter_map(Result::ok)
-        .filter(|entry| {
-            entry
-                .file_name()
-                .to_string_lossy()
-                .starts_with(|c: char| c.is_ascii_digit())
-        })
         .map(|entry| entry.path())
-        .filter(|path| path.is_dir() && !path.join(KEEP).exists() && !in_use(path))
+        .filter(|path| is_of_run(path) && path.is_dir())
+        .filter(|path| !path.join(KEEP).exists() && !in_use(path))
         .collect();
     folders.sort();
     let (passed, others): (Vec<_>, Vec<_>) = folders.into_iter().partition(|path| passed(path));
@@ -509,6 +527,39 @@ mod tests {
         let gone: Vec<_> = names.iter().filter(gone).collect();
         assert_eq!(gone, [&names[0], &names[2]]);
         assert!(dir.path().join("mine").exists());
+    }
+
+    #[test]
+    fn what_is_of_no_run_stays_and_its_directory_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let results = dir.path().join("results");
+        let ctx = Ctx {
+            results: results.clone(),
+            ..Ctx::in_dir(dir.path()).unwrap()
+        };
+        let others = [
+            "mine",
+            "2024-photos",
+            "20240101-photos",
+            "20240101-120000-photos",
+            "20240101-120000-7",
+            "3",
+        ];
+        for name in others {
+            fs::create_dir_all(results.join(name)).unwrap();
+            fs::write(results.join(name).join("file"), "").unwrap();
+        }
+        fs::write(results.join("thesis.pdf"), "").unwrap();
+        let folder = Folder::new(&ctx, "vm-test-debug", None, false).unwrap();
+        assert!(results.join(LATEST).is_symlink());
+        assert_eq!(remove_all(&results).unwrap(), 0);
+        assert!(!folder.path.exists() && !results.join(LATEST).is_symlink());
+        let left = files::list(&results).unwrap();
+        assert_eq!(left.len(), others.len() + 1, "{left:?}");
+        fs::remove_dir_all(&results).unwrap();
+        Folder::new(&ctx, "run", None, false).unwrap();
+        remove_all(&results).unwrap();
+        assert!(!results.exists());
     }
 
     #[test]
