@@ -62,6 +62,10 @@ const CORPUS: &str = "userspace/crfuzz/corpus.jsonl";
 /// The record of a run, in the folder of its results.
 const RECORD: &str = "fuzz.json";
 
+/// The cases that a run is given by `--corpus` or `--replay`, there too: what is named may be in a
+/// folder that goes before the guest reads it, or in this one.
+const GIVEN: &str = "given.jsonl";
+
 /// How many messages there are if nothing else is said.
 const MESSAGES: u64 = 200_000;
 
@@ -124,6 +128,7 @@ pub struct Args {
 
 pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let from = Instant::now();
+    let given = Given::read(args)?;
     let (kernel, programs) = vm::parts(ctx, &args.flavour, args.no_build)?;
     let build = from.elapsed();
 
@@ -131,15 +136,18 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let what = format!("fuzz-{}", args.flavour);
     let version = pin::load(ctx)?.version;
     let folder = Folder::new(ctx, &what, args.results.as_deref(), false)?;
-    // One of an earlier run, in a folder that is used again.
-    let _ = fs::remove_file(folder.file(RECORD));
+    // Those of an earlier run, in a folder that is used again.
+    for name in [RECORD, GIVEN] {
+        let _ = fs::remove_file(folder.file(name));
+    }
     let mut deadlines = Deadlines::new(accel, &args.flavour);
     deadlines.run = LIFE;
     let mut machine = Machine::new(&kernel, &programs, &args.flavour, accel)?.without_kunit();
     if args.no_kmemleak {
         machine.parameters.push("kmemleak=off".to_owned());
     }
-    let job = job(args, &kernel, &programs)?;
+    let given = given.map(|given| given.write(&folder)).transpose()?;
+    let job = job(args, given, &kernel, &programs)?;
     let mut run = Run::new(ctx, folder, &kernel, &machine, deadlines, &job)?;
     run.times.add("build", build);
 
@@ -187,7 +195,42 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     Ok(verdict.outcome.into())
 }
 
-fn job(args: &Args, kernel: &Kernel, programs: &Programs) -> Result<Job> {
+/// The file of `--corpus` or `--replay`, of which there can be one.
+struct Given {
+    option: &'static str,
+    cases: Vec<u8>,
+}
+
+impl Given {
+    fn read(args: &Args) -> Result<Option<Self>> {
+        let files = [("--corpus", &args.corpus), ("--replay", &args.replay)];
+        let given = files
+            .into_iter()
+            .find_map(|(option, file)| Some((option, file.as_ref()?)));
+        given
+            .map(|(option, file)| {
+                let cases = fs::read(file)?;
+                Ok(Self { option, cases })
+            })
+            .transpose()
+    }
+
+    /// Puts it into the folder of the run, and gives what the program is told. The guest has the
+    /// host's root, read-only.
+    fn write(self, folder: &Folder) -> Result<[String; 2]> {
+        let file = folder.file(GIVEN);
+        fs::write(&file, self.cases)?;
+        let file = file.to_str().context("a path that is not UTF-8")?;
+        Ok([self.option.to_owned(), file.to_owned()])
+    }
+}
+
+fn job(
+    args: &Args,
+    given: Option<[String; 2]>,
+    kernel: &Kernel,
+    programs: &Programs,
+) -> Result<Job> {
     let mut arguments = Vec::new();
     let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     match (args.messages, args.time) {
@@ -202,13 +245,7 @@ fn job(args: &Args, kernel: &Kernel, programs: &Programs) -> Result<Job> {
         add("--seed", seed.to_string());
     }
     add("--workers", args.workers.to_string());
-    for (name, file) in [("--corpus", &args.corpus), ("--replay", &args.replay)] {
-        if let Some(file) = file {
-            // The guest has the host's root, read-only.
-            let file = file.to_str().context("a path that is not UTF-8")?;
-            add(name, file.to_owned());
-        }
-    }
+    arguments.extend(given.into_iter().flatten());
     arguments.extend(args.extra.iter().cloned());
     let mut job = Job::new(programs.get("crfuzz")?, arguments);
     let set = |name: &str, value: String| (name.to_owned(), value);
@@ -339,6 +376,32 @@ mod tests {
         let time = parsed(&["--time", "90m"]).unwrap().time.unwrap();
         assert_eq!(time.as_secs(), 5400);
         assert_eq!(time.to_string().parse(), Ok(time));
+    }
+
+    #[test]
+    fn what_is_given_outlives_the_folder_that_it_is_in() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let ctx = Ctx::in_dir(dir.path())?;
+        let results = dir.path().join("results");
+        let folder = || Folder::new(&ctx, "fuzz", Some(&results), false);
+        for (option, name) in [
+            ("--replay", "repro.jsonl"),
+            ("--corpus", "corpus.jsonl"),
+            ("--replay", GIVEN),
+        ] {
+            let file = folder()?.file(name);
+            fs::write(&file, name)?;
+            let given = Given::read(&parsed(&[option, file.to_str().unwrap()])?)?;
+            fs::remove_dir_all(&results)?;
+            let folder = folder()?;
+            let words = given.unwrap().write(&folder)?;
+            // It opens the logs of the run.
+            Found::new(&folder, &Flavour::named(flavour::DEFAULT)?, Accel::Kvm)?;
+            assert_eq!(words[0], option);
+            assert_eq!(fs::read_to_string(&words[1])?, name);
+        }
+        assert!(Given::read(&parsed(&[])?)?.is_none());
+        Ok(())
     }
 
     #[test]
