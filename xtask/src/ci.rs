@@ -8,6 +8,7 @@
 
 use crate::{
     ctx::Ctx,
+    exec,
     ui, //
 };
 use anyhow::{
@@ -15,13 +16,11 @@ use anyhow::{
     Result, //
 };
 use std::{
-    ffi::OsString,
     io::{
         BufRead as _,
         BufReader, //
     },
     process::{
-        Command,
         ExitCode,
         Stdio, //
     },
@@ -145,9 +144,11 @@ fn verdict(outcome: &Outcome) -> &'static str {
 /// Runs one command line, shows what it prints and adds up the counts in it.
 fn run_step(ctx: &Ctx, line: &'static str) -> Result<Outcome> {
     let started = Instant::now();
-    let mut words = line.split_whitespace().map(OsString::from);
+    let mut words = line.split_whitespace();
     let program = words.next().context("a step without a command")?;
-    let mut child = Command::new(&program)
+    // A CI that is cancelled ends this process alone. Of a task of cargo-make that reaches
+    // cargo-make, and not what it has started.
+    let mut child = exec::bound(program)
         .args(words)
         .current_dir(&ctx.repo)
         // Cargo's own variables of the outer call would make the inner one rebuild.
