@@ -6,6 +6,7 @@ use crate::{
     arch::Arch,
     ctx::Ctx,
     exec,
+    files,
     inputs::{
         self,
         Inputs, //
@@ -17,6 +18,7 @@ use anyhow::{
     Result,
     bail, //
 };
+use fs_err as fs;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -46,11 +48,14 @@ pub const TOOL_TESTS: &str = "kernel";
 /// Where each program is, by its name.
 pub struct Programs(BTreeMap<String, PathBuf>);
 
-/// The part of cargo's messages that says where a program was put.
+/// The part of cargo's messages that says where what it has built was put: its configuration has a
+/// say in that, too.
 #[derive(Deserialize)]
 struct Message {
     #[serde(default)]
     executable: Option<PathBuf>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
     #[serde(default)]
     target: Target,
 }
@@ -60,23 +65,28 @@ struct Target {
     name: String,
 }
 
-/// How they are built, in `Cargo.toml`; also the folder of `target` that they are in.
+/// How they are built, in `Cargo.toml`; also the folder of `target` with what is noted of them.
 const PROFILE: &str = "guest";
+
+/// The file that says where they are: cargo may have put them elsewhere, if its configuration has a
+/// `build.target`.
+const PLACES: &str = "programs.json";
 
 /// Builds them, all by one call: the tests of the tool would have the dependencies built again, with
 /// the features that these tests need.
-pub fn build(repo: &Path) -> Result<Programs> {
+pub fn build(repo: &Path, target: &Path) -> Result<Programs> {
     let inputs = Inputs::of_programs(repo)?;
     let mut command = exec::cargo(repo);
     command
         .args(["build", "--profile", PROFILE, "--quiet"])
-        .args(["--bins", "--test", TOOL_TESTS])
-        .arg("--message-format=json-render-diagnostics");
+        .args(["--bins", "--test", TOOL_TESTS]);
     for package in PACKAGES {
         command.args(["--package", package]);
     }
-    let programs = Programs(executables(command)?);
-    inputs.write(&programs.get("vminit")?.with_file_name(inputs::FILE))?;
+    let programs = Programs(executables(run_cargo(command)?));
+    let dir = target.join(PROFILE);
+    programs.write(&dir)?;
+    inputs.write(&dir.join(inputs::FILE))?;
     Ok(programs)
 }
 
@@ -87,8 +97,7 @@ pub fn build_static(repo: &Path, packages: &[impl AsRef<str>], arch: Arch) -> Re
     command
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         // With it, the flags are not for what runs on the host while this is built.
-        .args(["build", "--release", "--quiet", "--target", guest.target])
-        .arg("--message-format=json-render-diagnostics");
+        .args(["build", "--release", "--quiet", "--target", guest.target]);
     if let Some(cross) = guest.cross {
         let target = guest.target.replace('-', "_");
         let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase());
@@ -98,7 +107,7 @@ pub fn build_static(repo: &Path, packages: &[impl AsRef<str>], arch: Arch) -> Re
     for package in packages {
         command.args(["--package", package.as_ref()]);
     }
-    Ok(Programs(executables(command)?))
+    Ok(Programs(executables(run_cargo(command)?)))
 }
 
 /// Builds a library that a program of the host loads.
@@ -106,32 +115,45 @@ pub fn build_library(ctx: &Ctx, package: &str) -> Result<PathBuf> {
     let step = Step::new(&format!("build {package}"));
     let mut command = exec::cargo(&ctx.repo);
     command.args(["build", "--release", "--quiet", "--package", package]);
-    executables(command)?;
+    let library = library(run_cargo(command)?, package)?;
     step.done("");
-    Ok(ctx.target.join(format!("release/lib{package}.so")))
+    Ok(library)
 }
 
-/// What cargo builds, by the names of the targets.
-fn executables(mut cargo: Command) -> Result<BTreeMap<String, PathBuf>> {
+fn library(built: Vec<Message>, package: &str) -> Result<PathBuf> {
+    let name = format!("lib{package}.so");
+    let mut files = built.into_iter().flat_map(|message| message.filenames);
+    let library = files.find(|file| file.ends_with(&name));
+    library.with_context(|| format!("cargo does not say where it has put {name}"))
+}
+
+/// What can be run of what cargo has built, by the names of the targets.
+fn executables(built: Vec<Message>) -> BTreeMap<String, PathBuf> {
+    let built = built.into_iter();
+    built
+        .filter_map(|message| Some((message.target.name, message.executable?)))
+        .collect()
+}
+
+/// Builds, and gives what cargo says of it.
+fn run_cargo(mut cargo: Command) -> Result<Vec<Message>> {
     // Errors and warnings go to the terminal as cargo writes them.
     let output = cargo
+        .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()?;
     if !output.status.success() {
         bail!("cargo could not build the programs for the guest: see above");
     }
-    let mut programs = BTreeMap::new();
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        if let Ok(Message {
-            executable: Some(path),
-            target,
-        }) = serde_json::from_str(line)
-        {
-            programs.insert(target.name, path);
-        }
-    }
-    Ok(programs)
+    Ok(messages(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn messages(said: &str) -> Vec<Message> {
+    let lines = said.lines();
+    lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }
 
 /// Says what has changed since they were built, if they are those of an earlier build.
@@ -142,28 +164,10 @@ pub fn warn(ctx: &Ctx) -> Result<()> {
 
 /// Those of an earlier build.
 pub fn built(ctx: &Ctx) -> Programs {
-    let dir = ctx.target.join(PROFILE);
-    let names = PACKAGES.iter().copied();
-    let paths = names.map(|name| (name.to_owned(), dir.join(name)));
-    let mut programs: BTreeMap<_, _> = paths.filter(|(_, path)| path.exists()).collect();
-    if let Some(tests) = newest_tests(&dir.join("deps")) {
-        programs.insert(TOOL_TESTS.to_owned(), tests);
-    }
+    let noted = fs::read(ctx.target.join(PROFILE).join(PLACES)).unwrap_or_default();
+    let mut programs: BTreeMap<_, PathBuf> = serde_json::from_slice(&noted).unwrap_or_default();
+    programs.retain(|_, path| path.exists());
     Programs(programs)
-}
-
-/// The tests of the tool that were built last.
-fn newest_tests(dir: &Path) -> Option<PathBuf> {
-    let entries = fs_err::read_dir(dir).ok()?.flatten();
-    entries
-        .map(|entry| entry.path())
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.strip_prefix(TOOL_TESTS)
-                .and_then(|rest| rest.strip_prefix('-'))
-                .is_some_and(|hash| !hash.contains('.'))
-        })
-        .max_by_key(|path| path.metadata().and_then(|data| data.modified()).ok())
 }
 
 impl Programs {
@@ -171,6 +175,13 @@ impl Programs {
     pub fn in_dir(dir: &Path, names: &[String]) -> Self {
         let paths = names.iter().map(|name| (name.clone(), dir.join(name)));
         Self(paths.collect())
+    }
+
+    /// Notes in a folder where they are.
+    fn write(&self, dir: &Path) -> Result<()> {
+        let places = serde_json::to_string(&self.0)?;
+        files::write_if_changed(&dir.join(PLACES), places.as_bytes())?;
+        Ok(())
     }
 
     /// Where the program is.
@@ -186,5 +197,42 @@ impl Programs {
         let dir = self.0.get("vminit").and_then(|path| path.parent());
         let ours = dir.map(|dir| dir.display().to_string()).unwrap_or_default();
         format!("{ours}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_built_is_found_where_cargo_has_put_it() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let ctx = Ctx::in_dir(dir.path())?;
+        assert!(built(&ctx).get("vminit").is_err());
+        // With a `build.target` the folder of the profile is below one of that name.
+        let place = |name: &str| ctx.target.join("x86_64-unknown-linux-gnu/guest").join(name);
+        let said = ["vminit", "roundtrip"].map(|name| {
+            let target = serde_json::json!({ "name": name });
+            let file = place(name);
+            serde_json::json!({ "target": target, "filenames": [file], "executable": file })
+        });
+        let programs = Programs(executables(messages(&format!("{}\n{}", said[0], said[1]))));
+        programs.write(&ctx.target.join(PROFILE))?;
+        fs::create_dir_all(place(""))?;
+        fs::write(place("vminit"), "")?;
+        assert_eq!(built(&ctx).get("vminit")?, &place("vminit"));
+        // One that is not there any more is not named.
+        assert!(built(&ctx).get("roundtrip").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_library_is_found_where_cargo_has_put_it() {
+        let said = "{\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"counter\"},\
+                    \"filenames\":[\"/t/a/release/libcounter.so\"],\"executable\":null}\n\
+                    {\"reason\":\"build-finished\",\"success\":true}\n";
+        let found = library(messages(said), "counter").unwrap();
+        assert_eq!(found, Path::new("/t/a/release/libcounter.so"));
+        assert!(library(messages(said), "other").is_err());
     }
 }

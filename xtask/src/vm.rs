@@ -123,9 +123,9 @@ pub fn parts(ctx: &Ctx, flavour: &Flavour, no_build: bool) -> Result<(Kernel, Pr
     setup::possible(ctx, &groups)?;
     // Side by side: what is brought, and a kernel that is built from nothing, leave a processor idle
     // for minutes.
-    let repo = &ctx.repo;
+    let (repo, target) = (&ctx.repo, &ctx.target);
     std::thread::scope(|scope| {
-        let programs = scope.spawn(|| userspace::build(repo));
+        let programs = scope.spawn(|| userspace::build(repo, target));
         setup::require(ctx, &groups)?;
         let kernel = build::kernel(ctx, flavour)?;
         let step = Step::new("build the programs for the guest");
@@ -140,7 +140,7 @@ pub fn programs(ctx: &Ctx, no_build: bool) -> Result<Programs> {
     if no_build {
         Ok(userspace::built(ctx))
     } else {
-        userspace::build(&ctx.repo)
+        userspace::build(&ctx.repo, &ctx.target)
     }
 }
 
