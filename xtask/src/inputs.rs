@@ -22,6 +22,7 @@ use anyhow::{
 use fs_err as fs;
 use std::{
     collections::BTreeMap,
+    io,
     path::{
         Path,
         PathBuf, //
@@ -49,8 +50,12 @@ const PROGRAMS: [&str; 4] = [
     "userspace",
 ];
 
-/// What is among that and no part of it: cargo-fuzz has a workspace of its own, and builds in it.
-const NO_PROGRAM: &str = "userspace/inetcr/fuzz";
+/// What is among all that and no part of it: the selftest, which runs as it is, and the target of
+/// cargo-fuzz, which has a workspace of its own and builds in it.
+const NO_PART: [&str; 2] = ["linux-patches/tree/tools", "userspace/inetcr/fuzz"];
+
+/// What the names of texts end with, from which nothing is built.
+const TEXTS: [&str; 2] = [".md", ".rst"];
 
 /// Files by their paths in the checkout, with their hashes.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,19 +90,20 @@ impl Inputs {
     /// Of these files, and all in these folders.
     fn of(repo: &Path, places: &[PathBuf]) -> Result<Self> {
         let mut all = BTreeMap::new();
-        let no_program = repo.join(NO_PROGRAM);
-        for place in places.iter().filter(|place| place.exists()) {
+        let no_part = NO_PART.map(|path| repo.join(path));
+        for place in places {
             let walk = walkdir::WalkDir::new(place).into_iter();
-            for entry in walk.filter_entry(|entry| entry.path() != no_program) {
-                let entry = entry?;
+            for entry in walk.filter_entry(|entry| !no_part.iter().any(|no| no == entry.path())) {
+                let Some(entry) = there(entry.map_err(io::Error::from))? else {
+                    continue;
+                };
                 let path = entry.path();
                 let name = path.strip_prefix(repo).unwrap_or(path).to_string_lossy();
                 let is_input = !entry.file_type().is_dir()
                     && !manifest::is_junk(&name)
-                    && !name.ends_with(".md");
-                if is_input {
-                    let hash = files::sha256(&fs::read(path)?);
-                    all.insert(name.into_owned(), hash);
+                    && !TEXTS.iter().any(|end| name.ends_with(end));
+                if is_input && let Some(content) = there(fs::read(path))? {
+                    all.insert(name.into_owned(), files::sha256(&content));
                 }
             }
         }
@@ -141,6 +147,14 @@ impl Inputs {
     }
 }
 
+/// What was found, if it is there: an editor may take it away while others are looked at.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,7 +164,7 @@ mod tests {
         let dir = tempfile::tempdir()?;
         let dir = dir.path();
         let write = |name: &str, text: &str| fs::write(dir.join(name), text);
-        fs::create_dir_all(dir.join(NO_PROGRAM))?;
+        fs::create_dir_all(dir.join(NO_PART[1]))?;
         write("Cargo.toml", "a")?;
         write("userspace/a.rs", "a")?;
         let noted = dir.join(FILE);
@@ -162,12 +176,18 @@ mod tests {
 
         // What nothing is built from, and what is written as it was.
         write("userspace/a.rs~", "a")?;
+        write("userspace/#a.rs#", "a")?;
+        fs::create_dir(dir.join("userspace/.idea"))?;
+        write("userspace/.idea/a.xml", "a")?;
+        // One that is gone when it is read.
+        fs::os::unix::fs::symlink("gone", dir.join("userspace/b.rs"))?;
         write("userspace/README.md", "a")?;
         write("userspace/inetcr/fuzz/Cargo.lock", "a")?;
         write("userspace/a.rs", "a")?;
         assert_eq!(changed()?, None);
         write("userspace/a.rs", "b")?;
         assert_eq!(changed()?.as_deref(), Some("userspace/a.rs"));
+        fs::remove_file(dir.join("userspace/b.rs"))?;
         write("userspace/b.rs", "b")?;
         fs::remove_file(dir.join("Cargo.toml"))?;
         assert_eq!(changed()?.as_deref(), Some("userspace/a.rs and 2 more"));
@@ -188,6 +208,15 @@ mod tests {
             assert!(inputs.0.contains_key(path), "{path}");
         }
         assert!(!inputs.0.contains_key("images/race.config"));
+        for path in [
+            "linux-patches/tree/Documentation/networking/af_inet_cr.rst",
+            "linux-patches/tree/tools/testing/selftests/net/af_inet_cr.py",
+        ] {
+            assert!(
+                repo.join(path).exists() && !inputs.0.contains_key(path),
+                "{path}"
+            );
+        }
         Ok(())
     }
 

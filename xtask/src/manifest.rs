@@ -103,8 +103,10 @@ fn present(ctx: &Ctx) -> Result<Present> {
 
 /// What editors and tools leave behind: never part of the series.
 pub fn is_junk(name: &str) -> bool {
-    let file = name.rsplit('/').next().unwrap_or(name);
-    file.starts_with('.') && !matches!(file, ".gitignore" | ".kunitconfig")
+    let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+    folder.split('/').any(|folder| folder.starts_with('.'))
+        || file.starts_with('.') && !matches!(file, ".gitignore" | ".kunitconfig")
+        || file.starts_with('#') && file.ends_with('#')
         || file.ends_with('~')
         || [".rej", ".orig", ".swp", ".pyc"]
             .iter()
