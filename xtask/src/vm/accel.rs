@@ -37,6 +37,7 @@ use std::{
     path::Path,
     process::Stdio,
     sync::mpsc::{
+        Receiver,
         RecvTimeoutError,
         channel, //
     },
@@ -85,6 +86,9 @@ struct Answer {
     reason: String,
     /// The kernels that did not live under KVM, by their hashes.
     died: BTreeSet<String>,
+    /// Whether it is for now only, and nothing has to be removed to have KVM tried again.
+    #[serde(skip)]
+    passing: bool,
 }
 
 /// After so many kernels that did not live under KVM no other is tried.
@@ -98,6 +102,7 @@ impl Answer {
             accel: Accel::Tcg,
             reason: "/dev/kvm cannot be opened".to_owned(),
             died: BTreeSet::new(),
+            passing: true,
         }
     }
 
@@ -113,6 +118,7 @@ impl Answer {
 
     /// Learns what came of a kernel.
     fn learn(&mut self, hash: &str, seen: Seen) {
+        self.passing = matches!(seen, Seen::Panicked(_));
         match seen {
             Seen::Alive => self.accel = Accel::Kvm,
             Seen::Panicked(reason) => self.reason = reason,
@@ -125,7 +131,7 @@ impl Answer {
 
     /// Why there is no KVM, and what has it tried again.
     fn why(&self, file: &Path) -> String {
-        let again = if self.died.is_empty() {
+        let again = if self.passing {
             String::new()
         } else {
             format!("; remove {} to try again", file.display())
@@ -135,7 +141,7 @@ impl Answer {
 
     /// What is said at each start: one line, and so without what a guest said last.
     fn note(&self, file: &Path) -> String {
-        let why = if self.died.is_empty() {
+        let why = if self.passing {
             let (why, _) = self
                 .reason
                 .split_once(LAST_WORDS)
@@ -260,13 +266,31 @@ fn probe(kernel: &Path, patience: Duration) -> Result<Seen> {
     });
     let end = Instant::now() + patience;
     let seen = watch(|| {
-        let left = end.checked_duration_since(Instant::now());
-        // Also of one that never stops talking.
-        receiver.recv_timeout(left.ok_or(RecvTimeoutError::Timeout)?)
+        next(&receiver, end, || {
+            let _ = child.kill();
+        })
     });
     let _ = child.kill();
     let _ = child.wait();
     Ok(seen)
+}
+
+/// The next line of a guest. When the time is over, what it has said by then still counts: this
+/// process may have had no turn to hear it. That has an end, as the guest is stopped first.
+fn next(
+    lines: &Receiver<String>,
+    end: Instant,
+    stop: impl FnOnce(),
+) -> Result<String, RecvTimeoutError> {
+    let left = end.saturating_duration_since(Instant::now());
+    if !left.is_zero() {
+        match lines.recv_timeout(left) {
+            Err(RecvTimeoutError::Timeout) => {}
+            heard => return heard,
+        }
+    }
+    stop();
+    lines.recv().map_err(|_| RecvTimeoutError::Timeout)
 }
 
 /// What stands before what a guest said last.
@@ -354,6 +378,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_in_time_counts_when_it_is_heard_late() {
+        let seen = |lines: &[&str]| {
+            let (sender, receiver) = channel();
+            let mut sender = Some(sender);
+            // Nothing of it has been read when the time is over.
+            let mut stop = || {
+                if let Some(sender) = sender.take() {
+                    for line in lines {
+                        sender.send((*line).to_owned()).unwrap();
+                    }
+                }
+            };
+            let end = Instant::now() + Duration::from_millis(1);
+            watch(|| next(&receiver, end, &mut stop))
+        };
+        assert_eq!(seen(&["[0.1] Linux", "Freeing unused kernel"]), Seen::Alive);
+        for lines in [&[][..], &["[0.1] Linux"]] {
+            let seen = seen(lines);
+            assert!(
+                matches!(&seen, Seen::Dead(why) if why.contains("was not up in time")),
+                "{seen:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_said_at_each_start_is_one_short_line() {
         let words = "x".repeat(1000);
         let heard = |line: &str| {
@@ -383,7 +433,16 @@ mod tests {
         assert_eq!(answer.why(file), "it gave up");
         answer.learn("first", Seen::Dead("it died".to_owned()));
         assert!(answer.is_for("first") && !answer.is_for("second"));
-        assert_eq!(answer.why(file), "it died; remove accel.json to try again");
+        let again = "it died; remove accel.json to try again";
+        assert_eq!(answer.why(file), again);
+        assert!(answer.note(file).contains("rm accel.json"));
+        let read = serde_json::to_vec(&answer).unwrap();
+        let read: Answer = serde_json::from_slice(&read).unwrap();
+        assert_eq!(read.why(file), again);
+        // Nothing is kept of one that ends itself, also if another has died before.
+        answer.learn("another", Seen::Panicked("it gave up".to_owned()));
+        assert_eq!(answer.why(file), "it gave up");
+        assert!(!answer.note(file).contains("rm accel.json"));
         answer.learn("second", Seen::Dead("it died, too".to_owned()));
         assert!(answer.is_for("third"));
         assert_eq!(
