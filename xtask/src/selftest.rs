@@ -18,7 +18,6 @@ use crate::{
     verdict::{
         self,
         InKernel,
-        Outcome,
         Verdict, //
     },
     vm::{
@@ -146,27 +145,33 @@ fn prepare(
     let folder = results.join(case.name.replace(' ', "-"));
     fs::create_dir_all(&folder)?;
     let mut machine = machine.clone();
-    let mut deadlines = deadlines;
-    // All others have something to say, and may take their time for it.
-    let silence = SILENCE * deadlines.factor;
-    if case.outcome == Outcome::Lost {
-        deadlines.idle = silence;
-    }
     let mut job = match case.guest {
-        Guest::Runs(script) => Job::new(Path::new("/bin/sh"), ["-c", script]),
+        Guest::Runs(script) | Guest::Hangs(script) => {
+            Job::new(Path::new("/bin/sh"), ["-c", script])
+        }
         Guest::Starts(program) => Job::new(Path::new(program), Vec::<String>::new()),
-        Guest::HasInit(init) => {
+        Guest::HasInit(init) | Guest::HangsInInit(init) => {
             machine.init = PathBuf::from(init);
-            if case.outcome == Outcome::Lost {
-                deadlines.boot = silence * 2;
-            }
             Job::new(Path::new("/bin/true"), Vec::<String>::new())
         }
     };
     job.environment = vec![("PATH".to_owned(), programs.path())];
     let folder = Folder { path: folder };
+    let deadlines = limits(case, deadlines);
     let run = Run::new(ctx, folder, kernel, &machine, deadlines, &job)?;
     Ok(Ready { case, run })
+}
+
+/// How long a case may take: all but those that are silent on purpose have something to say, and
+/// may take their time for it.
+fn limits(case: &Case, mut deadlines: Deadlines) -> Deadlines {
+    let silence = SILENCE * deadlines.factor;
+    match case.guest {
+        Guest::Hangs(_) => deadlines.idle = silence,
+        Guest::HangsInInit(_) => deadlines.boot = silence * 2,
+        Guest::Runs(_) | Guest::Starts(_) | Guest::HasInit(_) => {}
+    }
+    deadlines
 }
 
 /// Runs the guests, as many at a time as there are jobs; gives how many came out wrong.
@@ -243,4 +248,19 @@ fn wrong(case: &Case, verdict: &Verdict) -> Vec<String> {
         ));
     }
     wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_silent_on_purpose_has_less_time() {
+        let usual = Deadlines::new(accel::Accel::Tcg, &Flavour::plain().unwrap());
+        for case in CASES {
+            let limits = limits(case, usual);
+            let less = limits.idle < usual.idle || limits.boot < usual.boot;
+            assert_eq!(less, case.name.starts_with("hangs "), "{}", case.name);
+        }
+    }
 }

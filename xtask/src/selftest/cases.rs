@@ -8,10 +8,14 @@ use crate::verdict::Outcome;
 pub enum Guest {
     /// Runs this script as its tests.
     Runs(&'static str),
+    /// Runs this script as its tests, which then says nothing more.
+    Hangs(&'static str),
     /// Starts this program as its tests.
     Starts(&'static str),
     /// Has this as its first process.
     HasInit(&'static str),
+    /// Has this as its first process, which starts no tests.
+    HangsInInit(&'static str),
 }
 
 /// A guest and the verdict that it deserves.
@@ -24,6 +28,8 @@ pub struct Case {
 }
 
 use Guest::{
+    Hangs,
+    HangsInInit,
     HasInit,
     Runs,
     Starts, //
@@ -49,19 +55,19 @@ pub const CASES: &[Case] = &[
     Case {
         name: "hangs before it starts its tests",
         // As the first process it never ends and reports nothing.
-        guest: HasInit("/usr/bin/yes"),
+        guest: HangsInInit("/usr/bin/yes"),
         outcome: Outcome::Lost,
         says: "did not start its job in time",
     },
     Case {
         name: "hangs in a test",
-        guest: Runs("echo KTAP version 1; echo 1..2; echo ok 1 a; sleep 1000"),
+        guest: Hangs("echo KTAP version 1; echo 1..2; echo ok 1 a; sleep 1000"),
         outcome: Outcome::Lost,
         says: "silent for too long",
     },
     Case {
         name: "hangs in one of two tests",
-        guest: Runs(
+        guest: Hangs(
             "echo KTAP version 1; echo 1..2; echo '# Started: a'; echo '# Started: b'; \
              echo ok 1 b; sleep 1000",
         ),
