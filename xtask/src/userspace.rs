@@ -188,7 +188,11 @@ impl Programs {
     pub fn get(&self, name: &str) -> Result<&PathBuf> {
         self.0.get(name).with_context(|| {
             let known: Vec<_> = self.0.keys().map(String::as_str).collect();
-            format!("no program {name} among {known:?}: run without --no-build")
+            let which = match &known[..] {
+                [] => "none of the programs for the guest was built for this machine".to_owned(),
+                known => format!("no program {name} among {known:?}"),
+            };
+            format!("{which}: run without --no-build")
         })
     }
 
@@ -208,7 +212,8 @@ mod tests {
     fn what_was_built_is_found_where_cargo_has_put_it() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let ctx = Ctx::in_dir(dir.path())?;
-        assert!(built(&ctx).get("vminit").is_err());
+        let error = built(&ctx).get("vminit").unwrap_err().to_string();
+        assert!(error.contains("none of the programs"), "{error}");
         // With a `build.target` the folder of the profile is below one of that name.
         let place = |name: &str| ctx.target.join("x86_64-unknown-linux-gnu/guest").join(name);
         let said = ["vminit", "roundtrip"].map(|name| {

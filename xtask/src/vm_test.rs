@@ -165,7 +165,12 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 /// The names of the tests that run in userspace. They do not depend on the kernel, so the host can
 /// say them; that there is none is better said now than after a build and a boot.
 fn names(programs: &Programs, args: &Args) -> Result<String> {
-    let mut command = Command::new(programs.get("roundtrip")?);
+    // An image has one, too, which may be of another machine.
+    let program = programs.get("roundtrip").context(
+        "the names of the tests are asked of a program of this machine, also for a guest with an \
+         image: `cargo xtask vm-test --list` builds it",
+    )?;
+    let mut command = Command::new(program);
     command.arg("--list").args(selection(args));
     let output = command.output().context("cannot run roundtrip")?;
     if !output.status.success() {
@@ -354,6 +359,18 @@ mod tests {
         assert!(error.contains("behind --"), "{error}");
         let error = refusal("--filter kunit::* --quick");
         assert!(error.contains("--quick"), "{error}");
+    }
+
+    #[test]
+    fn who_only_has_an_image_is_told_what_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let ctx = Ctx::in_dir(dir.path()).unwrap();
+        let args = parsed("--image --no-build --filter a").unwrap();
+        let error = run(&ctx, &args).unwrap_err().to_string();
+        assert!(
+            error.contains("`cargo xtask vm-test --list` builds"),
+            "{error}"
+        );
     }
 
     #[test]
