@@ -217,7 +217,8 @@ fn fragments(tree: &Path, flavour: &Flavour) -> Result<Vec<String>> {
     let mut names = flavour.fragments();
     // A tree that has only the first commits of the series does not know the option yet.
     if fs::read_to_string(tree.join("net/ipv4/Kconfig"))?.contains("af_inet_cr/Kconfig") {
-        names.push(flavour::SUBJECT.to_owned());
+        // First, as a flavour may be one without it.
+        names.insert(0, flavour::SUBJECT.to_owned());
     }
     Ok(names)
 }
@@ -297,6 +298,28 @@ mod tests {
         let asks = |name| asks(&Flavour::named(name).unwrap(), "GDB_SCRIPTS").unwrap();
         assert!(asks("gdb"));
         assert!(!asks("default"));
+    }
+
+    #[test]
+    fn a_flavour_can_be_without_the_subject() -> Result<()> {
+        let tree = tempfile::tempdir()?;
+        let kconfig = tree.path().join("net/ipv4/Kconfig");
+        fs::create_dir_all(kconfig.parent().unwrap())?;
+        let has = |name: &str, kconfig_text: &str| -> Result<bool> {
+            fs::write(&kconfig, kconfig_text)?;
+            let dir = flavour::dir()?;
+            let names = fragments(tree.path(), &Flavour::named(name)?)?;
+            let paths: Vec<_> = names
+                .iter()
+                .map(|name| flavour::fragment(&dir, name))
+                .collect();
+            Ok(is_on(&requested(&paths)?, "AF_INET_CR"))
+        };
+        let source = "source \"net/ipv4/af_inet_cr/Kconfig\"\n";
+        assert!(has("default", source)?);
+        assert!(!has("default", "")?);
+        assert!(!has("off", source)?);
+        Ok(())
     }
 
     #[test]

@@ -46,7 +46,7 @@ const END: &str = ".config";
 /// The flavour of a command that is told nothing.
 pub const DEFAULT: &str = "default";
 
-/// The fragment of what is ours, which counts most of all.
+/// The fragment of what is ours, which counts least: a flavour may be one without it.
 pub const SUBJECT: &str = "af_inet_cr";
 
 /// The one that the commits of the series are built in.
@@ -198,7 +198,7 @@ impl Flavour {
         &self.name
     }
 
-    /// The fragments before that of the subject, the last one counting most.
+    /// The fragments beside that of the subject, the last one counting most.
     pub fn fragments(&self) -> Vec<String> {
         let mut all = Vec::new();
         for name in &self.fragments {
