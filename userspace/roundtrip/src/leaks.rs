@@ -160,6 +160,9 @@ fn first_number(path: &str) -> i64 {
 
 const MAX_NAMESPACES: &str = "/proc/sys/user/max_net_namespaces";
 
+/// More than this many are not counted.
+const MOST: u32 = 4096;
+
 /// Counts network namespaces by the kernel's own account of them.
 ///
 /// The kernel shows only the limit. So the limit is lowered until a new
@@ -176,26 +179,18 @@ impl Namespaces {
         Some(Self { limit })
     }
 
-    /// How many exist, by bisection.
+    /// How many exist. From below: each that can be made is one too many until it is gone.
     pub fn count(&self) -> u32 {
-        let (mut low, mut high) = (0, 4096);
-        while low < high {
-            let middle = u32::midpoint(low, high);
-            if Self::room_below(middle + 1) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
+        let count = (0..MOST).find(|count| Self::room_below(count + 1));
         self.restore_limit();
-        low
+        count.unwrap_or(MOST)
     }
 
     /// Waits until there are no more than `count`.
-    pub fn fall_to(&self, count: u32) -> bool {
+    pub fn fall_to(&self, count: u32, patience: Duration) -> bool {
         let start = Instant::now();
         let mut fallen = Self::room_below(count + 1);
-        while !fallen && start.elapsed() < LONG_PATIENCE {
+        while !fallen && start.elapsed() < patience {
             std::thread::sleep(Duration::from_millis(20));
             fallen = Self::room_below(count + 1);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::leaks::{Counters, Namespaces};
+use crate::leaks::{self, Counters, Namespaces};
 use pool::Message;
 
 /// A test.
@@ -143,7 +143,7 @@ impl Runner {
             }
         }
         if let Some((before, namespaces)) = namespaces {
-            if namespaces.fall_to(before) {
+            if namespaces.fall_to(before, leaks::LONG_PATIENCE) {
                 ktap.ok(NAMESPACES)?;
             } else {
                 let now = namespaces.count();

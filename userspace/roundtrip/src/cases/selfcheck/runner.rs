@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use ktap::Status;
 
-use crate::leaks;
+use crate::leaks::{self, Namespaces};
 use crate::runner::{MACHINE, NAMESPACES, Outcome, Runner, Test, skip};
-use crate::sys::{socket, task};
+use crate::sys::{namespace, socket, task};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
             .slow()
             .alone(),
         Test::new("selfcheck::leak_of_many", leak_of_many).alone(),
+        Test::new("selfcheck::leak_of_namespace", leak_of_namespace),
     ]
 }
 
@@ -222,5 +223,19 @@ fn leak_of_many() -> Result<()> {
         .collect();
     ensure!(failed == [MACHINE], "{printed}");
     ensure!(printed.contains("files of the system"), "{printed}");
+    Ok(())
+}
+
+/// Namespaces are counted as they are: neither those that the counting makes and drops are in it, nor
+/// is one missed that is too many.
+fn leak_of_namespace() -> Result<()> {
+    // With an account of its own, on which nobody else has any.
+    namespace::new_user_and_network()?;
+    let all = Namespaces::open().context("the limit cannot be changed")?;
+    let count = all.count();
+    ensure!(count == 1, "{count} where there is 1");
+    let patience = leaks::LONG_PATIENCE;
+    ensure!(all.fall_to(1, patience), "what was counted does not go");
+    ensure!(!all.fall_to(0, IMPATIENT), "one too many is not seen");
     Ok(())
 }
