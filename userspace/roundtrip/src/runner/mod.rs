@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::leaks::{self, Counters, Namespaces};
 use pool::Message;
+pub use pool::SILENCE;
 
 /// A test.
 pub struct Test {
@@ -168,11 +169,13 @@ impl Runner {
             .collect();
         pool::run(self, tests, jobs, |message| {
             match message {
-                Message::Started(index) => {
+                // Who waits for this run takes long silence for its end.
+                None => ktap.diagnostic("Still running")?,
+                Some(Message::Started(index)) => {
                     left.insert(index, "the worker that ran it is gone");
                     ktap.started(&tests[index].name)?;
                 }
-                Message::Ended(index, outcome, took) => {
+                Some(Message::Ended(index, outcome, took)) => {
                     left.remove(&index);
                     ktap.took(took)?;
                     report(ktap, &tests[index].name, &outcome)?;

@@ -7,8 +7,8 @@
 //! worker, and a process with several threads cannot fork safely.
 
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ use crate::sys::task;
 /// What a pipe holds, see pipe(7).
 const PIPE_SIZE: usize = 65_536;
 
+/// A part of what a guest may be silent for.
+pub const SILENCE: Duration = Duration::from_secs(3);
+
 /// What a worker tells, each in a line; tests by their index.
 #[derive(Serialize, Deserialize)]
 pub enum Message {
@@ -27,14 +30,15 @@ pub enum Message {
     Ended(usize, Outcome, Duration),
 }
 
-/// Runs tests in so many workers, and hands on what they tell until all of them are gone.
+/// Runs tests in so many workers, and hands on what they tell until all of them are gone; `None` for
+/// each [`SILENCE`] in which they told nothing, as long as a test may take.
 ///
 /// A test that is not told of has not ended: whoever calls this has to look.
 pub fn run(
     runner: &Runner,
     tests: &[&Test],
     jobs: usize,
-    mut tell: impl FnMut(Message) -> Result<()>,
+    mut tell: impl FnMut(Option<Message>) -> Result<()>,
 ) -> Result<()> {
     let queue = Queue::new(tests.len()).context("making a queue")?;
     let mut workers = Vec::new();
@@ -51,6 +55,8 @@ pub fn run(
         workers.push(worker.context("fork")?);
         pipes.push(reader);
     }
+    let longest = tests.iter().map(|test| test.time).max();
+    let longest = longest.unwrap_or_default() * runner.scale;
     std::thread::scope(|scope| {
         // If this fails, they go before the threads are waited for, which read until they do.
         let _workers = workers;
@@ -64,13 +70,22 @@ pub fn run(
             });
         }
         drop(sender);
-        for line in receiver {
-            // A worker that is killed can leave half a line.
-            if let Ok(message) = serde_json::from_str(&line) {
-                tell(message)?;
+        let mut told = Instant::now();
+        loop {
+            match receiver.recv_timeout(SILENCE) {
+                Ok(line) => {
+                    told = Instant::now();
+                    // A worker that is killed can leave half a line.
+                    if let Ok(message) = serde_json::from_str(&line) {
+                        tell(Some(message))?;
+                    }
+                }
+                // Past this a test hangs that cannot even be killed.
+                Err(RecvTimeoutError::Timeout) if told.elapsed() < longest => tell(None)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
-        Ok(())
     })
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ktap::Status;
 
 use crate::leaks::{self, Namespaces};
-use crate::runner::{MACHINE, NAMESPACES, Outcome, Runner, Test, skip};
+use crate::runner::{MACHINE, NAMESPACES, Outcome, Runner, SILENCE, Test, skip};
 use crate::sys::{namespace, socket, task};
 
 pub fn tests() -> Vec<Test> {
@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Test> {
             .alone(),
         Test::new("selfcheck::leak_of_many", leak_of_many).alone(),
         Test::new("selfcheck::leak_of_namespace", leak_of_namespace),
+        Test::new("selfcheck::long_silence", long_silence).alone(),
     ]
 }
 
@@ -237,5 +238,16 @@ fn leak_of_namespace() -> Result<()> {
     let patience = leaks::LONG_PATIENCE;
     ensure!(all.fall_to(1, patience), "what was counted does not go");
     ensure!(!all.fall_to(0, IMPATIENT), "one too many is not seen");
+    Ok(())
+}
+
+/// A test that takes its time is not silent, as who waits for the run would give it up.
+fn long_silence() -> Result<()> {
+    let sleeps = || {
+        std::thread::sleep(SILENCE + Duration::from_millis(100));
+        Ok(())
+    };
+    let (printed, _) = printed_by_two(&[Test::new("sleeps", sleeps)], PATIENT)?;
+    ensure!(printed.contains("# Still running"), "{printed}");
     Ok(())
 }
