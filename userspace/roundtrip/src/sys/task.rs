@@ -2,7 +2,7 @@
 
 //! Processes, their descriptors and their privileges.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -42,6 +42,9 @@ pub enum End {
 /// The child leads a process group of its own and dies with its parent. It
 /// never returns from here and runs no destructor but those of `body`.
 pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Child> {
+    // The child waits until its parent has all that it opens for it: else a test that counts the
+    // files of the machine may begin with one too few.
+    let (mut reader, mut writer) = io::pipe()?;
     // SAFETY: the caller has one thread, so that no lock is held by another.
     let pid = check(unsafe { libc::fork() })?;
     if pid == 0 {
@@ -50,12 +53,27 @@ pub fn fork(body: impl FnOnce() -> i32) -> io::Result<Child> {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             libc::setpgid(0, 0);
         }
-        let body = || crate::cover::of_child(body);
+        drop(writer);
+        // To its end: the parent's side is gone then.
+        let may_go = reader
+            .read_to_end(&mut Vec::new())
+            .is_ok_and(|read| read == 1);
+        drop(reader);
+        let body = || {
+            if may_go {
+                crate::cover::of_child(body)
+            } else {
+                101
+            }
+        };
         let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
         // SAFETY: leaves without running the parent's exit handlers.
         unsafe { libc::_exit(code) }
     }
+    drop(reader);
     let pidfd = pidfd_open(pid)?;
+    writer.write_all(&[0])?;
+    drop(writer);
     Ok(Child {
         pid,
         pidfd,

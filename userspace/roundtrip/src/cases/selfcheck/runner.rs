@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use ktap::Status;
 
-use crate::leaks::{self, Namespaces};
+use crate::leaks::{self, Counters, Namespaces};
 use crate::runner::{MACHINE, NAMESPACES, Outcome, Runner, SILENCE, Test, skip};
+use crate::sys::task::End;
 use crate::sys::{namespace, socket, task};
 
 pub fn tests() -> Vec<Test> {
@@ -18,6 +19,7 @@ pub fn tests() -> Vec<Test> {
             .slow()
             .alone(),
         Test::new("selfcheck::leak_of_many", leak_of_many).alone(),
+        Test::new("selfcheck::first_look", first_look).alone(),
         Test::new("selfcheck::leak_of_namespace", leak_of_namespace),
         Test::new("selfcheck::long_silence", long_silence).alone(),
     ]
@@ -224,6 +226,21 @@ fn leak_of_many() -> Result<()> {
         .collect();
     ensure!(failed == [MACHINE], "{printed}");
     ensure!(printed.contains("files of the system"), "{printed}");
+    Ok(())
+}
+
+/// What a child counts first has in it what its parent opens for it.
+fn first_look() -> Result<()> {
+    for turn in 0..50 {
+        let grown = || {
+            let first = Counters::machine();
+            std::thread::sleep(Duration::from_millis(2));
+            let grown = Counters::grown_since(Counters::machine, &first, Duration::ZERO);
+            i32::from(grown.is_some())
+        };
+        let end = task::fork(grown)?.wait(PATIENT)?;
+        ensure!(end == End::Exited(0), "{turn}: {end:?}");
+    }
     Ok(())
 }
 
