@@ -67,6 +67,8 @@ pub struct Args {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
     form: Form,
 }
 
@@ -80,13 +82,21 @@ enum Action {
     Rebase(rebase::Args),
 }
 
-/// In which form the patches are made.
+/// Where the patches go.
 #[derive(clap::Args)]
-struct Form {
+struct Place {
     /// Where the patches go (default: target/series/vN); patches of an earlier run in it are
     /// removed.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Also make a branch of this name, on HEAD of the git tree that --linux names.
+    #[arg(long, value_name = "NAME", requires = "linux")]
+    branch: Option<String>,
+}
+
+/// In which form the patches are made.
+#[derive(clap::Args)]
+struct Form {
     /// Which version of the series this is.
     #[arg(short = 'v', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     reroll_count: u32,
@@ -100,9 +110,6 @@ struct Form {
     /// person who sends the series signs.
     #[arg(long)]
     signoff: bool,
-    /// Also make a branch of this name, on HEAD of the git tree that --linux names.
-    #[arg(long, value_name = "NAME", requires = "linux")]
-    branch: Option<String>,
 }
 
 /// The commits, in a repository of their own.
@@ -123,7 +130,7 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
     let _lock = fetch::lock(ctx)?;
     match &args.action {
         None => {
-            for patch in write(ctx, &args.form)? {
+            for patch in write(ctx, &args.place, &args.form)? {
                 println!("{}", patch.display());
             }
             Ok(ExitCode::SUCCESS)
@@ -135,26 +142,16 @@ pub fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
 }
 
 /// Makes the patches. To be called under [`fetch::lock`].
-fn write(ctx: &Ctx, form: &Form) -> Result<Vec<PathBuf>> {
-    let out = match &form.out {
+fn write(ctx: &Ctx, place: &Place, form: &Form) -> Result<Vec<PathBuf>> {
+    let out = match &place.out {
         Some(dir) => std::path::absolute(dir)?,
         None => ctx.target.join(format!("series/v{}", form.reroll_count)),
     };
     let source = fetch::source(ctx)?;
     let series = Series::make(ctx, &source, form.signoff)?;
-    let mut letter = series.letter(ctx)?;
-    letter.version = form.reroll_count;
-    if form.rfc {
-        letter.prefix = format!("RFC {}", letter.prefix);
-    }
-    let mut patches = mail::write(&series.git, &letter, &out)?;
-    if form.to_cc {
-        // The MAINTAINERS of the series, not of the sources.
-        let tree = tree::prepare(ctx, false)?;
-        letter.recipients = mail::recipients(&tree.dir, &patches)?;
-        patches = mail::write(&series.git, &letter, &out)?;
-    }
-    if let Some(name) = &form.branch {
+    let letter = series.letter(ctx)?;
+    let patches = form.write(ctx, &series.git, letter, &out)?;
+    if let Some(name) = &place.branch {
         let linux = ctx.linux.as_ref().context("--branch needs --linux")?;
         let base = source
             .commit
@@ -163,6 +160,25 @@ fn write(ctx: &Ctx, form: &Form) -> Result<Vec<PathBuf>> {
         ui::note(&format!("branch {name} in {}", linux.display()));
     }
     Ok(patches)
+}
+
+impl Form {
+    /// Writes the commits of `git` as patches.
+    fn write(&self, ctx: &Ctx, git: &Git, mut letter: Letter, out: &Path) -> Result<Vec<PathBuf>> {
+        letter.version = self.reroll_count;
+        if self.rfc {
+            letter.prefix = format!("RFC {}", letter.prefix);
+        }
+        let patches = mail::write(git, &letter, out)?;
+        // Of a rebase there may be none but the cover letter.
+        if !self.to_cc || patches.iter().all(|path| mail::is_cover(path)) {
+            return Ok(patches);
+        }
+        // The MAINTAINERS of the series, not of the sources.
+        let tree = tree::prepare(ctx, false)?;
+        letter.recipients = mail::recipients(&tree.dir, &patches)?;
+        mail::write(git, &letter, out)
+    }
 }
 
 impl Series {

@@ -3,7 +3,7 @@
 //! `series rebase`: the series on another kernel, as far as it goes.
 
 use super::{
-    Series, Who,
+    Form, Series, Who,
     git::Git,
     mail::{
         self,
@@ -46,6 +46,8 @@ pub(super) struct Args {
     /// Where the patches that apply go, and the report (default: target/series/rebased).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// The other kernel.
@@ -74,7 +76,7 @@ pub(super) fn run(ctx: &Ctx, args: &Args) -> Result<ExitCode> {
         Some(dir) => std::path::absolute(dir)?,
         None => ctx.target.join("series/rebased"),
     };
-    let rebased = rebase(ctx, &Onto::new(&args.tree)?, &out)?;
+    let rebased = rebase(ctx, &Onto::new(&args.tree)?, &args.form, &out)?;
     let report = rebased.report();
     files::write_atomic(&out.join("report.txt"), report.as_bytes())?;
     print!("{report}");
@@ -130,9 +132,9 @@ impl Onto {
 }
 
 /// Applies one patch after the other, and stops at the first that does not apply.
-pub(super) fn rebase(ctx: &Ctx, onto: &Onto, out: &Path) -> Result<Rebased> {
+pub(super) fn rebase(ctx: &Ctx, onto: &Onto, form: &Form, out: &Path) -> Result<Rebased> {
     let source = fetch::source(ctx)?;
-    let made = Series::make(ctx, &source, false)?;
+    let made = Series::make(ctx, &source, form.signoff)?;
     let letter = made.letter(ctx)?;
     let work = tempfile::tempdir()?;
     let mails = mail::write(&made.git, &letter, work.path())?;
@@ -180,7 +182,7 @@ pub(super) fn rebase(ctx: &Ctx, onto: &Onto, out: &Path) -> Result<Rebased> {
         base: onto.base(),
         ..letter
     };
-    mail::write(&git, &letter, out)?;
+    form.write(ctx, &git, letter, out)?;
     Ok(rebased)
 }
 

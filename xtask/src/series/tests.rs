@@ -4,6 +4,7 @@
 
 use super::{
     Form,
+    Place,
     Series,
     compare,
     fetch,
@@ -35,6 +36,14 @@ const EDIT: &str = "\
  three
  four
 ";
+
+/// The form of a first version.
+const FIRST: Form = Form {
+    reroll_count: 1,
+    rfc: false,
+    to_cc: false,
+    signoff: false,
+};
 
 struct Project {
     dir: tempfile::TempDir,
@@ -95,16 +104,23 @@ impl Project {
 
     /// What `series` makes into the folder `out`.
     fn make(&self, out: &str, change: impl FnOnce(&mut Form)) -> Result<Vec<(String, String)>> {
-        let mut form = Form {
+        self.make_branch(out, None, change)
+    }
+
+    /// The same, and a branch.
+    fn make_branch(
+        &self,
+        out: &str,
+        branch: Option<&str>,
+        change: impl FnOnce(&mut Form),
+    ) -> Result<Vec<(String, String)>> {
+        let place = Place {
             out: Some(self.path(out)),
-            reroll_count: 1,
-            rfc: false,
-            to_cc: false,
-            signoff: false,
-            branch: None,
+            branch: branch.map(str::to_owned),
         };
+        let mut form = FIRST;
         change(&mut form);
-        write(&self.ctx, &form)?;
+        write(&self.ctx, &place, &form)?;
         let names = files::list(&self.path(out))?;
         names
             .iter()
@@ -176,7 +192,7 @@ fn a_version_and_the_wish_for_comments_are_in_each_subject() -> Result<()> {
 fn a_branch_of_a_git_tree_has_what_is_built() -> Result<()> {
     let project = Project::new()?;
     let base = project.commit("linux")?;
-    let made = project.make("out", |form| form.branch = Some("cr".to_owned()))?;
+    let made = project.make_branch("out", Some("cr"), |_| {})?;
     assert!(made[0].1.ends_with(&format!("\nbase-commit: {base}\n")));
     let show = |name: &str| project.git("linux", &["show", &format!("cr:{name}")]);
     assert_eq!(
@@ -188,7 +204,7 @@ fn a_branch_of_a_git_tree_has_what_is_built() -> Result<()> {
     assert_eq!(project.git("linux", &["rev-parse", "cr~2"])?, base);
     // Neither what is checked out nor a branch that is there is touched.
     assert_eq!(project.git("linux", &["status", "--porcelain"])?, "");
-    let again = project.make("out", |form| form.branch = Some("cr".to_owned()));
+    let again = project.make_branch("out", Some("cr"), |_| {});
     let error = format!("{:#}", again.unwrap_err());
     assert!(error.contains("has a branch cr already"), "{error}");
     Ok(())
@@ -249,7 +265,7 @@ fn a_rebase_goes_over_changes_elsewhere() -> Result<()> {
     let changed = OLD.replace("one", "1").replace("seven", "7");
     let changed = format!("zero\n{changed}").replace('1', "one");
     let onto = other(&project, "net/old.c", &changed)?;
-    let rebased = rebase::rebase(&project.ctx, &onto, &project.path("out"))?;
+    let rebased = rebase::rebase(&project.ctx, &onto, &FIRST, &project.path("out"))?;
     assert!(rebased.conflict.is_none(), "{}", rebased.report());
     let patches = mail::find(&project.path("out"))?;
     assert_eq!(patches.len(), 2);
@@ -269,7 +285,7 @@ fn a_rebase_names_what_conflicts_and_what_was_not_tried() -> Result<()> {
         "net/old.c",
         &OLD.replace("one\n", "one and more\n"),
     )?;
-    let rebased = rebase::rebase(&project.ctx, &onto, &project.path("out"))?;
+    let rebased = rebase::rebase(&project.ctx, &onto, &FIRST, &project.path("out"))?;
     let report = rebased.report();
     for part in [
         "CONFLICT   0001  net: edit\n",
@@ -288,7 +304,7 @@ fn a_rebase_names_what_conflicts_and_what_was_not_tried() -> Result<()> {
     project.put("other/net/new.c", "theirs\n")?;
     let head = project.commit("other")?;
     let onto = rebase::Onto::new(&project.path("other"))?;
-    let rebased = rebase::rebase(&project.ctx, &onto, &project.path("out"))?;
+    let rebased = rebase::rebase(&project.ctx, &onto, &FIRST, &project.path("out"))?;
     let report = rebased.report();
     assert!(report.contains("applies    0001"), "{report}");
     assert!(
@@ -313,6 +329,25 @@ fn a_signature_is_that_of_the_person_whom_git_knows() -> Result<()> {
     assert!(!made[0].1.contains("Signed-off-by"));
     let source = fetch::source(&project.ctx)?;
     assert!(Series::make(&project.ctx, &source, false).is_ok());
+
+    // So it is on another kernel, and the other wishes hold there as well.
+    let onto = other(&project, "net/old.c", OLD)?;
+    let form = Form {
+        reroll_count: 2,
+        rfc: true,
+        signoff: true,
+        ..FIRST
+    };
+    rebase::rebase(&project.ctx, &onto, &form, &project.path("rebased"))?;
+    let patches = mail::find(&project.path("rebased"))?;
+    let first = fs::read_to_string(&patches[0])?;
+    assert!(first.contains(tags), "{first}");
+    for line in [
+        "\nFrom: A Person <person@x>\n",
+        "\nSubject: [RFC PATCH net-next v2 1/2] net: edit\n",
+    ] {
+        assert!(first.contains(line), "{line} not in:\n{first}");
+    }
     Ok(())
 }
 
