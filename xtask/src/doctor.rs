@@ -17,8 +17,11 @@ use std::{
     process::ExitCode, //
 };
 
-/// What the cache holds with the flavours `default` and `debug` built, in GiB.
+/// What the cache and `target` hold with the flavours `default` and `debug` built, in GiB.
 const SPACE: u64 = 9;
+
+/// The same of everything that `ci --full` builds.
+const SPACE_OF_ALL: u64 = 25;
 
 pub fn run(ctx: &Ctx) -> ExitCode {
     let needs = needs::all(ctx);
@@ -90,13 +93,10 @@ fn remarks(ctx: &Ctx) -> Vec<String> {
         .and_then(|dir| exec::output("df", &["--output=avail", "-B1G", dir]))
         .and_then(|text| text.lines().last()?.trim().parse::<u64>().ok());
     if let Some(space) = space {
-        let short = if space < SPACE {
-            "; NOT ENOUGH for everything"
-        } else {
-            ""
-        };
+        let short = if space < SPACE { "; NOT ENOUGH" } else { "" };
         all.push(format!(
-            "Disk: {space} GiB free for {} (about {SPACE} needed in all){short}.",
+            "Disk: {space} GiB free for {} (with target about {SPACE} needed for the flavours default \
+             and debug, {SPACE_OF_ALL} for all){short}.",
             ctx.cache.display()
         ));
     }

@@ -75,7 +75,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Which configuration of the kernel: one with debug information.
+    /// Which configuration of the kernel: one with the kernel's scripts for gdb (`GDB_SCRIPTS`).
     #[arg(long, default_value = FLAVOUR)]
     flavour: Flavour,
     /// Take the kernel and the programs as the last build left them.

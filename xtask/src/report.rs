@@ -103,6 +103,14 @@ impl Folder {
         Ok(Self { path })
     }
 
+    /// Lets it be cleaned up although it was to be kept.
+    pub fn let_go(&self) -> Result<()> {
+        match fs::remove_file(self.file(KEEP)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// A file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -239,10 +247,15 @@ pub fn summary(verdict: &Verdict, record: &Record, times: &Times, folder: &Path)
         .filter(|case| case.status == Status::Failed)
     {
         say(&format!("FAILED {}", case.name));
-        case.text
-            .iter()
-            .take(20)
-            .for_each(|line| say(&format!("    {line}")));
+        let (more, shown) = end_of(&case.text);
+        if more > 0 {
+            say(&format!(
+                "    ({more} lines before these are in the ktap.log)"
+            ));
+        }
+        for line in shown {
+            say(&format!("    {line}"));
+        }
     }
     for line in &verdict.passed_over {
         say(&format!("passed over: {line}"));
@@ -471,9 +484,23 @@ fn stamp(seconds: u64) -> [String; 2] {
     ]
 }
 
+/// The end of what a test said, where it says why it failed, and how many lines are before it.
+fn end_of(text: &[String]) -> (usize, &[String]) {
+    const SHOWN: usize = 20;
+    let more = text.len().saturating_sub(SHOWN);
+    (more, &text[more..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_long_output_the_end_is_shown() {
+        let text = |lines: usize| (0..lines).map(|line| line.to_string()).collect::<Vec<_>>();
+        assert_eq!(end_of(&text(2)), (0, &text(2)[..]));
+        assert_eq!(end_of(&text(50)), (30, &text(50)[30..]));
+    }
 
     /// No process has a number above 4194304.
     const ENDED: u32 = 4_194_305;
@@ -570,6 +597,8 @@ mod tests {
             let ctx = Ctx::in_dir(dir.path()).unwrap();
             let folder = Folder::new(&ctx, "run", Some(&asked), keep).unwrap();
             assert_eq!(folder.file(KEEP).exists(), keep);
+            folder.let_go().unwrap();
+            assert!(!folder.file(KEEP).exists());
         }
     }
 

@@ -106,7 +106,7 @@ impl Kernel {
         let tree = tree::prepare(ctx, false)?;
         let dir = config::build_dir(ctx, &tree, flavour.name());
         let step = Step::new("make rust-analyzer");
-        let mut make = Toolchain::find(ctx)?.make(ctx, &tree.dir, &dir);
+        let mut make = Toolchain::find_for(ctx, flavour.arch())?.make(ctx, &tree.dir, &dir);
         make.arg("rust-analyzer");
         exec::logged(&mut make, &exec::log_path(ctx, "rust-analyzer"), &step, 0)?;
         step.done("");

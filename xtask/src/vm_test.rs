@@ -103,7 +103,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["repeat", "until_fail"])]
     dry_run: bool,
     /// Keep the results folder for ever; without it the last 20 of runs that passed are kept, and
-    /// the last 20 of others.
+    /// the last 20 of others. With --until-fail, only that of the run that fails.
     #[arg(long, conflicts_with = "results")]
     keep: bool,
     /// Put the results here, where they are kept, and not below target/results.
@@ -195,6 +195,13 @@ fn no_test(args: &Args) -> &'static str {
          says their names"
     } else if args.quick {
         "none of the tests in userspace that --quick leaves has a name like this: leave out --quick"
+    } else if args
+        .filter
+        .iter()
+        .any(|filter| filter.starts_with("leaks::"))
+    {
+        "leaks::* look at what the tests before them have left, and are behind those of any --filter: \
+         give that of the others, and `-- --jobs 1` has each say what it left"
     } else {
         "no test in userspace has a name like this: --list without --filter has them all; those in \
          the kernel are 'kunit::SUITE::CASE'"
@@ -245,6 +252,9 @@ fn once(
     let verdict = verdict::judge(&record, tests, in_kernel);
     let summary = run.finish(&verdict, &record)?;
     say(&verdict, &summary);
+    if args.until_fail && verdict.outcome == Outcome::Passed {
+        run.folder.let_go()?;
+    }
     Ok(verdict.outcome)
 }
 
@@ -377,6 +387,7 @@ mod tests {
     fn that_there_is_no_test_has_its_reason() {
         let why = |words| no_test(&parsed(words).unwrap());
         assert!(why("--list --filter kunit::*").contains("cargo xtask kunit"));
+        assert!(why("--filter leaks::machine").contains("--jobs 1"));
         assert!(why("--quick --filter a").contains("--quick leaves"));
         assert!(why("--filter a --filter kunit::*").contains("no test in userspace"));
     }
