@@ -135,10 +135,7 @@ impl Program {
         };
         let mut sock = live.locked().map_err(cannot)?;
 
-        // One that is no classic program is another one.
-        if Program::of(&sock, &mut Losses::none())
-            .is_ok_and(|actual| actual.bytes() == self.bytes())
-        {
+        if self.is_of(&sock).unwrap_or(false) {
             return Ok(());
         }
         live.file()
@@ -147,9 +144,19 @@ impl Program {
             .map_err(cannot)
     }
 
+    /// Returns whether the group of a socket has this program. One that is no classic program is
+    /// another one.
+    fn is_of(&self, sock: &Sock) -> Result<bool> {
+        match sock.reuseport_filter() {
+            Ok(program) => Ok(Program(program).bytes() == self.bytes()),
+            Err(EACCES) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// Refuses a socket that has come into a group with another program.
     pub(crate) fn verify(&self, sock: &LockedSocket<'_>) -> Result<(), Refusal> {
-        if self.0.is_some() && Program::of(sock, &mut Losses::none())?.bytes() != self.bytes() {
+        if self.0.is_some() && !self.is_of(sock).map_err(cannot)? {
             return Err(
                 Refusal::new(EADDRINUSE, "of the group on this port is another one")
                     .about(NAME)

@@ -31,6 +31,10 @@ pub fn tests() -> Vec<Test> {
         Test::new("usage::reuseport::program_of_others", program_of_others),
         Test::new("usage::reuseport::no_program", no_program),
         Test::new("usage::reuseport::program_ebpf", program_ebpf),
+        Test::new(
+            "usage::reuseport::program_of_others_ebpf",
+            program_of_others_ebpf,
+        ),
         Test::new("usage::reuseport::program_wrong", program_wrong),
     ]
 }
@@ -263,17 +267,35 @@ fn no_program() -> Result<()> {
 }
 
 fn program_ebpf() -> Result<()> {
-    const SO_ATTACH_REUSEPORT_EBPF: i32 = 52;
-
     let socket = sharing()?;
-    match filter::attach_ebpf(&socket, SO_ATTACH_REUSEPORT_EBPF) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
-            return crate::runner::skip("eBPF");
-        }
-        other => other.context("attaching a program")?,
-    }
+    attach_ebpf(&socket)?;
     let expected = Expected::errno(&[libc::EOPNOTSUPP]).word("eBPF SO_REUSEPORT program");
     cr::dump_refused(&mut cr::client()?, &socket, expected)?;
+    Ok(())
+}
+
+/// Gives the group of a socket an eBPF program.
+fn attach_ebpf(socket: &UdpSocket) -> Result<()> {
+    const SO_ATTACH_REUSEPORT_EBPF: i32 = 52;
+
+    match filter::attach_ebpf(socket, SO_ATTACH_REUSEPORT_EBPF) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => crate::runner::skip("eBPF"),
+        other => other.context("attaching a program"),
+    }
+}
+
+/// Neither is one of eBPF the program that a socket had.
+fn program_of_others_ebpf() -> Result<()> {
+    let dump = dumped()?;
+    let group = sharing()?;
+    attach_ebpf(&group)?;
+    let expected = Expected::errno(&[libc::EADDRINUSE])
+        .attribute(attr::REUSEPORT_FILTER)
+        .word("another");
+    cr::restore_refused(&mut cr::client()?, &dump, expected)?;
+    // The group has its own still.
+    let expected = Expected::errno(&[libc::EOPNOTSUPP]).word("eBPF SO_REUSEPORT program");
+    cr::dump_refused(&mut cr::client()?, &group, expected)?;
     Ok(())
 }
 
