@@ -48,6 +48,11 @@ pub fn up(name: &str) -> io::Result<()> {
     change_flags(name, |flags| flags | libc::IFF_UP)
 }
 
+/// Takes a device down.
+pub fn down(name: &str) -> io::Result<()> {
+    change_flags(name, |flags| flags & !libc::IFF_UP)
+}
+
 /// Adds a device with an address whose neighbours never answer: what is sent to one is kept until
 /// the device is gone.
 pub fn add_silent(name: &str, address_: Ipv4Addr) -> io::Result<()> {

@@ -2,13 +2,13 @@
 
 //! Messages of which each attribute is right, and the whole is not.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
 use inetcr::RawAttr;
 
 use super::messages::good;
-use crate::cr::{self, Expected, attr};
+use crate::cr::{self, Dump, Expected, attr};
 use crate::places::PORT;
 use crate::runner::Test;
 use crate::sys::filter::Instruction;
@@ -30,6 +30,10 @@ pub fn tests() -> Vec<Test> {
         ),
         Test::new("refusals::message::device_is_gone", device_is_gone),
         Test::new("refusals::message::ifindex_exists", ifindex_exists),
+        Test::new(
+            "refusals::message::connected_by_a_device_that_is_gone",
+            connected_by_a_device_that_is_gone,
+        ),
     ]
 }
 
@@ -246,6 +250,38 @@ fn device_is_gone() -> Result<()> {
     link::remove("dummy0")?;
     let expected = Expected::errno(&[libc::ENODEV]).attribute(attr::BINDTODEVICE);
     cr::restore_refused(&mut client, &dump, expected)
+}
+
+/// There is no route to the peer over a device that is gone, or that is down.
+fn connected_by_a_device_that_is_gone() -> Result<()> {
+    const HERE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+
+    let refused = |dump: &Dump, errno: i32| {
+        let expected = Expected::errno(std::slice::from_ref(&errno))
+            .attribute(attr::PEER_ADDR)
+            .word("cannot connect");
+        cr::restore_refused(&mut cr::client()?, dump, expected)
+    };
+    link::add_dummy("dummy0")?;
+    link::address("dummy0", HERE)?;
+    let connected = || -> Result<UdpSocket> {
+        let socket = socket::udp()?;
+        socket::set(&socket, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, b"dummy0")?;
+        socket.connect(("10.9.0.2", 9))?;
+        Ok(socket)
+    };
+    let gone = cr::checkpoint(&mut cr::client()?, connected()?)?;
+    link::down("dummy0")?;
+    refused(&gone.dump, libc::ENETUNREACH).context("down")?;
+    link::up("dummy0")?;
+
+    let original = connected()?;
+    link::remove("dummy0")?;
+    let dump = cr::dump(&mut cr::client()?, &original)?;
+    drop(original);
+    ensure!(dump.u32(attr::BOUND_IFINDEX).is_some(), "no index");
+    link::address("lo", HERE).context("its address")?;
+    refused(&dump, libc::ENODEV).context("gone")
 }
 
 /// The number of a device that is gone belongs to another one here.
