@@ -454,34 +454,11 @@ fn in_use(folder: &Path) -> bool {
     process.is_some_and(|process| process != std::process::id() && exec::lives(process))
 }
 
-/// The date and the time (UTC).
+/// The date and the time (UTC), as `2026-11-24` and `04:15:00`.
 pub fn now() -> [String; 2] {
-    stamp(
-        SystemTime::UNIX_EPOCH
-            .elapsed()
-            .unwrap_or_default()
-            .as_secs(),
-    )
-}
-
-/// Seconds since 1970 as `2026-11-24` and `04:15:00` (UTC).
-fn stamp(seconds: u64) -> [String; 2] {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Howard Hinnant's civil_from_days, for days since 1970.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * index + 2) / 5 + 1;
-    let month = if index < 10 { index + 3 } else { index - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-    [
-        format!("{year:04}-{month:02}-{day:02}"),
-        format!("{hour:02}:{minute:02}:{second:02}"),
-    ]
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let (date, time) = now.split_once('T').unwrap_or((&now, ""));
+    [date.to_owned(), time.trim_end_matches('Z').to_owned()]
 }
 
 /// The end of what a test said, where it says why it failed, and how many lines are before it.
@@ -630,10 +607,9 @@ mod tests {
     }
 
     #[test]
-    fn times_as_names() {
-        assert_eq!(stamp(0), ["1970-01-01", "00:00:00"]);
-        assert_eq!(stamp(1_795_492_494), ["2026-11-24", "03:54:54"]);
-        assert_eq!(stamp(1_709_164_799), ["2024-02-28", "23:59:59"]);
-        assert_eq!(stamp(1_709_164_800), ["2024-02-29", "00:00:00"]);
+    fn what_is_made_now_has_a_name_that_is_cleaned_up() {
+        let [date, time] = now().map(|part| part.replace(['-', ':'], ""));
+        assert_eq!((date.len(), time.len()), (8, 6));
+        assert!(is_of_run(Path::new(&format!("{date}-{time}-run-1"))));
     }
 }
