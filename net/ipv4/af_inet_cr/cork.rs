@@ -352,7 +352,8 @@ impl NewCork {
         let tskey = socket.tskey();
         // To send fails with it.
         let mut pending = internals::take_err(socket);
-        let result = self.try_ways(socket, &mut pending);
+        let result =
+            internals::with_room_to_send(socket, |socket| self.try_ways(socket, &mut pending));
 
         // If there is a newer one, that stays.
         internals::set_err(&socket.lock(), pending);

@@ -160,14 +160,33 @@ pub(crate) fn set_odd_rcvbuf(sock: &LockedSocket<'_>, size: c_int) {
 /// As [`set_odd_rcvbuf`]. Mirrors `SO_SNDBUF` of `sk_setsockopt()`, which has called
 /// `sk_write_space()` for the even size: one byte more wakes up nobody else.
 pub(crate) fn set_odd_sndbuf(sock: &LockedSocket<'_>, size: c_int) {
-    let sk = sock.as_ptr();
-
-    if sock.sndbuf().abs_diff(size) != 1 {
-        return;
+    if sock.sndbuf().abs_diff(size) == 1 {
+        set_sndbuf(sock, size);
     }
+}
+
+/// Does something with a new socket whose send buffer has room for any datagram meanwhile.
+///
+/// What comes in one send takes up more than what has come in many, and the owner may have made the
+/// buffer smaller since. Nobody else sends from the socket, so that the limit is passed by one
+/// datagram at the most.
+pub(crate) fn with_room_to_send<R>(socket: &mut Socket, f: impl FnOnce(&mut Socket) -> R) -> R {
+    /// `__ip_append_data()` takes it twice.
+    const ROOM: c_int = c_int::MAX / 2;
+
+    let size = socket.sndbuf();
+
+    set_sndbuf(&socket.lock(), ROOM);
+    let result = f(socket);
+    set_sndbuf(&socket.lock(), size);
+    result
+}
+
+/// Sets the size of the send buffer, and wakes up nobody.
+fn set_sndbuf(sock: &LockedSocket<'_>, size: c_int) {
     // Readers do not take the lock.
-    // SAFETY: `sk` is valid as long as `sock`, which holds its lock.
-    unsafe { (&raw mut (*sk).sk_sndbuf).write_volatile(size) };
+    // SAFETY: `sock` is valid and holds its lock.
+    unsafe { (&raw mut (*sock.as_ptr()).sk_sndbuf).write_volatile(size) };
 }
 
 /// Forgets the datagrams that the socket has dropped so far.

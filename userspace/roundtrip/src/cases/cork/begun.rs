@@ -76,6 +76,21 @@ const KINDS: &[Kind] = &[
     ("packets_in_pieces", 1, None, || cut(&[1000, 1000, 3000, 1, 0, 2000])),
     ("packets_byte_by_byte", 1, None, || cut(&[1470, 1, 1, 1, 1, 1, 1, 1])),
     ("many_packets", 1, None, || cut(&[60_000])),
+    ("smaller_buffer_later", 1, None, || Ok(Begin {
+        after: |socket| Ok(socket::set_int(socket, SOL_SOCKET, libc::SO_SNDBUF, 1)?),
+        ..cut(&[60_000])?
+    })),
+    // Each packet has room of its own for all that one send brings at once.
+    ("many_sends_in_a_small_buffer", 1, None, || {
+        link::set_mtu("lo", 9000)?;
+        Ok(Begin {
+            before: |socket| {
+                socket::bind(socket, HERE)?;
+                Ok(socket::set_int(socket, SOL_SOCKET, libc::SO_SNDBUF, 20_000)?)
+            },
+            ..sized(&[1000; 60])
+        })
+    }),
     ("connected", 1, None, || Ok(Begin {
         before: |socket| {
             socket::bind(socket, HERE)?;

@@ -30,7 +30,6 @@ pub fn tests() -> Vec<Test> {
             "cork::refusals::to_port_zero_of_the_peer",
             to_port_zero_of_the_peer,
         ),
-        Test::new("cork::refusals::less_to_send", less_to_send),
         Test::new("cork::refusals::not_to_be_cut", not_to_be_cut),
         Test::new("cork::refusals::without_a_transaction", alone),
         Test::new("cork::refusals::has_not_come", has_not_come),
@@ -190,18 +189,6 @@ fn to_port_zero_of_the_peer() -> Result<()> {
     drop(original);
     drop(restored(&mut client, &queued, &receiver)?);
     Ok(())
-}
-
-/// A send buffer that has become too small for so many packets since.
-fn less_to_send() -> Result<()> {
-    link::set_mtu("lo", 1500)?;
-    let mut good = Good::of(&Begin {
-        sizes: &[60_000],
-        after: |socket| Ok(socket::set_int(socket, SOL_SOCKET, libc::SO_SNDBUF, 1)?),
-        ..Begin::plain()
-    })?;
-    let cork = good.cork.clone();
-    good.not_made(&cork, Expected::errno(&[libc::ENOBUFS]).word("begun"))
 }
 
 /// What may not be cut any more, and is too long for that.
