@@ -20,6 +20,7 @@ mod processes;
 mod program;
 mod progress;
 mod restore;
+mod say;
 mod select;
 mod show;
 mod text;

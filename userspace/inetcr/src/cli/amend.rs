@@ -12,6 +12,7 @@ use inetcr::{Amended, Client, Failure, Selector, Snapshot, Target};
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde_json::json;
 
+use super::say::say;
 use super::{files, netns, pass_on_warning, select, text};
 
 /// The attribute that the user is in.
@@ -129,7 +130,7 @@ fn give_to(uid: u32, selector: Selector<'_>, amended: &mut Amended) -> anyhow::R
     };
     match given {
         Ok(()) => amended.failed.retain(|failure| !is_about_it(failure)),
-        Err(error) => eprintln!("inetcr: fchown to user {uid}: {error}"),
+        Err(error) => say(format_args!("fchown to user {uid}: {error}")),
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use super::files::{self, Output};
 use super::limit::FileLimit;
+use super::say::say;
 use super::{WrongUsage, amend, netns, pass_on_warning, processes, select};
 use checkpoint::{Checkpoint, Completed, Task, file_name, files_of};
 
@@ -75,7 +76,7 @@ impl Args {
             Ok(0) => Ok(()),
             Ok(count) if self.strict => bail!("{count} named above, and --strict asks for all"),
             Err(error) if !self.strict => {
-                eprintln!("inetcr: {error:#}");
+                say(format_args!("{error:#}"));
                 Ok(())
             }
             other => other.map(drop),
@@ -102,7 +103,7 @@ impl Args {
         for (number, task) in &tree {
             let path = dir.path().join(file_name(*number));
             if let Err(error) = self.save(*number, task, &path, &mut sockets) {
-                eprintln!("inetcr: process {number}: not saved: {error:#}");
+                say(format_args!("process {number}: not saved: {error:#}"));
                 problems += 1;
             }
         }
@@ -148,7 +149,7 @@ impl Args {
         image.finish()?.keep()?;
         pass_on_warning(client.warning());
         if count > 0 {
-            eprintln!("inetcr: process {number}: sockets saved: {count}");
+            say(format_args!("process {number}: sockets saved: {count}"));
         }
         Ok(())
     }
@@ -169,7 +170,7 @@ impl Args {
         for (number, path) in files_of(&dir)? {
             let count = self.complete(number, tree.get(&number), &path, &mut completed);
             problems += count.unwrap_or_else(|error| {
-                eprintln!("inetcr: process {number}: {error:#}");
+                say(format_args!("process {number}: {error:#}"));
                 1
             });
         }
@@ -190,7 +191,7 @@ impl Args {
         }
         let client = task.map(|task| self.client(task)).transpose()?.flatten();
         let (Some(task), Some(mut client)) = (task, client) else {
-            eprintln!("inetcr: process {number}: it is not restored");
+            say(format_args!("process {number}: it is not restored"));
             return Ok(image.sockets.len());
         };
         let sockets = image.sockets.into_iter();
@@ -232,7 +233,7 @@ impl Sockets {
         let mut count = 0;
         for (number, refused) in std::mem::take(&mut self.refused) {
             if self.saved(&refused.socket) {
-                eprintln!("inetcr: process {number}: not saved: {refused}");
+                say(format_args!("process {number}: not saved: {refused}"));
                 count += 1;
             }
         }
@@ -279,12 +280,12 @@ fn complete(
     match try_to_complete(client, task, socket, &what, completed) {
         Ok(Amended { failed, .. }) => {
             for failure in &failed {
-                eprintln!("inetcr: {what}: not applied: {failure}");
+                say(format_args!("{what}: not applied: {failure}"));
             }
             failed.len()
         }
         Err(error) => {
-            eprintln!("inetcr: {what}: not amended: {error:#}");
+            say(format_args!("{what}: not amended: {error:#}"));
             1
         }
     }
@@ -309,13 +310,13 @@ fn try_to_complete(
         let numbers = there.inode.zip(there.cookie);
         let (inode, cookie) = numbers.context("the socket has no numbers")?;
         if !completed.add(inode, cookie)? {
-            eprintln!("inetcr: {what}: what waits was brought back before");
+            say(format_args!("{what}: what waits was brought back before"));
             socket = Snapshot::new(socket.state, Vec::new(), socket.corked);
         } else if !there.queue.is_empty() {
             let count = there.queue.len();
-            eprintln!(
-                "inetcr: {what}: in front of what waited there is what has come since: {count}"
-            );
+            say(format_args!(
+                "{what}: in front of what waited there is what has come since: {count}"
+            ));
         }
     }
     amend::apply(client, selector.into(), &socket)
