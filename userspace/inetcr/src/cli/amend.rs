@@ -2,13 +2,14 @@
 //! `inetcr amend`.
 
 use std::fmt::Write as _;
-use std::os::fd::{AsFd as _, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{chown, fchown};
 use std::path::PathBuf;
 
 use anyhow::bail;
 use inetcr::table::AttributePath;
 use inetcr::{Amended, Client, Failure, Selector, Snapshot, Target};
+use rustix::net::sockopt;
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde_json::json;
 
@@ -106,33 +107,44 @@ pub(super) fn apply(
 ) -> anyhow::Result<Amended> {
     let mut amended = client.amend_snapshot(target, socket)?;
     if let Some(uid) = socket.uid {
-        give_to(uid, target.selector, &mut amended)?;
+        give_to(uid, target.selector, &mut amended);
     }
     pass_on_warning(client.warning());
     Ok(amended)
 }
 
 /// Gives the socket to the user of the image, if it is said not to be theirs.
-fn give_to(uid: u32, selector: Selector<'_>, amended: &mut Amended) -> anyhow::Result<()> {
+fn give_to(uid: u32, selector: Selector<'_>, amended: &mut Amended) {
     let user = AttributePath::new(&[UID]);
     let is_about_it = |failure: &Failure| failure.error.attribute.as_ref() == Some(&user);
     if !amended.failed.iter().any(is_about_it) {
-        return Ok(());
+        return;
     }
     let given = match selector {
-        Selector::Pidfd { pidfd, fd } => {
-            let theirs = pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty())?;
-            fchown(theirs, Some(uid), None)
+        Selector::Pidfd { pidfd, fd } => descriptor_of(pidfd, fd, amended.cookie)
+            .and_then(|socket| Ok(fchown(socket, Some(uid), None)?)),
+        Selector::Fd(fd) => {
+            chown(format!("/proc/self/fd/{fd}"), Some(uid), None).map_err(Into::into)
         }
-        Selector::Fd(fd) => chown(format!("/proc/self/fd/{fd}"), Some(uid), None),
         // Nothing is amended by that.
-        Selector::Inode(_) => return Ok(()),
+        Selector::Inode(_) => return,
     };
     match given {
         Ok(()) => amended.failed.retain(|failure| !is_about_it(failure)),
-        Err(error) => say(format_args!("fchown to user {uid}: {error}")),
+        Err(error) => say(format_args!("fchown to user {uid}: {error:#}")),
     }
-    Ok(())
+}
+
+/// A descriptor of the socket that was amended, which another process has by that number.
+///
+/// That process may have put another file there since, such as one that it must not own.
+fn descriptor_of(pidfd: BorrowedFd<'_>, fd: RawFd, cookie: u64) -> anyhow::Result<OwnedFd> {
+    let found = pidfd_getfd(pidfd, fd, PidfdGetfdFlags::empty())?;
+    // What is no socket has none.
+    if sockopt::socket_cookie(&found) != Ok(cookie) {
+        bail!("descriptor {fd} of the process is no longer the socket that was amended");
+    }
+    Ok(found)
 }
 
 fn report(amended: &Amended) -> String {
@@ -166,4 +178,48 @@ fn report_json(amended: &Amended) -> anyhow::Result<String> {
         "failed": failed,
     });
     Ok(serde_json::to_string_pretty(&report)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+
+    use inetcr::KernelError;
+    use rustix::process::geteuid;
+
+    use super::*;
+
+    /// What is left to say after the descriptor of a process, here this one, is found to be that
+    /// of a socket whose user is another one.
+    fn failed_after(fd: &impl AsRawFd, cookie: u64) -> usize {
+        let pidfd = select::open_process(std::process::id().try_into().unwrap()).unwrap();
+        let selector = Selector::Pidfd {
+            pidfd: pidfd.as_fd(),
+            fd: fd.as_raw_fd(),
+        };
+        let mut error = KernelError::new("amend", 1);
+        error.attribute = Some(AttributePath::new(&[UID]));
+        let mut amended = Amended {
+            inode: 1,
+            cookie,
+            failed: vec![Failure {
+                error,
+                index: None,
+                bit: None,
+            }],
+        };
+        give_to(geteuid().as_raw(), selector, &mut amended);
+        amended.failed.len()
+    }
+
+    #[test]
+    fn nothing_but_the_socket_is_given_away() {
+        let socket = || UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (socket, other) = (socket(), socket());
+        let cookie = sockopt::socket_cookie(&socket).unwrap();
+        assert_eq!(failed_after(&socket, cookie), 0);
+        assert_eq!(failed_after(&other, cookie), 1);
+        assert_eq!(failed_after(&tempfile::tempfile().unwrap(), cookie), 1);
+    }
 }
