@@ -129,7 +129,7 @@ impl Client {
     ) -> Result<Amended, Error> {
         let mut attrs = target.into().to_attrs();
         attrs.extend(state.without_identity().to_attrs());
-        self.amend_attrs(&attrs)
+        self.amend_attrs(&self.allowing(attrs))
     }
 
     /// Applies a state, and puts the datagrams and errors that waited in the original behind those
@@ -164,6 +164,7 @@ impl Client {
         }
         let mut begin = target.to_attrs();
         begin.extend(snapshot.state.without_identity().to_attrs());
+        let begin = self.allowing(begin);
         let [first, last] = self.transact(Command::Amend, begin, &snapshot.queue, None)?;
         let mut amended = Amended::from_attrs(&first)?;
         amended.failed.extend(Amended::from_attrs(&last)?.failed);

@@ -266,7 +266,7 @@ mod tests {
         assert!(parse("amend", "file --fd 3"));
         assert!(parse(
             "amend",
-            "- --pid 1 --fd 3 --cookie 5 --netns blue --json"
+            "- --pid 1 --fd 3 --cookie 5 --netns blue --allow-lost xattr --json"
         ));
         assert!(!parse("amend", "file"));
         assert!(!parse("amend", "--fd 3"));

@@ -137,7 +137,7 @@ impl Client {
     }
 
     /// From now on, sockets may lose these parts: dumps leave out what they cannot carry of them,
-    /// and say so by [`State::lost`], and restores take what has lost them.
+    /// and say so by [`State::lost`], and restores and amendments take what has lost them.
     ///
     /// ```no_run
     /// use inetcr::{Client, Losses, Selector};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use inetcr::table::AttributePath;
-use inetcr::{Amended, Client, Failure, Selector, Snapshot, Target};
+use inetcr::{Amended, Client, Failure, Losses, Selector, Snapshot, Target};
 use rustix::net::sockopt;
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde_json::json;
@@ -57,6 +57,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|PATH")]
     netns: Option<PathBuf>,
 
+    /// Apply the image although the dump has lost these parts of the socket, with commas between:
+    /// see `inetcr dump --help`. They are left as they are.
+    #[arg(long, value_name = "LOSS,...")]
+    allow_lost: Option<Losses>,
+
     /// Print what could not be applied as JSON instead of lines.
     #[arg(long)]
     json: bool,
@@ -81,6 +86,7 @@ impl Args {
             None => Selector::Fd(self.fd),
         };
         let mut client = Client::new()?;
+        client.allow_lost(self.allow_lost.unwrap_or_default());
         let target = Target {
             selector,
             cookie: self.cookie,

@@ -55,7 +55,8 @@ pub(crate) struct Args {
     #[arg(long)]
     strict: bool,
 
-    /// Parts that sockets may lose: see `inetcr dump --help`.
+    /// Parts that sockets may lose: see `inetcr dump --help`. What a dump has lost, a restore has to
+    /// be allowed as well: without it, nothing is brought back of such a socket.
     #[arg(long, value_name = "LOSS,...")]
     allow_lost: Option<Losses>,
 }

@@ -338,6 +338,17 @@ fn what_is_lost_is_allowed_by_both_and_said() {
     let error = not_restored(&[file.path()]);
     assert!(error.contains("lost: xattr (attribute lost)"), "{error}");
     verified(1, &[file.path(), "--allow-lost=xattr"]);
+
+    let socket = UdpSocket::bind(image.sockets[0].local().unwrap()).unwrap();
+    let (pid, fd) = (
+        std::process::id().to_string(),
+        socket.as_raw_fd().to_string(),
+    );
+    let amend = ["amend", file.path(), "--pid", &pid, "--fd", &fd];
+    let error = refused(&amend);
+    assert!(error.contains("lost: xattr (attribute lost)"), "{error}");
+    let report = printed(&[&amend[..], &["--allow-lost=xattr"]].concat());
+    assert!(report.ends_with(" amended\n"), "{report}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::process::{FIRST, SECOND, has, holder_that, open};
 use crate::places::PORT;
 use crate::runner::Test;
 use crate::sys::task::{self, Child};
-use crate::sys::{namespace, signal};
+use crate::sys::{namespace, signal, socket};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -25,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("criu_hook::other_networks", other_networks).slow(),
         Test::new("criu_hook::one_of_several", one_of_several).slow(),
         Test::new("criu_hook::streamed", streamed).slow(),
+        Test::new("criu_hook::lost", lost).slow(),
     ]
 }
 
@@ -223,4 +224,24 @@ fn streamed() -> Result<()> {
     fails_with(&images.hook("post-dump", &process)?, "streamed")?;
     fs::write(images.0.join("inventory.img"), "of an old CRIU")?;
     fails_with(&images.hook("post-dump", &process)?, "newer CRIU")
+}
+
+/// What a dump was allowed to lose, a restore has to be allowed, too.
+fn lost() -> Result<()> {
+    const ALLOWED: [&str; 3] = ["--strict", "--allow-lost", "xattr"];
+    let images = Images::new()?;
+    let process = container_that(|| {
+        open(FIRST, PORT)?;
+        Ok(socket::set_attribute(&FIRST, c"user.note", b"x")?)
+    })?;
+    fails_with(&images.hook("post-dump", &process)?, "allow-lost xattr")?;
+    succeeds(&images.hook_with(&ALLOWED, "post-dump", &process)?)?;
+    drop(process);
+    let process = container(true, PORT)?;
+    fails_with(&images.hook("post-restore", &process)?, "lost: xattr")?;
+    has(process.pid(), FIRST, false, 0)?;
+    drop(process);
+    let process = container(true, PORT)?;
+    succeeds(&images.hook_with(&ALLOWED, "post-restore", &process)?)?;
+    has(process.pid(), FIRST, true, 1).map(drop)
 }
