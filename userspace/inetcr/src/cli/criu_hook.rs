@@ -306,19 +306,33 @@ fn try_to_complete(
     };
     // CRIU brings it back, by the number in the namespace of the processes; here it is another one.
     socket.state.owner = None;
+    let mut to_note = None;
     if !socket.queue.is_empty() {
         let there = client.snapshot(selector)?;
         let numbers = there.inode.zip(there.cookie);
         let (inode, cookie) = numbers.context("the socket has no numbers")?;
-        if !completed.add(inode, cookie)? {
+        if completed.has(inode, cookie) {
             say(format_args!("{what}: what waits was brought back before"));
             socket = Snapshot::new(socket.state, Vec::new(), socket.corked);
-        } else if !there.queue.is_empty() {
+        } else {
+            to_note = Some((inode, cookie));
             let count = there.queue.len();
-            say(format_args!(
-                "{what}: in front of what waited there is what has come since: {count}"
-            ));
+            if count > 0 {
+                say(format_args!(
+                    "{what}: in front of what waited there is what has come since: {count}"
+                ));
+            }
         }
     }
-    amend::apply(client, selector.into(), &socket)
+    let amended = amend::apply(client, selector.into(), &socket)?;
+    // Not before: if that has failed, nothing has come yet.
+    if let Some((inode, cookie)) = to_note
+        && let Err(error) = completed.add(inode, cookie)
+    {
+        say(format_args!(
+            "{what}: what waits would come twice if this hook was run twice, as it cannot be noted \
+             that it has come: {error:#}"
+        ));
+    }
+    Ok(amended)
 }

@@ -147,22 +147,28 @@ impl Completed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             text => text.with_context(|| path.display().to_string())?,
         };
-        let known = text.lines().map(str::to_owned).collect();
+        let known = text.split_inclusive('\n').map(str::to_owned).collect();
         Ok(Self { path, known })
     }
 
-    /// Notes a socket; returns whether it is new.
-    pub(super) fn add(&mut self, inode: u64, cookie: u64) -> anyhow::Result<bool> {
-        let line = format!("{inode} {cookie}");
-        if self.known.contains(&line) {
-            return Ok(false);
-        }
-        let file = File::options().create(true).append(true).open(&self.path);
-        let written = file.and_then(|mut file| writeln!(file, "{line}"));
-        written.with_context(|| self.path.display().to_string())?;
-        self.known.insert(line);
-        Ok(true)
+    /// Whether a socket is noted.
+    pub(super) fn has(&self, inode: u64, cookie: u64) -> bool {
+        self.known.contains(&line(inode, cookie))
     }
+
+    /// Notes a socket. If that fails, this run knows it all the same.
+    pub(super) fn add(&mut self, inode: u64, cookie: u64) -> anyhow::Result<()> {
+        let line = line(inode, cookie);
+        let file = File::options().create(true).append(true).open(&self.path);
+        let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+        self.known.insert(line);
+        written.with_context(|| self.path.display().to_string())
+    }
+}
+
+/// The note of a socket. Only with its end it is one: the disk may have been full.
+fn line(inode: u64, cookie: u64) -> String {
+    format!("{inode} {cookie}\n")
 }
 
 #[cfg(test)]
@@ -180,14 +186,32 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_new_once() {
+    fn a_socket_that_is_noted_is_known() {
         let dir = tempfile::tempdir().unwrap();
         let mut completed = Completed::read(dir.path()).unwrap();
-        assert!(completed.add(1, 2).unwrap());
-        assert!(completed.add(1, 3).unwrap());
-        assert!(!completed.add(1, 2).unwrap());
+        assert!(!completed.has(1, 2));
+        completed.add(1, 2).unwrap();
+        completed.add(1, 34).unwrap();
+        let again = Completed::read(dir.path()).unwrap();
         // Also to another run of this program; and it is no image.
-        assert!(!Completed::read(dir.path()).unwrap().add(1, 3).unwrap());
+        for completed in [&completed, &again] {
+            assert!(completed.has(1, 2) && completed.has(1, 34));
+            assert!(!completed.has(1, 3));
+        }
         assert!(files_of(dir.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_written_is_known_to_this_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let gone = dir.path().join("gone");
+        let mut completed = Completed::read(&gone).unwrap();
+        let error = completed.add(1, 2).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("gone/completed-"),
+            "{error:#}"
+        );
+        assert!(completed.has(1, 2));
+        assert!(!Completed::read(&gone).unwrap().has(1, 2));
     }
 }

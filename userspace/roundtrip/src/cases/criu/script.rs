@@ -26,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("criu_hook::one_of_several", one_of_several).slow(),
         Test::new("criu_hook::streamed", streamed).slow(),
         Test::new("criu_hook::lost", lost).slow(),
+        Test::new("criu_hook::no_room_for_a_note", no_room_for_a_note).slow(),
     ]
 }
 
@@ -52,9 +53,19 @@ impl Images {
     }
 
     fn hook_with(&self, options: &[&str], action: &str, root: &Child) -> Result<Output> {
-        Ok(Command::new("inetcr")
-            .arg("criu-hook")
-            .args(options)
+        let mut command = Command::new("inetcr");
+        self.run(command.arg("criu-hook").args(options), action, root)
+    }
+
+    /// The same, with room for so many blocks in each file.
+    fn hook_in_room(&self, blocks: u32, action: &str, root: &Child) -> Result<Output> {
+        // Who writes more is told, instead of killed.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec inetcr criu-hook --strict");
+        self.run(Command::new("sh").args(["-c", &script]), action, root)
+    }
+
+    fn run(&self, command: &mut Command, action: &str, root: &Child) -> Result<Output> {
+        Ok(command
             .env("CRTOOLS_SCRIPT_ACTION", action)
             .env("CRTOOLS_IMAGE_DIR", &self.0)
             .env("CRTOOLS_INIT_PID", root.pid().to_string())
@@ -240,8 +251,19 @@ fn lost() -> Result<()> {
     let process = container(true, PORT)?;
     fails_with(&images.hook("post-restore", &process)?, "lost: xattr")?;
     has(process.pid(), FIRST, false, 0)?;
-    drop(process);
-    let process = container(true, PORT)?;
+    // What has failed is not taken for done.
     succeeds(&images.hook_with(&ALLOWED, "post-restore", &process)?)?;
+    has(process.pid(), FIRST, true, 1).map(drop)
+}
+
+/// That something is brought back is no matter of whether that can be noted.
+fn no_room_for_a_note() -> Result<()> {
+    let images = Images::new()?;
+    dumped(&images, PORT)?;
+    let process = container(true, PORT)?;
+    let output = images.hook_in_room(0, "post-restore", &process)?;
+    succeeds(&output)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(said.contains("completed-"), "{said}");
     has(process.pid(), FIRST, true, 1).map(drop)
 }
