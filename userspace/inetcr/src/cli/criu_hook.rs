@@ -134,9 +134,14 @@ impl Args {
         };
         let mut image = ImageWriter::new(Output::create(path, false)?, Compression::Zstd)?;
         let mut count = 0;
+        let mut here = HashSet::new();
+        let mut is_new = |socket: &State| {
+            let inode = socket.inode;
+            inode.is_none_or(|inode| !sockets.saved.contains(&inode) && here.insert(inode))
+        };
         for record in of_task {
             match record? {
-                Record::Dumped(socket) if is_ours(&socket, task) && sockets.saved(&socket) => {
+                Record::Dumped(socket) if is_ours(&socket, task) && is_new(&socket) => {
                     select::say_lost(&socket);
                     image.add(&socket)?;
                     count += 1;
@@ -148,6 +153,8 @@ impl Args {
             }
         }
         image.finish()?.keep()?;
+        // Not before: what is in no image, that of another process has to have.
+        sockets.saved.extend(here);
         pass_on_warning(client.warning());
         if count > 0 {
             say(format_args!("process {number}: sockets saved: {count}"));

@@ -3,6 +3,7 @@
 //! `inetcr criu-hook` without CRIU: processes in its stead, that it would have dumped and restored.
 
 use std::fs;
+use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixDatagram;
@@ -11,7 +12,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 
-use super::process::{FIRST, SECOND, has, holder_that, open};
+use super::process::{FIRST, SECOND, has, holder, holder_that, open};
 use crate::places::PORT;
 use crate::runner::Test;
 use crate::sys::task::{self, Child};
@@ -26,6 +27,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("criu_hook::one_of_several", one_of_several).slow(),
         Test::new("criu_hook::streamed", streamed).slow(),
         Test::new("criu_hook::lost", lost).slow(),
+        Test::new("criu_hook::no_room_for_an_image", no_room_for_an_image).slow(),
         Test::new("criu_hook::no_room_for_a_note", no_room_for_a_note).slow(),
     ]
 }
@@ -254,6 +256,36 @@ fn lost() -> Result<()> {
     // What has failed is not taken for done.
     succeeds(&images.hook_with(&ALLOWED, "post-restore", &process)?)?;
     has(process.pid(), FIRST, true, 1).map(drop)
+}
+
+/// A socket is in the image of another process if there is none of the first that has it.
+fn no_room_for_an_image() -> Result<()> {
+    let images = Images::new()?;
+    let processes = |by_criu| {
+        container_that(move || {
+            have(by_criu, FIRST, PORT)?;
+            holder()?.leave();
+            full(SECOND, PORT + 1)
+        })
+    };
+    let process = processes(false)?;
+    let output = images.hook_in_room(16, "post-dump", &process)?;
+    fails_with(&output, "process 1: not saved: ")?;
+    fails_with(&output, "1 named above")?;
+    drop(process);
+    let process = processes(true)?;
+    succeeds(&images.hook_with(&[], "post-restore", &process)?)?;
+    has(process.pid(), FIRST, true, 1).map(drop)
+}
+
+/// A socket with more than a small file takes.
+fn full(at: RawFd, port: u16) -> Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
+    // It does not become less by compression.
+    let mut payload = vec![0; 60_000];
+    fs::File::open("/dev/urandom")?.read_exact(&mut payload)?;
+    socket.send_to(&payload, (Ipv4Addr::LOCALHOST, port))?;
+    Ok(task::dup_onto(&socket, at)?)
 }
 
 /// That something is brought back is no matter of whether that can be noted.
