@@ -175,12 +175,22 @@ impl Args {
         let tree = checkpoint.tree()?;
         let mut completed = Completed::read(&dir)?;
         let mut problems = 0;
-        for (number, path) in files_of(&dir)? {
-            let count = self.complete(number, tree.get(&number), &path, &mut completed);
+        let files = files_of(&dir)?;
+        for (number, path) in &files {
+            let count = self.complete(*number, tree.get(number), path, &mut completed);
             problems += count.unwrap_or_else(|error| {
                 say(format_args!("process {number}: {error:#}"));
                 1
             });
+        }
+        // There is one of each that lived at the dump, also if it had no sockets.
+        for (number, task) in &tree {
+            if !files.contains_key(number) && !processes::has_ended(task.pid)? {
+                say(format_args!(
+                    "process {number}: there is no image of its sockets"
+                ));
+                problems += 1;
+            }
         }
         Ok(problems)
     }

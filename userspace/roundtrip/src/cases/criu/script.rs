@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -25,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("criu_hook::takes_no_other_socket", takes_no_other_socket).slow(),
         Test::new("criu_hook::other_networks", other_networks).slow(),
         Test::new("criu_hook::one_of_several", one_of_several).slow(),
+        Test::new("criu_hook::copied_in_part", copied_in_part).slow(),
         Test::new("criu_hook::streamed", streamed).slow(),
         Test::new("criu_hook::lost", lost).slow(),
         Test::new("criu_hook::no_room_for_an_image", no_room_for_an_image).slow(),
@@ -47,6 +49,13 @@ impl Images {
         fs::create_dir(&dir)?;
         fs::write(dir.join("inventory.img"), RUNS[0])?;
         Ok(Self(dir))
+    }
+
+    /// Where those of sockets are.
+    fn of_sockets(&self) -> Result<PathBuf> {
+        let mut files = fs::read_dir(&self.0)?.filter_map(|entry| Some(entry.ok()?.path()));
+        let dir = files.find(|path| path.is_dir());
+        dir.context("no images of sockets")
     }
 
     /// Runs the hook as CRIU does.
@@ -99,14 +108,16 @@ fn have(by_criu: bool, at: RawFd, port: u16) -> Result<()> {
     Ok(task::dup_onto(&socket, at)?)
 }
 
-/// The one child of a process.
+/// The one child of a process that lives.
 fn child_of(pid: i32) -> Result<i32> {
     let line = format!("PPid:\t{pid}");
     let numbers = fs::read_dir("/proc")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|number| {
             let status = fs::read_to_string(format!("/proc/{number}/status"));
-            status.is_ok_and(|status| status.lines().any(|found| found == line))
+            status.is_ok_and(|status| {
+                status.lines().any(|found| found == line) && !status.contains("State:\tZ")
+            })
         });
     let numbers: Vec<i32> = numbers.collect();
     ensure!(numbers.len() == 1, "children of {pid}: {numbers:?}");
@@ -214,10 +225,7 @@ fn one_of_several() -> Result<()> {
         })
     };
     succeeds(&images.hook("post-dump", &processes(false)?)?)?;
-    let mut files = fs::read_dir(&images.0)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let dir = files.find(|path| path.is_dir());
-    let dir = dir.context("no images of sockets")?;
-    fs::write(dir.join("1.img"), "no image")?;
+    fs::write(images.of_sockets()?.join("1.img"), "no image")?;
 
     let process = processes(true)?;
     let output = images.hook_with(&[], "post-restore", &process)?;
@@ -227,6 +235,41 @@ fn one_of_several() -> Result<()> {
     has(process.pid(), FIRST, false, 0)?;
     has(child_of(process.pid())?, SECOND, true, 1)?;
     fails_with(&images.hook("post-restore", &process)?, "1 named above")
+}
+
+/// The image of a process that lives is missing; one that has ended has none.
+fn copied_in_part() -> Result<()> {
+    let images = Images::new()?;
+    let processes = |by_criu| {
+        container_that(move || {
+            ended()?;
+            have(by_criu, FIRST, PORT)?;
+            holder_that(|| have(by_criu, SECOND, PORT + 1))?.leave();
+            Ok(())
+        })
+    };
+    succeeds(&images.hook("post-dump", &processes(false)?)?)?;
+    let process = processes(true)?;
+    succeeds(&images.hook("post-restore", &process)?)?;
+    drop(process);
+
+    fs::remove_file(images.of_sockets()?.join("1.img"))?;
+    let process = processes(true)?;
+    let output = images.hook("post-restore", &process)?;
+    fails_with(&output, "process 1: there is no image of its sockets")?;
+    fails_with(&output, "1 named above")?;
+    has(child_of(process.pid())?, SECOND, true, 1).map(drop)
+}
+
+/// A child that has ended, and that nobody has asked how.
+fn ended() -> Result<()> {
+    let child = task::fork(|| 0)?;
+    ensure!(
+        socket::readable(child.pidfd(), Duration::from_secs(5))?,
+        "it runs"
+    );
+    child.leave();
+    Ok(())
 }
 
 /// CRIU has sent its images somewhere else.
