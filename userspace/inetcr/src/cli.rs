@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use inetcr::ImageError;
 
+pub(crate) use say::say;
 pub(crate) use text::printable;
 
 /// Checkpoints and restores IPv4 sockets.
@@ -178,7 +179,7 @@ fn status(error: &anyhow::Error) -> u8 {
 /// Passes on what the kernel remarked on a request that it granted.
 fn pass_on_warning(warning: Option<&str>) {
     if let Some(warning) = warning {
-        eprintln!("inetcr: the kernel warns: {warning}");
+        say(format_args!("the kernel warns: {warning}"));
     }
 }
 

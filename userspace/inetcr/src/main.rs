@@ -20,9 +20,9 @@ fn main() -> ExitCode {
     };
     // A reader that has seen enough, such as head(1), is told nothing.
     if !(may_be_unread && error.chain().any(is_unread)) {
-        eprintln!("inetcr: {}", cli::printable(&format!("{error:#}")));
+        cli::say(cli::printable(&format!("{error:#}")));
         if let Some(hint) = hint(&error) {
-            eprintln!("inetcr: {hint}");
+            cli::say(hint);
         }
     }
     ExitCode::from(status_of(&error))

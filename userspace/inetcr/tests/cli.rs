@@ -76,6 +76,25 @@ fn a_filter_is_about_images_too() {
     }
 }
 
+/// The status says it all the same.
+#[test]
+fn an_error_that_nobody_can_read_is_no_other_error() {
+    for (args, status) in [
+        (&["show", "/nonexistent"][..], 1),
+        (&["restore", "-", "--map-device==a", "--", "true"], 2),
+        (&["show", "/dev/null"], 3),
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_inetcr"));
+        command
+            .args(args)
+            .stdin(Stdio::null())
+            .stderr(full.unwrap());
+        let ended = command.status().unwrap();
+        assert_eq!(ended.code(), Some(status), "{args:?}");
+    }
+}
+
 /// As diff(1) has it.
 #[test]
 fn the_status_of_diff_is_the_answer() {

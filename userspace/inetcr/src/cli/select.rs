@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::filter::FilterArgs;
 use super::limit::FileLimit;
+use super::say::say;
 use super::{netns, pass_on_warning, processes, progress, text};
 
 const AF_INET: u32 = 2;
@@ -236,7 +237,7 @@ impl Select {
                 outcome.refused += 1;
                 is_elsewhere |= refused.socket.cookie.is_none();
                 let process = pid.map(|pid| format!("pid:{pid} ")).unwrap_or_default();
-                eprintln!("inetcr: refused: {process}{refused}");
+                say(format_args!("refused: {process}{refused}"));
                 Ok(())
             }
         };
@@ -261,9 +262,9 @@ impl Select {
             && self.netns.is_none()
             && is_elsewhere
         {
-            eprintln!(
-                "inetcr: --netns /proc/{pid}/ns/net looks into the namespace of process {pid}"
-            );
+            say(format_args!(
+                "--netns /proc/{pid}/ns/net looks into the namespace of process {pid}"
+            ));
         }
         pass_on_warning(client.warning());
         Ok(())
@@ -300,7 +301,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 
 pub(super) fn say_lost(snapshot: &Snapshot) {
     if let Some(lost) = text::lost(snapshot) {
-        eprintln!("inetcr: {}: {lost}", snapshot.identity());
+        say(format_args!("{}: {lost}", snapshot.identity()));
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::limit::FileLimit;
 use super::place::Place;
+use super::say::say;
 use super::text;
 
 /// Check that an image is whole, and that it can be restored here.
@@ -57,7 +58,7 @@ impl Args {
         }
         let mut failed = Vec::new();
         let copies = self.place.restore(&image, |error| {
-            eprintln!("inetcr: {}", text::printable(&format!("{error:#}")));
+            say(text::printable(&format!("{error:#}")));
             failed.push(format!("{error:#}"));
             Ok(())
         })?;
