@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
@@ -18,7 +17,7 @@ use rustix::process::{PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_send_signal};
 
 use super::limit::FileLimit;
 use super::program::Program;
-use super::select::open_process;
+use super::select::{ends_within, open_process};
 
 /// Hand the sockets of a process over to another program.
 ///
@@ -158,21 +157,16 @@ impl Args {
         let pid = self.pid;
         let what = || format!("process {pid}");
         pidfd_send_signal(pidfd, self.signal.number()).with_context(what)?;
-        let mut ended = [PollFd::new(pidfd, PollFlags::IN)];
-        let timeout = Timespec::try_from(Duration::from_secs(self.timeout.into()))?;
-        loop {
-            match poll(&mut ended, Some(&timeout)) {
-                Ok(0) => bail!(
-                    "process {pid} has not ended in {} s: nothing was handed over. It was told to \
-                     end (SIG{}) and may still do so, and its sockets end with it",
-                    self.timeout,
-                    self.signal
-                ),
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error).with_context(what),
-            }
+        let time = Duration::from_secs(self.timeout.into());
+        if !ends_within(pidfd, time).with_context(what)? {
+            bail!(
+                "process {pid} has not ended in {} s: nothing was handed over. It was told to \
+                 end (SIG{}) and may still do so, and its sockets end with it",
+                self.timeout,
+                self.signal
+            );
         }
+        Ok(())
     }
 }
 

@@ -4,10 +4,13 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::ArgGroup;
-use inetcr::{Client, Image, Losses, Record, Scope, Selection, Selector, Snapshot, Target};
+use inetcr::{Client, Image, Losses, Record, Scope, Selection, Selector, Snapshot, State, Target};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::filter::FilterArgs;
@@ -102,8 +105,28 @@ pub(super) struct Outcome {
     refused: usize,
     /// Those may be left out.
     skips: bool,
-    /// Inode number and cookie of each.
-    seen: HashSet<(u64, Option<u64>)>,
+    seen: Seen,
+}
+
+/// Which sockets there were already in a process and its descendants. The inode number and the
+/// cookie tell which one it is.
+#[derive(Default)]
+struct Seen {
+    dumped: HashSet<(u64, Option<u64>)>,
+    /// These may be dumped as those of another process, if this one has closed them meanwhile.
+    refused: HashSet<(u64, Option<u64>)>,
+}
+
+impl Seen {
+    /// Whether it is not dumped yet, and new among those that were `met` in its process. What is
+    /// only met may never be dumped, as its process may end before that.
+    fn is_wanted(&self, met: &mut HashSet<(u64, Option<u64>)>, record: &Record) -> bool {
+        let Some(which) = which(socket_of(record)) else {
+            // Nothing tells those apart.
+            return true;
+        };
+        !self.dumped.contains(&which) && met.insert(which)
+    }
 }
 
 impl Outcome {
@@ -197,7 +220,7 @@ impl Select {
         for (pid, pidfd) in processes {
             let scope = Scope::Process(pidfd.as_fd());
             match self.scope(client, scope, Some(*pid), &mut outcome, each) {
-                Err(error) if self.tree.is_some() && is_gone(&error) => {}
+                Err(error) if self.tree.is_some() && is_gone(&error, pidfd)? => {}
                 Err(error) if error.is::<inetcr::Error>() => {
                     return Err(error.context(format!("process {pid}")));
                 }
@@ -221,19 +244,25 @@ impl Select {
             ..scope.into()
         };
         // Seen to before what waits is dumped.
-        let mut is_wanted = |record: &Record| {
+        let mut met = HashSet::new();
+        let mut is_wanted = |seen: &Seen, record: &Record| {
             (pid.is_none() || may_be_of_internet(record))
                 // What a process has from its parent was there.
-                && (self.tree.is_none() || is_new(&mut outcome.seen, record))
+                && (self.tree.is_none() || seen.is_wanted(&mut met, record))
         };
         let mut is_elsewhere = false;
-        let mut take = |record: Record<Snapshot>| match record {
+        let mut take = |outcome: &mut Outcome, record: Record<Snapshot>| match record {
             Record::Dumped(snapshot) => {
                 outcome.dumped += 1;
+                outcome.seen.dumped.extend(which(&snapshot));
                 say_lost(&snapshot);
                 each(snapshot)
             }
             Record::Refused(refused) => {
+                let which = which(&refused.socket).filter(|_| self.tree.is_some());
+                if which.is_some_and(|which| !outcome.seen.refused.insert(which)) {
+                    return Ok(());
+                }
                 outcome.refused += 1;
                 is_elsewhere |= refused.socket.cookie.is_none();
                 let process = pid.map(|pid| format!("pid:{pid} ")).unwrap_or_default();
@@ -242,20 +271,22 @@ impl Select {
             }
         };
         if self.no_queue {
-            let records = client.dump_many(selection)?.into_iter();
-            for record in records.filter(|record| is_wanted(record)) {
-                take(match record {
+            let mut records = client.dump_many(selection)?;
+            records.retain(|record| is_wanted(&outcome.seen, record));
+            for record in records {
+                let record = match record {
                     Record::Dumped(state) => Record::Dumped(state.into()),
                     Record::Refused(refused) => Record::Refused(refused),
-                })?;
+                };
+                take(outcome, record)?;
             }
         } else {
             let mut snapshots = client.snapshots(selection)?;
-            snapshots.retain(is_wanted);
+            snapshots.retain(|record| is_wanted(&outcome.seen, record));
             let bar = progress::bar("dump", snapshots.len());
             for record in snapshots {
                 bar.inc(1);
-                bar.suspend(|| take(record?))?;
+                bar.suspend(|| take(outcome, record?))?;
             }
         }
         if let Some(pid) = pid
@@ -271,14 +302,16 @@ impl Select {
     }
 }
 
-/// Whether it was not seen yet.
-pub(super) fn is_new(seen: &mut HashSet<(u64, Option<u64>)>, record: &Record) -> bool {
-    let socket = match record {
+fn socket_of(record: &Record) -> &State {
+    match record {
         Record::Dumped(state) => state,
         Record::Refused(refused) => &refused.socket,
-    };
-    let inode = socket.inode;
-    inode.is_none_or(|inode| seen.insert((inode, socket.cookie)))
+    }
+}
+
+/// What tells which socket it is.
+fn which(socket: &State) -> Option<(u64, Option<u64>)> {
+    socket.inode.map(|inode| (inode, socket.cookie))
 }
 
 /// Whether it is of IPv4 or IPv6, as far as is known. A process has others as well, such as those
@@ -293,10 +326,28 @@ fn may_be_of_internet(record: &Record) -> bool {
     }
 }
 
-/// Whether the process came to its end meanwhile: it has no sockets any more.
-fn is_gone(error: &anyhow::Error) -> bool {
+/// Whether the process came to its end meanwhile: it has no sockets any more. The kernel says the
+/// same of one whose main thread alone has ended, and the others have sockets.
+fn is_gone(error: &anyhow::Error, pidfd: &OwnedFd) -> anyhow::Result<bool> {
     let error = error.downcast_ref::<inetcr::Error>();
-    error.and_then(inetcr::Error::errno) == Some(ESRCH)
+    if error.and_then(inetcr::Error::errno) != Some(ESRCH) {
+        return Ok(false);
+    }
+    // Between the two, a process gives back its memory and closes its files.
+    ends_within(pidfd, Duration::from_secs(1))
+}
+
+/// Whether a process, with all its threads, ends in this time.
+pub(super) fn ends_within(pidfd: &OwnedFd, time: Duration) -> anyhow::Result<bool> {
+    let mut ended = [PollFd::new(pidfd, PollFlags::IN)];
+    let timeout = Timespec::try_from(time)?;
+    loop {
+        match poll(&mut ended, Some(&timeout)) {
+            Ok(count) => return Ok(count > 0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 pub(super) fn say_lost(snapshot: &Snapshot) {
@@ -313,7 +364,9 @@ pub(super) fn open_process(pid: i32) -> anyhow::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use inetcr::{KernelError, Refused, State};
+    use std::process::{Command, Stdio};
+
+    use inetcr::{KernelError, Refused};
 
     use super::*;
 
@@ -333,20 +386,42 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_several_processes_have_is_new_once() {
-        let mut seen = HashSet::new();
-        let mut is_new = |inode, cookie| {
-            let state = State {
-                inode,
-                cookie,
-                ..State::default()
-            };
-            is_new(&mut seen, &Record::Dumped(state))
+    fn a_socket_that_several_processes_have_is_dumped_once() {
+        let of = |inode, cookie| State {
+            inode,
+            cookie,
+            ..State::default()
         };
-        assert!(is_new(Some(1), Some(7)));
-        assert!(!is_new(Some(1), Some(7)));
-        assert!(is_new(Some(1), Some(8)) && is_new(Some(2), Some(7)));
-        // Nothing tells those apart.
-        assert!(is_new(None, None) && is_new(None, None));
+        let is_wanted = |seen: &Seen, met: &mut HashSet<_>, inode, cookie| {
+            seen.is_wanted(met, &Record::Dumped(of(inode, cookie)))
+        };
+        let mut seen = Seen::default();
+        // A process that has ended before any was dumped, and its child.
+        for mut met in [HashSet::new(), HashSet::new()] {
+            let mut is_wanted = |inode, cookie| is_wanted(&seen, &mut met, inode, cookie);
+            assert!(is_wanted(Some(1), Some(7)));
+            assert!(!is_wanted(Some(1), Some(7)));
+            assert!(is_wanted(Some(1), Some(8)) && is_wanted(Some(2), Some(7)));
+            assert!(is_wanted(None, None) && is_wanted(None, None));
+        }
+        seen.dumped.extend(which(&of(Some(1), Some(7))));
+        let mut met = HashSet::new();
+        assert!(!is_wanted(&seen, &mut met, Some(1), Some(7)));
+        assert!(is_wanted(&seen, &mut met, Some(1), Some(8)));
+    }
+
+    #[test]
+    fn a_process_that_lives_is_not_gone() {
+        let error = |errno| inetcr::Error::from(KernelError::new("dump", errno)).into();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pidfd = open_process(i32::try_from(child.id()).unwrap()).unwrap();
+        // As of one whose main thread alone is gone.
+        assert!(!is_gone(&error(ESRCH), &pidfd).unwrap());
+        drop(child.stdin.take());
+        assert!(is_gone(&error(ESRCH), &pidfd).unwrap());
+        // Also if nobody asks how.
+        assert!(is_gone(&error(ESRCH), &pidfd).unwrap());
+        assert!(!is_gone(&error(1), &pidfd).unwrap());
+        child.wait().unwrap();
     }
 }

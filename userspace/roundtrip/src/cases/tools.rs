@@ -6,20 +6,24 @@
 //! Where they are is in the environment. `cargo xtask vm-test` says it.
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddrV4, UdpSocket};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use inetcr::RawAttr;
 use serde_json::{Value, json};
 
+use crate::cases::many::others::Other;
 use crate::cr;
 use crate::groups::member;
 use crate::places::{GROUP, OTHER, PEER, PORT, place};
 use crate::runner::{Test, skip};
 use crate::sys::filter::{self, Instruction};
 use crate::sys::socket;
+use crate::sys::task::{self, Child};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -27,6 +31,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("tools::ynl_queue", ynl_queue).slow(),
         Test::new("tools::ynl_amend", ynl_amend).slow(),
         Test::new("tools::inetcr", inetcr).slow(),
+        Test::new("tools::main_thread_has_ended", main_thread_has_ended),
     ]
 }
 
@@ -267,6 +272,59 @@ print(json.dumps([answer, ttl, target.getsockopt(17, 1), target.recv(100).decode
             && reports[0]["errno"] == libc::EOPNOTSUPP,
         "reported {printed}"
     );
+    Ok(())
+}
+
+/// Of the descendants, one that has ended has no sockets. One whose main thread has ended may have
+/// some, and the kernel does not show them: they are not left out in silence.
+fn main_thread_has_ended() -> Result<()> {
+    let dump = |child: &Child| {
+        let pid = child.pid().to_string();
+        let mut command = Command::new("inetcr");
+        command.args(["dump", "--tree", &pid, "--json"]).output()
+    };
+    let of_ended = Other::new(
+        || {
+            let ended = task::fork(|| 0)?;
+            ensure!(socket::readable(ended.pidfd(), Duration::from_secs(5))?);
+            // It is not asked how it ended.
+            std::mem::forget(ended);
+            Ok(vec![socket::udp()?])
+        },
+        || Ok(()),
+    )?;
+    let dumped = dump(&of_ended.child)?;
+    let said = String::from_utf8(dumped.stderr)?;
+    ensure!(dumped.status.success() && said.is_empty(), "{said}");
+    let image: Value = serde_json::from_slice(&dumped.stdout)?;
+    let sockets = image["sockets"].as_array().map_or(0, Vec::len);
+    ensure!(sockets == 1, "dumped {image}");
+
+    let of_living = Other::new(
+        || {
+            let child = task::fork(|| {
+                let Ok(socket) = socket::udp() else { return 1 };
+                std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_secs(600));
+                    drop(socket);
+                });
+                task::end_thread()
+            })?;
+            let stat = format!("/proc/{}/stat", child.pid());
+            while !fs::read_to_string(&stat)?.contains(") Z ") {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // It ends with its parent.
+            std::mem::forget(child);
+            Ok(vec![socket::udp()?])
+        },
+        || Ok(()),
+    )?;
+    let dumped = dump(&of_living.child)?;
+    let said = String::from_utf8(dumped.stderr)?;
+    ensure!(dumped.status.code() == Some(1), "{}: {said}", dumped.status);
+    ensure!(said.contains("main thread is gone"), "{said}");
+    ensure!(dumped.stdout.is_empty(), "an image was written");
     Ok(())
 }
 

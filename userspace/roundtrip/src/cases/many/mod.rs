@@ -6,7 +6,7 @@
 mod faults;
 mod filters;
 mod namespace;
-mod others;
+pub mod others;
 mod privileges;
 mod process;
 mod reading;
