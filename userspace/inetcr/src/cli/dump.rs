@@ -22,7 +22,8 @@ use super::select::{SELECTORS, Select};
 ///
 /// Those that cannot be dumped, such as one of TCP, are named on the standard error. If there is
 /// any, no image is written, as nobody would see from it that it is not the whole, and the exit
-/// status is 1. With --skip-refused the image has the others, and the exit status is 0.
+/// status is 1. With --skip-refused the image has the others, and the exit status is 0. An image of
+/// no socket at all is not written either.
 ///
 /// The image is of records, with a checksum and compressed. It can be sent on while it is written: a
 /// reader refuses it if its end is missing. --json writes a document that people can edit. All commands
@@ -52,6 +53,7 @@ impl Args {
         let mut sink = self.sink()?;
         let outcome = self.select.each(&mut |snapshot| sink.add(snapshot))?;
         outcome.is_whole(&format!(", {}", sink.without_end()))?;
+        self.select.is_any(&outcome, sink.without_end())?;
         sink.finish(&self.output)
     }
 

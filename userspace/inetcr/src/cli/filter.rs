@@ -60,6 +60,11 @@ impl FilterArgs {
         }
     }
 
+    /// Whether any socket is left out.
+    pub(super) fn is_any(&self) -> bool {
+        self.port.is_some() || self.filter() != Filter::default()
+    }
+
     /// Reads an image, with the sockets that are wanted.
     pub(super) fn read(&self, path: &Path) -> anyhow::Result<Image> {
         let mut image = files::read(path)?;

@@ -201,7 +201,40 @@ impl Select {
         pass_on_warning(client.warning());
         say_lost(&snapshot);
         each(snapshot)?;
-        Ok(Outcome::default())
+        Ok(Outcome {
+            dumped: 1,
+            ..Outcome::default()
+        })
+    }
+
+    /// It is an error that there is no socket at all: whoever dumps them for an image may end them
+    /// next, and this cannot be what was meant. It says what became of the others.
+    pub(super) fn is_any(&self, outcome: &Outcome, others: &str) -> anyhow::Result<()> {
+        if outcome.dumped > 0 {
+            return Ok(());
+        }
+        if outcome.refused > 0 {
+            bail!("{others}: all sockets are refused");
+        }
+        let as_asked = if self.filter.is_any() {
+            " as --state, --local, --peer, --port or --device has it"
+        } else {
+            ""
+        };
+        let who = match (self.pid, self.tree) {
+            (Some(pid), _) => format!(
+                "process {pid} has no socket of IPv4 or IPv6 open{as_asked}: --tree looks at its \
+                 descendants, too"
+            ),
+            (None, Some(pid)) => format!(
+                "process {pid} and its descendants have no socket of IPv4 or IPv6 open{as_asked}"
+            ),
+            (None, None) => format!(
+                "no IPv4 UDP socket is bound in this network namespace{as_asked}: --netns looks \
+                 into another one"
+            ),
+        };
+        bail!("{others}: {who}")
     }
 
     fn many(
@@ -408,6 +441,46 @@ mod tests {
         let mut met = HashSet::new();
         assert!(!is_wanted(&seen, &mut met, Some(1), Some(7)));
         assert!(is_wanted(&seen, &mut met, Some(1), Some(8)));
+    }
+
+    #[test]
+    fn no_socket_is_no_image() {
+        use clap::Parser as _;
+
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            select: Select,
+        }
+
+        let said = |args: &str, refused| {
+            let args = ["inetcr"].into_iter().chain(args.split(' '));
+            let select = Line::parse_from(args).select;
+            let outcome = |dumped| Outcome {
+                dumped,
+                refused,
+                skips: true,
+                ..Outcome::default()
+            };
+            select.is_any(&outcome(1), "nothing").unwrap();
+            format!("{}", select.is_any(&outcome(0), "nothing").unwrap_err())
+        };
+        for (args, words) in [
+            (
+                "--pid 7",
+                "nothing: process 7 has no socket of IPv4 or IPv6 open: --tree ",
+            ),
+            ("--pid 7 --port 5", " open as --state, "),
+            (
+                "--tree 7",
+                "nothing: process 7 and its descendants have no ",
+            ),
+            ("--all --port 5", " --port or --device has it: --netns "),
+        ] {
+            let said = said(args, 0);
+            assert!(said.contains(words), "{said}");
+        }
+        assert_eq!(said("--all", 3), "nothing: all sockets are refused");
     }
 
     #[test]

@@ -58,8 +58,16 @@ fn all_bound_sockets_of_the_namespace_or_of_a_port() {
     ] {
         let shown = table(&[&["--all"], filter].concat());
         assert_eq!(shown.len(), count, "{filter:?}: {shown:?}");
-        let sockets = image(&printed(&[&["dump", "--all", "--json"], filter].concat()));
-        assert_eq!(sockets.len(), count, "{filter:?}");
+        let dump = [&["dump", "--all", "--json"], filter].concat();
+        if count == 0 {
+            let error = refused(&dump);
+            assert!(
+                error.contains("no image is written: no IPv4 UDP "),
+                "{error}"
+            );
+        } else {
+            assert_eq!(image(&printed(&dump)).len(), count, "{filter:?}");
+        }
     }
 }
 
@@ -99,6 +107,41 @@ fn all_sockets_of_a_process_tree() {
     }
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
+}
+
+/// Who takes it for an image would end the process next.
+#[test]
+#[ignore = "needs a kernel with CONFIG_AF_INET_CR"]
+fn an_image_of_no_socket_is_not_written() {
+    let file = File::new("none", "as it was");
+    // It has the sockets by a child.
+    let mut wrapper = Command::new("sh")
+        .args(["-c", "read line; :"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = wrapper.id().to_string();
+    for selector in ["--pid", "--tree"] {
+        let which = [selector, &pid];
+        for how in [&["-o", file.path()][..], &["-o", file.path(), "--json"]] {
+            let error = refused(&[&["dump"], &which[..], how].concat());
+            let begin = format!("inetcr: no image is written: process {pid} ");
+            assert!(error.starts_with(&begin), "{error}");
+            assert_eq!(error.contains("--tree looks"), selector == "--pid");
+        }
+        // Whoever looks sees that there is none.
+        assert_eq!(table(&which), [""; 0]);
+    }
+    drop(wrapper.stdin.take());
+    assert!(wrapper.wait().unwrap().success());
+
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let pid = std::process::id().to_string();
+    let error = refused(&["dump", "--pid", &pid, "--skip-refused", "-o", file.path()]);
+    let said = "inetcr: no image is written: all sockets are refused\n";
+    assert!(error.ends_with(said), "{error}");
+    assert_eq!(std::fs::read_to_string(&file.0).unwrap(), "as it was");
+    drop(tcp);
 }
 
 /// What cannot be dumped is named, and then there is no image unless it is wanted so.
