@@ -15,8 +15,6 @@ use inetcr::{
     State,
 };
 use rustix::io::Errno;
-use rustix::net::sockopt;
-use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use super::files::{self, Output};
 use super::limit::FileLimit;
@@ -265,20 +263,11 @@ fn is_ours(socket: &State, task: &Task) -> bool {
     let kind = match known {
         (Some(family), Some(kind), Some(protocol)) => Some((family, kind, protocol)),
         // The kernel does not tell this of sockets of other network namespaces; they do themselves.
-        _ => socket.sock_fd.and_then(|fd| kind_of(task, fd).ok()),
+        _ => socket
+            .sock_fd
+            .and_then(|fd| select::kind_of(task.pidfd.as_fd(), fd).ok()),
     };
     kind.is_none_or(|kind| kind == (AF_INET, SOCK_DGRAM, IPPROTO_UDP))
-}
-
-/// Family, type and protocol of a socket of a process.
-fn kind_of(task: &Task, fd: u32) -> anyhow::Result<(u32, u32, u32)> {
-    let fd = pidfd_getfd(&task.pidfd, RawFd::try_from(fd)?, PidfdGetfdFlags::empty())?;
-    let protocol = sockopt::socket_protocol(&fd)?;
-    Ok((
-        sockopt::socket_domain(&fd)?.as_raw().into(),
-        sockopt::socket_type(&fd)?.as_raw(),
-        protocol.map_or(0, |protocol| protocol.as_raw().get()),
-    ))
 }
 
 /// Whether the process came to its end: it has no sockets any more.

@@ -2,7 +2,7 @@
 //! Which sockets of the machine a command is about: the same words for each.
 
 use std::collections::HashSet;
-use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use clap::ArgGroup;
 use inetcr::{Client, Image, Losses, Record, Scope, Selection, Selector, Snapshot, State, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::net::sockopt;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::filter::FilterArgs;
 use super::limit::FileLimit;
@@ -279,7 +280,7 @@ impl Select {
         // Seen to before what waits is dumped.
         let mut met = HashSet::new();
         let mut is_wanted = |seen: &Seen, record: &Record| {
-            (pid.is_none() || may_be_of_internet(record))
+            may_be_of_internet(record, scope)
                 // What a process has from its parent was there.
                 && (self.tree.is_none() || seen.is_wanted(&mut met, record))
         };
@@ -349,14 +350,28 @@ fn which(socket: &State) -> Option<(u64, Option<u64>)> {
 
 /// Whether it is of IPv4 or IPv6, as far as is known. A process has others as well, such as those
 /// that lead its output to the journal, and nobody asks for these.
-fn may_be_of_internet(record: &Record) -> bool {
-    match record {
-        Record::Dumped(_) => true,
-        Record::Refused(refused) => {
-            let family = refused.socket.sock_family;
-            family.is_none_or(|family| family == AF_INET || family == AF_INET6)
-        }
-    }
+fn may_be_of_internet(record: &Record, scope: Scope<'_>) -> bool {
+    let (Record::Refused(refused), Scope::Process(pidfd)) = (record, scope) else {
+        return true;
+    };
+    let socket = &refused.socket;
+    // The kernel does not tell this of sockets of other network namespaces; they do themselves.
+    let kind = || kind_of(pidfd, socket.sock_fd?).ok();
+    let family = socket
+        .sock_family
+        .or_else(|| kind().map(|(family, ..)| family));
+    family.is_none_or(|family| family == AF_INET || family == AF_INET6)
+}
+
+/// Family, type and protocol of a socket of a process.
+pub(super) fn kind_of(pidfd: BorrowedFd<'_>, fd: u32) -> anyhow::Result<(u32, u32, u32)> {
+    let fd = pidfd_getfd(pidfd, RawFd::try_from(fd)?, PidfdGetfdFlags::empty())?;
+    let protocol = sockopt::socket_protocol(&fd)?;
+    Ok((
+        sockopt::socket_domain(&fd)?.as_raw().into(),
+        sockopt::socket_type(&fd)?.as_raw(),
+        protocol.map_or(0, |protocol| protocol.as_raw().get()),
+    ))
 }
 
 /// Whether the process came to its end meanwhile: it has no sockets any more. The kernel says the
@@ -397,6 +412,9 @@ pub(super) fn open_process(pid: i32) -> anyhow::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::UnixDatagram;
     use std::process::{Command, Stdio};
 
     use inetcr::{KernelError, Refused};
@@ -405,17 +423,26 @@ mod tests {
 
     #[test]
     fn sockets_that_are_not_of_the_internet_are_not_refused() {
-        let of = |sock_family| {
+        let me = open_process(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let of = |sock_family, fd: Option<RawFd>| {
             let socket = State {
                 sock_family,
+                sock_fd: fd.map(|fd| u32::try_from(fd).unwrap()),
                 ..State::default()
             };
             let error = KernelError::new("dump", 95);
-            may_be_of_internet(&Record::Refused(Box::new(Refused { socket, error })))
+            let record = Record::Refused(Box::new(Refused { socket, error }));
+            may_be_of_internet(&record, Scope::Process(me.as_fd()))
         };
         let of_unix = Some(1);
-        assert!(!of(of_unix));
-        assert!(of(Some(AF_INET)) && of(Some(AF_INET6)) && of(None));
+        assert!(!of(of_unix, None));
+        assert!(of(Some(AF_INET), None) && of(Some(AF_INET6), None) && of(None, None));
+        // Where the kernel does not tell.
+        let unix = UnixDatagram::unbound().unwrap();
+        assert!(!of(None, Some(unix.as_raw_fd())));
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(of(None, Some(udp.as_raw_fd())) && of(None, Some(tcp.as_raw_fd())));
     }
 
     #[test]

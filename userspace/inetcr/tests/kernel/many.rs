@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
 use command_fds::{CommandFdExt as _, FdMapping};
@@ -273,11 +274,19 @@ fn another_namespace_is_looked_into() {
     printed(&["dump", "--inode", &ino, "-o", file.path()]);
     drop(socket);
     let program = env!("CARGO_BIN_EXE_inetcr");
+    // It is of another namespace than the process that has it, as one that leads to the journal is.
+    let (unix, _other) = UnixDatagram::pair().unwrap();
+    let mapping = FdMapping {
+        parent_fd: unix.into(),
+        child_fd: 9,
+    };
     let mut there = Command::new("unshare")
         .args(["-n", program, "restore", file.path()])
         .args(["--", "sh", "-c", "echo ready; exec cat"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .fd_mappings(vec![mapping])
+        .unwrap()
         .spawn()
         .unwrap();
     let mut line = String::new();
@@ -290,6 +299,7 @@ fn another_namespace_is_looked_into() {
     assert_eq!(table(&["--all"]), [""; 0]);
     for (select, which) in [(&["--all"][..], " ino:"), (&["--pid", &pid], " fd:3 ino:")] {
         let shown = table(&[select, &["--netns", &netns]].concat());
+        assert_eq!(shown.len(), 1, "{shown:?}");
         assert_eq!(words(&shown[0]), unconnected(address), "{shown:?}");
         assert!(shown[0].contains(which), "{shown:?}");
     }
