@@ -9,6 +9,7 @@ use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -31,7 +32,10 @@ pub fn tests() -> Vec<Test> {
         Test::new("tools::ynl_queue", ynl_queue).slow(),
         Test::new("tools::ynl_amend", ynl_amend).slow(),
         Test::new("tools::inetcr", inetcr).slow(),
-        Test::new("tools::main_thread_has_ended", main_thread_has_ended),
+        Test::new("tools::main_thread_has_ended", main_thread_has_ended).slow(),
+        Test::new("tools::limit_above_nr_open", limit_above_nr_open)
+            .slow()
+            .alone(),
     ]
 }
 
@@ -325,6 +329,31 @@ fn main_thread_has_ended() -> Result<()> {
     ensure!(dumped.status.code() == Some(1), "{}: {said}", dumped.status);
     ensure!(said.contains("main thread is gone"), "{said}");
     ensure!(dumped.stdout.is_empty(), "an image was written");
+    Ok(())
+}
+
+/// No limit of open files can be set that is above the sysctl, not even the one that a process has.
+/// The tool does without, and leaves it to its program.
+fn limit_above_nr_open() -> Result<()> {
+    const NR_OPEN: &str = "/proc/sys/fs/nr_open";
+    let limit = |which: &str| output(Command::new("sh").args(["-c", &format!("ulimit {which}")]));
+    let hard: u64 = limit("-Hn")?.trim().parse().context("the hard limit")?;
+    let socket = socket::udp()?;
+    let (pid, fd) = (std::process::id(), socket.as_raw_fd());
+    let found = fs::read_to_string(NR_OPEN)?;
+    fs::write(NR_OPEN, (hard / 2).to_string())?;
+    let mut command = Command::new("inetcr");
+    command.args([
+        "handover",
+        "--pid",
+        &pid.to_string(),
+        "--fd",
+        &fd.to_string(),
+    ]);
+    let printed = output(command.args(["--", "sh", "-c", "ulimit -Sn"]));
+    fs::write(NR_OPEN, found.trim_end())?;
+    let (printed, before) = (printed?, limit("-Sn")?);
+    ensure!(printed == before, "{before} before, and then {printed}");
     Ok(())
 }
 
