@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use tempfile::NamedTempFile;
 
+use super::say::say;
 use super::select::Each;
 
 /// What an image is read from, and its name for people.
@@ -156,9 +157,24 @@ fn name(file: &File, target: &Path) -> io::Result<()> {
 }
 
 /// Sees that a file has its name also after the machine has lost its power: who writes an image may
-/// end the sockets next.
+/// end the sockets next. The file is there in any case: where a file system cannot do that, or who
+/// may write to a directory may not read it, that is only said.
 pub(super) fn sync_name(target: &Path) -> io::Result<()> {
-    File::open(dir_of(target))?.sync_all()
+    let Err(error) = File::open(dir_of(target)).and_then(|dir| dir.sync_all()) else {
+        return Ok(());
+    };
+    if !matches!(
+        Errno::from_io_error(&error),
+        Some(Errno::INVAL | Errno::ACCESS)
+    ) {
+        return Err(error);
+    }
+    let target = target.display();
+    say(format_args!(
+        "{target} is written, and may be gone if the machine loses its power: its directory cannot \
+         be synchronized: {error}"
+    ));
+    Ok(())
 }
 
 /// Where a file is.
@@ -199,9 +215,26 @@ impl Write for Output {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_directory_that_cannot_be_synchronized_is_no_error() {
+        // EINVAL.
+        assert!(File::open("/proc").unwrap().sync_all().is_err());
+        sync_name(Path::new("/proc/version")).unwrap();
+        assert!(sync_name(Path::new("/nonexistent/file")).is_err());
+        // EACCES, but for who may read all.
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o300)).unwrap();
+        let target = dir.path().join("target");
+        let mut output = Output::create(&target, true).unwrap();
+        output.write_all(b"image").unwrap();
+        output.keep().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"image");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    }
 
     #[test]
     fn no_link_leads_to_a_file_and_no_device_is_replaced() {
