@@ -35,7 +35,8 @@ pub(crate) struct Args {
     select: Select,
 
     /// Write the image to this file, which its owner alone can read; `-` is the standard output. A
-    /// link to a file is refused.
+    /// link to a file is refused. A file that the shell makes (`> FILE`) can be read by whom the
+    /// umask lets.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
 

@@ -3,13 +3,13 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use inetcr::{Image, ImageReader};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, fsync, linkat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use tempfile::NamedTempFile;
@@ -123,7 +123,8 @@ impl Output {
         self.flush()?;
         let what = |target: &Path| format!("cannot write {}", target.display());
         match self {
-            Self::Stdout(_) | Self::Other(_) => Ok(()),
+            Self::Stdout(stdout) => sync_if_file(&stdout).context("cannot write standard output"),
+            Self::Other(_) => Ok(()),
             Self::Nameless(file, target) => name(&file, &target)
                 .and_then(|()| sync_name(&target))
                 .with_context(|| what(&target)),
@@ -141,6 +142,14 @@ impl Output {
             Self::Nameless(..) | Self::Named(..) => "no image is written",
             Self::Stdout(_) | Self::Other(_) => "the image has no end",
         }
+    }
+}
+
+/// Sees that what was written to a file that the shell has made stays, too.
+fn sync_if_file(output: impl AsFd) -> io::Result<()> {
+    match FileType::from_raw_mode(fstat(&output)?.st_mode) {
+        FileType::RegularFile => Ok(fsync(output)?),
+        _ => Ok(()),
     }
 }
 
@@ -218,6 +227,16 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn standard_output_is_synchronized_if_it_is_a_file() {
+        let (_reader, pipe) = io::pipe().unwrap();
+        sync_if_file(&pipe).unwrap();
+        sync_if_file(tempfile::tempfile().unwrap()).unwrap();
+        // One that the kernel does not synchronize.
+        let file = File::open("/proc/version").unwrap();
+        assert!(sync_if_file(file).is_err());
+    }
 
     #[test]
     fn a_directory_that_cannot_be_synchronized_is_no_error() {
