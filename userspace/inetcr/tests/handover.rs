@@ -118,6 +118,19 @@ fn what_waits_stays_and_the_process_is_told_to_end() {
     assert_eq!(holder.0.wait().unwrap().signal(), Some(15));
 }
 
+/// It would never take the signal.
+#[test]
+fn a_process_that_is_stopped_goes_on_to_end() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut holder = Holder::of([(socket.into(), 3)]);
+    let pid = holder.pid();
+    let stopped = Command::new("kill").args(["-STOP", &pid]).status();
+    assert!(stopped.unwrap().success());
+    let run = ["--stop", "--timeout=20", "--", "echo", "runs"];
+    assert_eq!(printed(&[&["--pid", &pid], &run[..]].concat()), "runs\n");
+    assert_eq!(holder.0.wait().unwrap().signal(), Some(15));
+}
+
 #[test]
 fn what_cannot_be_handed_over_is_named() {
     let file = std::fs::File::open("/dev/null").unwrap();
@@ -210,6 +223,16 @@ fn many_sockets_are_handed_over_and_the_limit_stays() {
     let output = Command::new("sh").args(["-c", &run]).output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.stdout, b"700\n600\n", "{errors}");
+    // As many as it may have are not enough for both.
+    let run = format!(
+        "ulimit -n 700; exec {tool} handover --pid {} -- true",
+        holder.pid()
+    );
+    let output = Command::new("sh").args(["-c", &run]).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    let words = "no descriptors are left for 600 sockets: it takes a higher `ulimit -Hn`";
+    assert!(errors.contains(words), "{errors}");
 }
 
 /// A connection that was accepted is nothing that a new server takes as a socket to listen on.

@@ -49,7 +49,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     fd: Vec<RawFd>,
 
-    /// Tell the process to end, and wait until it has.
+    /// Tell the process to end, and wait until it has. One that is stopped goes on for that. If
+    /// inetcr is interrupted while it waits, COMMAND is not run, and the process ends all the same.
     #[arg(long)]
     stop: bool,
 
@@ -157,6 +158,8 @@ impl Args {
         let pid = self.pid;
         let what = || format!("process {pid}");
         pidfd_send_signal(pidfd, self.signal.number()).with_context(what)?;
+        // One that is stopped takes the signal when it goes on. If it has ended, there is no need.
+        let _ = pidfd_send_signal(pidfd, Signal::CONT);
         let time = Duration::from_secs(self.timeout.into());
         if !ends_within(pidfd, time).with_context(what)? {
             bail!(

@@ -106,8 +106,11 @@ impl Program {
         // Out of the way of those that the program gets: to put them there takes no more room then.
         let end = self.end(count)?;
         let aside = |fd: OwnedFd| {
-            fcntl_dupfd_cloexec(&fd, end)
-                .with_context(|| format!("no descriptors are left for {count} sockets"))
+            fcntl_dupfd_cloexec(&fd, end).with_context(|| {
+                format!(
+                    "no descriptors are left for {count} sockets: it takes a higher `ulimit -Hn`"
+                )
+            })
         };
         let stderr = aside(io::stderr().as_fd().try_clone_to_owned()?)?;
         let mappings = sockets.into_iter().zip(self.first()..);
