@@ -9,6 +9,7 @@ use ktap::Status;
 
 use crate::leaks::{self, Counters, Namespaces};
 use crate::runner::{MACHINE, NAMESPACES, Outcome, Runner, SILENCE, Test, skip};
+use crate::sys::namespace::Network;
 use crate::sys::task::End;
 use crate::sys::{namespace, socket, task};
 
@@ -214,6 +215,8 @@ fn leak_of_many() -> Result<()> {
     let me = std::process::id();
     let leaks = move || {
         let _file = task::memfd()?;
+        // Else it has the namespace of the test, too.
+        Network::of(me.try_into()?)?.enter()?;
         task::outlive_until_end_of(me)?;
         Ok(())
     };
